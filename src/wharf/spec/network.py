@@ -1,0 +1,252 @@
+"""Networks as values: records, endpoints, published ports.
+
+Glossary: a *network* is a named record with a driver; a *sandbox* is the set of namespaces that one container (or
+several, with `container:`) lives in; an *endpoint* is a sandbox's place on a network; a *port request* is what `-p`
+asks for, a *published port* what was given.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from wharf.errors import Invalid
+from wharf.spec.container import EndpointSettings, PortBinding, named
+
+PREDEFINED = ("bridge", "host", "none")
+PROTOCOLS = ("tcp", "udp", "sctp")
+MAX_PUBLISHED = 65536
+"""Published ports of one container; a longer list can only be a mistake."""
+
+_PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?\Z")
+
+
+@dataclass(slots=True)
+class IpamConfig:
+    """One subnet of a network, in Docker's words and order."""
+
+    subnet: str = ""
+    ip_range: str = named("IPRange", "")
+    gateway: str = ""
+    auxiliary_addresses: dict[str, str] | None = None
+
+
+@dataclass(slots=True)
+class Ipam:
+    """Who gives out addresses, and from which subnets."""
+
+    driver: str = "default"
+    options: dict[str, str] | None = None
+    config: list[IpamConfig] | None = None
+
+
+@dataclass(slots=True)
+class ConfigReference:
+    """The config-only network that another takes its configuration from."""
+
+    network: str = ""
+
+
+@dataclass(slots=True)
+class NetworkRecord:
+    """A network as it is kept and as inspect shows it (`Containers` is added by the engine). `id` is 64 hex digits."""
+
+    name: str
+    id: str
+    created: str
+    scope: str = "local"
+    driver: str = "bridge"
+    enable_ipv4: bool = named("EnableIPv4", True)
+    enable_ipv6: bool = named("EnableIPv6", False)
+    ipam: Ipam = field(default_factory=Ipam, metadata={"json": "IPAM"})
+    internal: bool = False
+    attachable: bool = False
+    ingress: bool = False
+    config_from: ConfigReference = field(default_factory=ConfigReference)
+    config_only: bool = False
+    options: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Port:
+    """A transport port; number 1..65535, protocol of PROTOCOLS."""
+
+    number: int
+    protocol: str = "tcp"
+
+    @classmethod
+    def parse(cls, text: str) -> "Port":
+        """Parse `80` or `80/udp`; raises Invalid."""
+        first, last, protocol = parse_port_range(text)
+        if first != last:
+            raise Invalid(f"invalid port {text[:80]!r}: a range where one port is expected")
+        return cls(first, protocol)
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.protocol}"
+
+
+@dataclass(frozen=True, slots=True)
+class PortRequest:
+    """One port to publish. `host_ip` None: every address, IPv4 and IPv6. `first`=0: an ephemeral host port,
+    else the first free one of first..last."""
+
+    port: Port
+    host_ip: str | None = None
+    first: int = 0
+    last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedPort:
+    """`host_ip`:`host_port` (IPv4 or IPv6 text, `0.0.0.0` and `::` for any) leads to `port` of the container."""
+
+    port: Port
+    host_ip: str
+    host_port: int
+
+    @property
+    def is_ipv6(self) -> bool:
+        return ":" in self.host_ip
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A sandbox's place on a bridge network: an address reserved, an interface named, ports published or none."""
+
+    id: str
+    network_id: str
+    network_name: str
+    sandbox_id: str
+    address: IPv4Interface
+    gateway: IPv4Address | None
+    mac: str
+    interface: str = "eth0"
+    ports: tuple[PublishedPort, ...] = ()
+
+    def settings(self, asked: EndpointSettings | None = None) -> EndpointSettings:
+        """What inspect shows of it: the fields that were asked for stay, the operational ones are filled."""
+        shown = asked or EndpointSettings()
+        return EndpointSettings(
+            ipam_config=shown.ipam_config,
+            links=shown.links,
+            aliases=shown.aliases,
+            mac_address=self.mac,
+            driver_opts=shown.driver_opts,
+            gw_priority=shown.gw_priority,
+            network_id=self.network_id,
+            endpoint_id=self.id,
+            gateway=str(self.gateway) if self.gateway else "",
+            ip_address=str(self.address.ip),
+            ip_prefix_len=self.address.network.prefixlen,
+            dns_names=shown.dns_names,
+        )
+
+    @classmethod
+    def from_settings(
+        cls,
+        network_name: str,
+        sandbox_id: str,
+        settings: EndpointSettings,
+        ports: Mapping[str, list[PortBinding] | None],
+    ) -> "Endpoint":
+        """The endpoint of a running container as its record tells it (the inverse of `settings` and `port_map`)."""
+        return cls(
+            id=settings.endpoint_id,
+            network_id=settings.network_id,
+            network_name=network_name,
+            sandbox_id=sandbox_id,
+            address=IPv4Interface(f"{settings.ip_address}/{settings.ip_prefix_len}"),
+            gateway=IPv4Address(settings.gateway) if settings.gateway else None,
+            mac=settings.mac_address,
+            ports=tuple(
+                PublishedPort(Port.parse(port), binding.host_ip, int(binding.host_port))
+                for port, bindings in ports.items()
+                for binding in bindings or ()
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPool:
+    """Networks are cut from `base` in pieces of prefix length `size` (`--default-address-pool base=…,size=…`)."""
+
+    base: IPv4Network
+    size: int
+
+    @classmethod
+    def parse(cls, text: str) -> "AddressPool":
+        """Parse `base=10.10.0.0/16,size=24`; raises Invalid."""
+        parts = dict(part.partition("=")[::2] for part in text.split(","))
+        if set(parts) != {"base", "size"} or not parts["size"].isdecimal():
+            raise Invalid(f"invalid default address pool {text[:200]!r}: expected base=<subnet>,size=<prefix length>")
+        try:
+            pool = cls(IPv4Network(parts["base"]), int(parts["size"]))
+        except ValueError as error:
+            raise Invalid(f"invalid base pool {parts['base'][:80]!r}: {error}") from error
+        if not pool.base.prefixlen <= pool.size <= 30:
+            raise Invalid(f"invalid default address pool {text[:200]!r}: size {pool.size} does not fit {pool.base}")
+        return pool
+
+
+def parse_port_range(text: str) -> tuple[int, int, str]:
+    """Parse `80`, `80-90`, `80/udp` into (first, last, protocol); raises Invalid."""
+    numbers, slash, protocol = text.partition("/")
+    protocol = protocol.lower() if slash else "tcp"
+    match = _PORT.match(numbers)
+    if match is None:
+        raise Invalid(f"invalid port {text[:80]!r}: expected <number>[-<number>][/<protocol>]")
+    if protocol not in PROTOCOLS:
+        raise Invalid(f"invalid proto: {protocol[:80]}")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if not 1 <= first <= last <= 65535:
+        raise Invalid(f"invalid port {text[:80]!r}: not within 1-65535")
+    return first, last, protocol
+
+
+def parse_port_bindings(bindings: Mapping[str, list[PortBinding] | None] | None) -> tuple[PortRequest, ...]:
+    """`HostConfig.PortBindings` as port requests, in a fixed order; raises Invalid for what is no port or address.
+
+    Docker's clients expand `-p 80-82:80-82` themselves; a range as HostPort means: the first free one.
+    """
+    requests: list[PortRequest] = []
+    for text in sorted(bindings or {}, key=_port_order):
+        port = Port.parse(text)
+        for binding in (bindings or {})[text] or [PortBinding()]:
+            requests.append(_port_request(port, binding))
+            if len(requests) > MAX_PUBLISHED:
+                raise Invalid(f"too many published ports: more than {MAX_PUBLISHED}")
+    return tuple(requests)
+
+
+def _port_order(text: str) -> tuple[int, str]:
+    port = Port.parse(text)
+    return port.number, port.protocol
+
+
+def _port_request(port: Port, binding: PortBinding) -> PortRequest:
+    first = last = 0
+    if binding.host_port not in ("", "0"):
+        try:
+            first, last, _ = parse_port_range(binding.host_port)
+        except Invalid as error:
+            raise Invalid(f"invalid port specification: {binding.host_port[:80]!r}") from error
+    if not binding.host_ip:
+        return PortRequest(port, None, first, last)
+    try:
+        host_ip = str(ipaddress.ip_address(binding.host_ip.strip("[]")))
+    except ValueError as error:
+        raise Invalid(f"invalid IP address: {binding.host_ip[:80]}") from error
+    return PortRequest(port, host_ip, first, last)
+
+
+def port_map(ports: Iterable[PublishedPort], exposed: Iterable[str] = ()) -> dict[str, list[PortBinding] | None]:
+    """`NetworkSettings.Ports`: what is published, and null for what is only exposed."""
+    shown: dict[str, list[PortBinding] | None] = {str(Port.parse(text)): None for text in exposed}
+    for published in ports:
+        bindings = shown.get(str(published.port)) or []
+        bindings.append(PortBinding(published.host_ip, str(published.host_port)))
+        shown[str(published.port)] = bindings
+    return dict(sorted(shown.items(), key=lambda item: _port_order(item[0])))
