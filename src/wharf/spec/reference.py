@@ -46,7 +46,7 @@ class Reference:
                 raise Invalid("invalid reference format")
         domain, path = _split_domain(rest)
         if path.lower() != path:
-            raise Invalid(f"invalid reference format: repository name ({rest}) must be lowercase")
+            raise Invalid(f"invalid reference format: repository name ({path}) must be lowercase")
         if not _DOMAIN.match(domain) or not _PATH.match(path):
             raise Invalid("invalid reference format")
         if len(domain) + 1 + len(path) > MAX_NAME_LENGTH:

@@ -1,0 +1,61 @@
+"""An image as the engine knows it: its config, the manifest it came with, and the names that point to it."""
+
+from dataclasses import dataclass, field
+
+from wharf.spec.digest import Digest, chain_ids
+from wharf.spec.image import Descriptor, Image, Manifest
+from wharf.spec.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One image. `id` is its config's digest; `created_at` and `last_tagged` are nanoseconds since 1970.
+
+    `size` is the sum of the bytes of its unpacked layers; `layer_sizes` bottom first. `layers` are the blobs, as
+    they came (compressed or not), bottom first.
+    """
+
+    id: Digest
+    image: Image
+    manifest: Descriptor
+    config: Descriptor
+    layers: tuple[Descriptor, ...] = ()
+    layer_sizes: tuple[int, ...] = ()
+    added_at: int = 0
+    last_tagged: int = 0
+    parent: Digest | None = None
+    names: tuple[Reference, ...] = field(default=())
+
+    @property
+    def size(self) -> int:
+        """Bytes of all unpacked layers."""
+        return sum(self.layer_sizes)
+
+    @property
+    def chain(self) -> tuple[Digest, ...]:
+        """ChainIDs of the layers, bottom first."""
+        return chain_ids(self.image.diff_ids)
+
+    @property
+    def chain_id(self) -> Digest | None:
+        """The top snapshot; None for an image without layers."""
+        chain = self.chain
+        return chain[-1] if chain else None
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """Every blob that must stay while the image does."""
+        return (self.manifest, self.config, *self.layers)
+
+    def as_manifest(self) -> Manifest:
+        """Config and layers as a manifest value."""
+        return Manifest(self.config, self.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class NameRecord:
+    """A name: the image it stands for on this platform, and the descriptor it pointed to where it came from."""
+
+    reference: Reference
+    image_id: Digest
+    target: Descriptor
