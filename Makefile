@@ -1,0 +1,39 @@
+# Wharf's development commands; `make help` lists them. The README names two: demo and test.
+PYTHON ?= /usr/bin/python3
+BIN := .venv/bin
+STAMP := .venv/.ready
+WORKERS ?= 2
+
+.PHONY: help setup check test bench demo clean record lock
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup:  ## install what is missing: Debian packages, the virtual environment, the docker client for tests
+	@PYTHON=$(PYTHON) tools/setup
+
+check:  ## format, lint, types, unit and architecture tests (under 20 s); what one runs all day
+	@test -e $(STAMP) || $(MAKE) -s setup
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench
+	$(BIN)/mypy
+	$(BIN)/pytest -q -n $(WORKERS) tests/unit tests/architecture
+
+test: setup  ## every test, against the real kernel and real clients (needs root); then a check that nothing is left
+	tools/test
+
+bench: setup  ## times Wharf beside a peer given by PEER="..." and prints medians and ratios
+	$(BIN)/python -m bench
+
+demo: setup  ## a PostgreSQL server in a container on a base image made on the spot, answering a client on the host
+	$(BIN)/python tools/demo.py
+
+record: setup  ## record again what Docker answers to the conformance lines (PEERS=<root made for the peer>)
+	$(BIN)/python -m tests.conformance.record
+
+lock: setup  ## resolve the dependencies again and write their versions and hashes to requirements/
+	tools/lock
+
+clean:  ## remove what setup and the tests made in this checkout
+	rm -rf .venv .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
