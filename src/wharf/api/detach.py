@@ -1,0 +1,52 @@
+"""Detach keys: the sequence that leaves an attached session (`ctrl-p,ctrl-q` by default)."""
+
+from wharf.errors import Invalid
+
+DEFAULT_KEYS = b"\x10\x11"
+_CONTROL = {"@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31}
+MAX_KEYS = 32
+
+
+def parse_keys(text: str) -> bytes:
+    """Parse `ctrl-p,ctrl-q` or `a,b`; raises Invalid with Docker's words."""
+    if not text:
+        return DEFAULT_KEYS
+    out = bytearray()
+    for key in text.split(","):
+        if len(key) == 1:
+            out += key.encode("utf-8")
+            continue
+        name = key.removeprefix("ctrl-")
+        if key == name or len(name) != 1 or not (name in _CONTROL or ("a" <= name <= "z")):
+            raise Invalid(f"Invalid detach keys ({text[:200]}) provided")
+        out.append(_CONTROL[name] if name in _CONTROL else ord(name) - ord("a") + 1)
+    if len(out) > MAX_KEYS:
+        raise Invalid(f"Invalid detach keys ({text[:200]}) provided")
+    return bytes(out)
+
+
+class DetachFilter:
+    """Looks for the keys in a stream, holding back a beginning of them until it is known to be none."""
+
+    def __init__(self, keys: bytes) -> None:
+        self._keys = keys
+        self._matched = 0
+
+    def feed(self, data: bytes) -> tuple[bytes, bool]:
+        """The bytes to pass on, and whether the keys were seen."""
+        if self._matched == 0 and self._keys[0] not in data:
+            return data, False
+        out = bytearray()
+        for byte in data:
+            if byte == self._keys[self._matched]:
+                self._matched += 1
+                if self._matched == len(self._keys):
+                    return bytes(out), True
+                continue
+            out += self._keys[: self._matched]
+            self._matched = 0
+            if byte == self._keys[0]:
+                self._matched = 1
+            else:
+                out.append(byte)
+        return bytes(out), False

@@ -1,0 +1,159 @@
+"""HTTP values of the edge: what a handler receives (`Request`) and what it may return (`Reply`, `Stream`, `Hijack`).
+
+No socket is touched here. A handler is `async def handler(api, request) -> Answer`; it raises the classes of
+`wharf.errors`, which `errors.py` turns into Docker's statuses.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from wharf.api.body import Body
+from wharf.errors import Invalid
+
+MAX_HEAD_BYTES = 256 << 10
+"""Request line and headers together; Go's net/http allows 1 MiB, registry credentials for builds need some."""
+MAX_JSON_BYTES = 16 << 20
+"""A create request may carry a whole seccomp profile; nothing legitimate is larger."""
+MAX_QUERY_FIELDS = 1000
+FALSE_WORDS = frozenset(("", "0", "no", "false", "none"))
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(slots=True)
+class Request:
+    """One request. `path` is decoded and has no version prefix; header names are lower case."""
+
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    body: Body
+    version: tuple[int, int] = (1, 51)
+    names: dict[str, str] = field(default_factory=dict)
+    """What the route's pattern matched."""
+
+    def text(self, name: str, default: str = "") -> str:
+        """The first value of a query parameter."""
+        values = self.query.get(name)
+        return values[0] if values else default
+
+    def all(self, name: str) -> list[str]:
+        """All values of a query parameter."""
+        return self.query.get(name, [])
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """A boolean by Docker's rule: "", 0, no, false and none (any case) are false, everything else true."""
+        values = self.query.get(name)
+        return values[0].strip().lower() not in FALSE_WORDS if values else default
+
+    def number(self, name: str, default: int | None = None) -> int | None:
+        """An integer parameter; `default` when absent or empty. Raises Invalid with Go's words."""
+        text = self.text(name)
+        if not text:
+            return default
+        try:
+            if len(text) > 20:
+                raise ValueError
+            return int(text)
+        except ValueError:
+            raise Invalid(f'strconv.Atoi: parsing "{text[:100]}": invalid syntax') from None
+
+    @property
+    def upgrades(self) -> bool:
+        """True when the client asks to switch protocols."""
+        return "upgrade" in self.headers
+
+
+@dataclass(slots=True)
+class Reply:
+    """A complete answer."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
+
+
+@dataclass(slots=True)
+class Stream:
+    """An answer whose body comes in chunks. When the client goes away `chunks` is cancelled and closed."""
+
+    chunks: AsyncIterator[bytes]
+    content_type: str = "application/json"
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
+    at_once: bool = False
+    """Send the head before the first chunk exists."""
+
+
+class Hijacked(Protocol):
+    """Builds the protocol that takes over a connection after the 101 or 200."""
+
+    def __call__(self, transport: asyncio.Transport, early: bytes, eof: bool) -> asyncio.BaseProtocol:
+        """`early` are bytes the client sent ahead, `eof` that it has closed its side already."""
+        ...
+
+
+@dataclass(slots=True)
+class Hijack:
+    """Hand the connection over. `cancel` undoes what was set up when the client is gone before that."""
+
+    take: Hijacked
+    content_type: str = "application/vnd.docker.raw-stream"
+    cancel: Callable[[], None] = lambda: None
+
+
+Answer = Reply | Stream | Hijack
+
+
+def parse_query(text: str) -> dict[str, list[str]]:
+    """Query parameters by name; raises Invalid when there are too many or they are not UTF-8."""
+    if not text:
+        return {}
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS, errors="strict")
+    except ValueError as error:
+        raise Invalid(f"invalid query: {error}") from None
+    fields: dict[str, list[str]] = {}
+    for name, value in pairs:
+        fields.setdefault(name, []).append(value)
+    return fields
+
+
+def head(status: int, headers: Mapping[str, Any], reason: str | None = None) -> bytes:
+    """A response head. Values come from us or were checked; CR and LF are cut so that none can split it."""
+    lines = [f"HTTP/1.1 {status} {reason or REASONS.get(status, 'Status')}"]
+    for name, value in headers.items():
+        text = str(value)
+        if "\r" in text or "\n" in text:
+            text = text.replace("\r", " ").replace("\n", " ")
+        lines.append(f"{name}: {text}")
+    lines.append("\r\n")
+    return "\r\n".join(lines).encode("latin-1", "replace")
+
+
+REASONS = {
+    100: "Continue",
+    101: "UPGRADED",
+    200: "OK",
+    201: "Created",
+    202: "Accepted",
+    204: "No Content",
+    304: "Not Modified",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    409: "Conflict",
+    413: "Request Entity Too Large",
+    417: "Expectation Failed",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+}

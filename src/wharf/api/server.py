@@ -1,0 +1,134 @@
+"""The API's server: listening sockets, the thread pool for the engine's blocking use cases, dispatch.
+
+`Api` is what handlers get as their first argument. It holds no state of the engine's.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypeVar
+
+from wharf import __version__
+from wharf.api.connection import Connection
+from wharf.api.errors import reply_for
+from wharf.api.http import Answer, Request, parse_query
+from wharf.api.router import MAX_VERSION, Route, Router, version_text
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WORKERS = 16
+"""Blocking use cases at once; each ends in bounded time."""
+STREAM_WORKERS = 32
+"""Threads for bodies that are produced or consumed by blocking code (save, load, export, cp): clients pace them."""
+BACKLOG = 512
+
+log = logging.getLogger("wharf.api")
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A bound, listening socket and, for TCP, its TLS context."""
+
+    socket: socket.socket
+    tls: ssl.SSLContext | None = None
+    path: str = ""
+    """Of a Unix socket that is removed at the end."""
+
+
+@dataclass
+class Api:
+    """What handlers need: the engine, threads for its blocking use cases, and the loop."""
+
+    engine: Any
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "api"))
+    stream_pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(STREAM_WORKERS, "stream"))
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    async def run(self, use_case: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking use case in a thread. A client that goes away does not stop it."""
+        loop = asyncio.get_running_loop()
+        if kwargs:
+            return await loop.run_in_executor(self.pool, lambda: use_case(*args, **kwargs))
+        return await loop.run_in_executor(self.pool, use_case, *args)
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """A task of our own that is kept until it ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+
+class Server:
+    """Serves an engine on any number of listeners until `close`."""
+
+    def __init__(self, api: Api, routes: Iterable[Route]) -> None:
+        self._api = api
+        self._router = Router(routes)
+        self._connections: set[Connection] = set()
+        self._servers: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
+        self._common = {
+            "Api-Version": version_text(MAX_VERSION),
+            "Docker-Experimental": "false",
+            "Ostype": "linux",
+            "Server": f"Wharf/{__version__} (linux)",
+        }
+
+    async def listen(self, listener: Listener) -> None:
+        """Accept clients on a bound socket."""
+        loop = asyncio.get_running_loop()
+        self._listeners.append(listener)
+        factory = self._connection
+        if listener.socket.family == socket.AF_UNIX:
+            server = await loop.create_unix_server(factory, sock=listener.socket, backlog=BACKLOG)
+        else:
+            server = await loop.create_server(factory, sock=listener.socket, backlog=BACKLOG, ssl=listener.tls)
+        self._servers.append(server)
+
+    async def close(self, grace: float = 5.0) -> None:
+        """Stop accepting, let answers at hand finish for `grace` seconds, cut the rest."""
+        for server in self._servers:
+            server.close()
+        for connection in list(self._connections):
+            connection.stop()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + grace
+        while self._connections and loop.time() < end:
+            await asyncio.sleep(0.02)
+        for listener in self._listeners:
+            if listener.path:
+                _remove_socket(listener.path)
+        self._api.pool.shutdown(wait=False, cancel_futures=True)
+        self._api.stream_pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def busy(self) -> int:
+        """Connections that are open."""
+        return len(self._connections)
+
+    def _connection(self) -> Connection:
+        return Connection(self._answer, self._common, self._connections)
+
+    async def _answer(self, request: Request, query: str) -> Answer:
+        try:
+            request.query = parse_query(query)
+            handler = self._router.find(request)
+            return await handler(self._api, request)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            return reply_for(error, f"{request.method} {request.path}")
+
+
+def _remove_socket(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
