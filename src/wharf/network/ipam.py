@@ -21,9 +21,7 @@ DEFAULT_POOLS = tuple(
 )
 """Docker's list (libnetwork's local address pools)."""
 
-NO_POOL = (
-    "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network"
-)
+NO_POOL = "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network"
 
 
 def subnets(pools: Sequence[AddressPool]) -> Iterator[IPv4Network]:

@@ -9,7 +9,7 @@ _INSTANCE_DIGITS = 6
 
 
 def instance_id(data_root: str) -> str:
-    """"" for the default data root, else six hexadecimal digits of its real path's digest."""
+    """ "" for the default data root, else six hexadecimal digits of its real path's digest."""
     path = os.path.realpath(data_root)
     if path == DEFAULT_DATA_ROOT:
         return ""

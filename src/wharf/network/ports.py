@@ -1,0 +1,194 @@
+"""Host ports: a published address is bound once, here, so that no other program can take it.
+
+Nobody listens on the IPv4 sockets (the firewall turns packets before they would arrive); netd listens on the IPv6
+ones. Copies of each socket live in the monitor and in netd: the port is free when the container has ended.
+"""
+
+import errno
+import ipaddress
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from wharf.errors import Internal
+from wharf.network.bridge import read_sysctl
+from wharf.spec.network import Endpoint, Port, PortRequest, PublishedPort
+
+_TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM, "sctp": socket.SOCK_STREAM}
+_NUMBERS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": 132}
+_FALLBACK_RANGE = (49153, 65535)
+_RELEASE_GRACE, _RELEASE_STEP = 0.5, 0.002
+"""Seconds that a port just given back may still be held by a monitor that is ending, and between two tries."""
+_NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
+
+Key = tuple[str, str, int]
+"""Host address, protocol, host port."""
+
+
+@dataclass(slots=True)
+class Binding:
+    """A published port and the socket that reserves it."""
+
+    port: PublishedPort
+    socket: socket.socket
+
+
+@dataclass(slots=True)
+class _Book:
+    owners: dict[Key, str] = field(default_factory=dict)
+    released: dict[Key, float] = field(default_factory=dict)
+    cursor: int = 0
+
+
+class PortTable:
+    """Which endpoint has which host port; binds the sockets. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._book = _Book()
+        self._lock = threading.Lock()
+
+    def bind(self, owner: str, container: IPv4Address, requests: Sequence[PortRequest]) -> list[Binding]:
+        """Bind every requested port or none; raises Internal in Docker's words."""
+        with self._lock, ExitStack() as undo:
+            bindings: list[Binding] = []
+            for request in requests:
+                bound = self._bind_one(owner, container, request)
+                undo.callback(self._forget, owner, bound)
+                bindings += bound
+            undo.pop_all()
+            return bindings
+
+    def claim(self, owner: str, ports: Iterable[PublishedPort]) -> None:
+        """Note the ports of a container that runs already; its monitor holds the sockets."""
+        with self._lock:
+            for port in ports:
+                self._book.owners[_key(port)] = owner
+
+    def release(self, endpoint: Endpoint) -> None:
+        """Give an endpoint's ports back."""
+        now = time.monotonic()
+        with self._lock:
+            for port in endpoint.ports:
+                if self._book.owners.get(_key(port)) == endpoint.id:
+                    del self._book.owners[_key(port)]
+                    self._book.released[_key(port)] = now
+
+    def _forget(self, owner: str, bound: list[Binding]) -> None:
+        for binding in bound:
+            self._book.owners.pop(_key(binding.port), None)
+            binding.socket.close()
+
+    def _bind_one(self, owner: str, container: IPv4Address, request: PortRequest) -> list[Binding]:
+        hosts = [request.host_ip] if request.host_ip is not None else ["0.0.0.0", "::"]
+        failure: Internal | None = None
+        for number in self._candidates(request):
+            try:
+                bound = self._bind_hosts(container, request, hosts, number)
+            except Internal as error:
+                if not request.first or request.first == request.last:
+                    failure = error
+                    if request.first:
+                        break
+                else:
+                    failure = Internal(f"Bind for {hosts[0]}:{request.first} failed: all ports are allocated")
+                continue
+            for binding in bound:
+                self._book.owners[_key(binding.port)] = owner
+            if not request.first:
+                self._book.cursor = number + 1
+            return bound
+        raise failure or Internal("all ports are allocated")
+
+    def _candidates(self, request: PortRequest) -> Iterator[int]:
+        if request.first:
+            yield from range(request.first, request.last + 1)
+            return
+        first, last = ephemeral_range()
+        start = self._book.cursor if first <= self._book.cursor <= last else first
+        yield from range(start, last + 1)
+        yield from range(first, start)
+
+    def _bind_hosts(self, container: IPv4Address, request: PortRequest, hosts: list[str], number: int) -> list[Binding]:
+        """Bind one number on all hosts, the same for IPv4 and IPv6; raises Internal."""
+        bound: list[Binding] = []
+        with ExitStack() as undo:
+            for host in hosts:
+                published = PublishedPort(request.port, host, number)
+                self._refuse_own(published)
+                try:
+                    sock = self._bind_patiently(published)
+                except OSError as error:
+                    if len(hosts) > 1 and host == "::" and error.errno in _NO_IPV6:
+                        continue  # this host has IPv6 switched off; IPv4 alone then, as Docker does
+                    raise Internal(_refusal(published, container, error)) from error
+                undo.callback(sock.close)
+                bound.append(Binding(published, sock))
+            undo.pop_all()
+        return bound
+
+    def _refuse_own(self, wanted: PublishedPort) -> None:
+        any_host = "::" if wanted.is_ipv6 else "0.0.0.0"
+        for host in (wanted.host_ip, any_host):
+            if (host, wanted.port.protocol, wanted.host_port) in self._book.owners:
+                raise Internal(f"Bind for {_in_brackets(host)}:{wanted.host_port} failed: port is already allocated")
+
+    def _bind_patiently(self, wanted: PublishedPort) -> socket.socket:
+        """Bind; where the port was ours a moment ago, wait for its last holder to end."""
+        deadline = self._book.released.pop(_key(wanted), float("-inf")) + _RELEASE_GRACE
+        while True:
+            try:
+                return bind_socket(wanted)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                    raise
+            time.sleep(_RELEASE_STEP)
+
+
+def bind_socket(wanted: PublishedPort) -> socket.socket:
+    """A socket bound to the address, listening to nothing; raises OSError.
+
+    SO_REUSEADDR is on for the bind alone: it passes over connections in TIME_WAIT, and switched off again it makes
+    another program's listen(2) on this port fail (bind conflicts, inet_csk_bind_conflict in the kernel).
+    """
+    family = socket.AF_INET6 if wanted.is_ipv6 else socket.AF_INET
+    protocol = wanted.port.protocol
+    sock = socket.socket(family, _TYPES[protocol] | socket.SOCK_CLOEXEC, _NUMBERS[protocol])
+    try:
+        if wanted.is_ipv6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        stream = protocol == "tcp"
+        if stream:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((wanted.host_ip, wanted.host_port))
+        if stream:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def ephemeral_range() -> tuple[int, int]:
+    """Ports for `-p 80` without a host port: the kernel's own range, else Docker's fallback."""
+    numbers = read_sysctl("ipv4/ip_local_port_range").split()
+    return (int(numbers[0]), int(numbers[1])) if len(numbers) == 2 else _FALLBACK_RANGE
+
+
+def _key(port: PublishedPort) -> Key:
+    return port.host_ip, port.port.protocol, port.host_port
+
+
+def _in_brackets(host: str) -> str:
+    return str(ipaddress.ip_address(host)) if ":" not in host else f"[{host}]"
+
+
+def _refusal(wanted: PublishedPort, container: IPv4Address, error: OSError) -> str:
+    text = os.strerror(error.errno or 0)
+    inner: Port = wanted.port
+    target = f"{_in_brackets(wanted.host_ip)}:{wanted.host_port}:{container}:{inner.number}/{inner.protocol}"
+    return f"failed to bind host port for {target}: {text[:1].lower()}{text[1:]}"

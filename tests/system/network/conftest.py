@@ -1,0 +1,76 @@
+"""A host of its own for each test of the network."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.system.network import lab as labs
+from wharf.network.manager import NetworkConfig, NetworkManager, SandboxTarget
+from wharf.spec.network import Endpoint, NetworkRecord, PortRequest
+
+
+@dataclass
+class MemoryStore:
+    """Records kept in memory: a real, small NetworkStore."""
+
+    records: dict[str, NetworkRecord] = field(default_factory=dict)
+
+    def put(self, record: NetworkRecord) -> None:
+        self.records[record.id] = record
+
+    def all(self) -> list[NetworkRecord]:
+        return list(self.records.values())
+
+
+@dataclass
+class Net:
+    """A started manager on the lab's host, and what it said."""
+
+    manager: NetworkManager
+    lab: labs.Lab
+    store: MemoryStore
+    said: list[str]
+
+    def start(self, *requests: PortRequest, name: str = "box") -> tuple[Endpoint, labs.Sandbox]:
+        """A sandbox on the default bridge with these ports published."""
+        sandbox = self.lab.sandbox()
+        endpoint = self.manager.allocate("bridge", "sandbox")
+        published = self.manager.publish(endpoint, name, requests)
+        self.manager.connect(published, SandboxTarget(sandbox.netns, sandbox.route))
+        return published.endpoint, sandbox
+
+
+@pytest.fixture
+def lab() -> Iterator[labs.Lab]:
+    if os.geteuid():
+        pytest.skip("needs root")
+    before = labs.current()
+    made = labs.make_lab()
+    yield made
+    made.closing.close()
+    labs.enter(before)
+    for descriptor in (before, made.host, made.outside):
+        os.close(descriptor)
+
+
+@pytest.fixture
+def make_net(lab: labs.Lab) -> Iterator[Callable[..., Net]]:
+    made: list[Net] = []
+
+    def make(config: NetworkConfig | None = None, store: MemoryStore | None = None, running: tuple = ()) -> Net:
+        store, said = store or MemoryStore(), list[str]()
+        manager = NetworkManager(config or NetworkConfig(""), store, said.append)
+        manager.start(running)
+        made.append(Net(manager, lab, store, said))
+        return made[-1]
+
+    yield make
+    for net in made:
+        net.manager.close(remove=True)
+
+
+@pytest.fixture
+def net(make_net: Callable[..., Net]) -> Net:
+    return make_net()
