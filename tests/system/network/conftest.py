@@ -32,6 +32,12 @@ class Net:
     lab: labs.Lab
     store: MemoryStore
     said: list[str]
+    stopped: bool = False
+
+    def stop(self, remove: bool) -> None:
+        if not self.stopped:
+            self.manager.close(remove)
+        self.stopped = True
 
     def start(self, *requests: PortRequest, name: str = "box") -> tuple[Endpoint, labs.Sandbox]:
         """A sandbox on the default bridge with these ports published."""
@@ -68,7 +74,7 @@ def make_net(lab: labs.Lab) -> Iterator[Callable[..., Net]]:
 
     yield make
     for net in made:
-        net.manager.close(remove=True)
+        net.stop(remove=True)
 
 
 @pytest.fixture
