@@ -57,6 +57,10 @@ class Api:
             return await loop.run_in_executor(self.pool, lambda: use_case(*args, **kwargs))
         return await loop.run_in_executor(self.pool, use_case, *args)
 
+    async def run_stream(self, use_case: Callable[[], T]) -> T:
+        """Run blocking code that a client paces (it reads a request's body) in a thread of its own pool."""
+        return await asyncio.get_running_loop().run_in_executor(self.stream_pool, use_case)
+
     def spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """A task of our own that is kept until it ends."""
         task = asyncio.get_running_loop().create_task(work)

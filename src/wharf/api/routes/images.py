@@ -1,0 +1,159 @@
+"""Images: list, inspect, history, tag, delete, prune, load, save, import; commit of a container."""
+
+from typing import Any
+
+from wharf.api.http import Answer, Reply, Request
+from wharf.api.requests import filters_of, json_body, json_reply
+from wharf.api.router import Route
+from wharf.api.server import Api
+from wharf.api.streams import produced, progress
+from wharf.engine.commit import CommitRequest, commit_container
+from wharf.engine.image_delete import delete_image
+from wharf.engine.image_inspect import history, inspect_image
+from wharf.engine.image_list import list_images
+from wharf.engine.image_prune import prune_images
+from wharf.engine.image_tag import tag_image
+from wharf.engine.image_transfer import ImportRequest, import_image, load_images, save_images
+from wharf.errors import Invalid, NotImplementedYet
+from wharf.spec.container import ContainerConfig
+
+TAR = "application/x-tar"
+
+
+async def image_list(api: Api, request: Request) -> Answer:
+    """GET /images/json"""
+    found = await api.run(
+        list_images,
+        api.engine,
+        filters_of(request),
+        all=request.flag("all"),
+        shared_size=request.flag("shared-size"),
+        digests=request.flag("digests"),
+    )
+    return json_reply(found)
+
+
+async def image_inspect(api: Api, request: Request) -> Answer:
+    """GET /images/{name}/json"""
+    return json_reply(await api.run(inspect_image, api.engine, request.names["name"]))
+
+
+async def image_history(api: Api, request: Request) -> Answer:
+    """GET /images/{name}/history"""
+    return json_reply(await api.run(history, api.engine, request.names["name"]))
+
+
+async def image_tag(api: Api, request: Request) -> Answer:
+    """POST /images/{name}/tag"""
+    await api.run(tag_image, api.engine, request.names["name"], request.text("repo"), request.text("tag"))
+    return Reply(201)
+
+
+async def image_delete(api: Api, request: Request) -> Answer:
+    """DELETE /images/{name}"""
+    name = request.names["name"]
+    if not name.strip():
+        raise Invalid("image name cannot be blank")
+    items = await api.run(delete_image, api.engine, name, force=request.flag("force"), noprune=request.flag("noprune"))
+    return json_reply(items)
+
+
+async def image_prune(api: Api, request: Request) -> Answer:
+    """POST /images/prune"""
+    return json_reply(await api.run(prune_images, api.engine, filters_of(request)))
+
+
+async def image_load(api: Api, request: Request) -> Answer:
+    """POST /images/load"""
+    stream = request.body.file()
+    quiet = request.flag("quiet", default=True)
+    return await progress(api, lambda emit: load_images(api.engine, stream, emit, quiet=quiet))
+
+
+async def image_save(api: Api, request: Request) -> Answer:
+    """GET /images/{name}/get and GET /images/get?names="""
+    names = [request.names["name"]] if "name" in request.names else _names(request)
+    write = await api.run(save_images, api.engine, names)
+    return await produced(api, write, TAR)
+
+
+def _names(request: Request) -> list[str]:
+    names = [name for text in request.all("names") for name in text.split(",") if name]
+    if not names:
+        raise Invalid("no image names given")
+    return names
+
+
+async def image_create(api: Api, request: Request) -> Answer:
+    """POST /images/create: import with fromSrc, pull with fromImage."""
+    source = request.text("fromSrc")
+    if not source:
+        name = request.text("fromImage")
+        if not name:
+            raise Invalid("either fromImage or fromSrc is needed")
+        tag = request.text("tag")
+        shown = name if not tag or ":" in name.rsplit("/", 1)[-1] else f"{name}{'@' if ':' in tag else ':'}{tag}"
+        raise NotImplementedYet(
+            f"cannot pull {shown.removeprefix('docker.io/library/')}: pull is not there yet; load or import an image, "
+            "or make one with 'wharf image bootstrap'"
+        )
+    if source != "-":
+        raise NotImplementedYet("import from a URL is not there yet; send the archive itself (fromSrc=-)")
+    asked = ImportRequest(
+        repo=request.text("repo"),
+        tag=request.text("tag"),
+        message=request.text("message"),
+        changes=request.all("changes"),
+        platform=request.text("platform"),
+    )
+    stream = request.body.file()
+    return await progress(api, lambda emit: import_image(api.engine, stream, asked, emit))
+
+
+async def image_push(api: Api, request: Request) -> Answer:
+    """POST /images/{name}/push"""
+    raise NotImplementedYet(f"cannot push {request.names['name']}: push is not there yet")
+
+
+async def image_search(api: Api, request: Request) -> Answer:
+    """GET /images/search"""
+    raise NotImplementedYet("search is not there yet")
+
+
+async def commit(api: Api, request: Request) -> Answer:
+    """POST /commit"""
+    body: ContainerConfig | None = None
+    if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
+        body = await json_body(request, ContainerConfig)
+    digest: Any = await api.run(
+        commit_container,
+        api.engine,
+        CommitRequest(
+            container=request.text("container"),
+            repo=request.text("repo"),
+            tag=request.text("tag"),
+            comment=request.text("comment"),
+            author=request.text("author"),
+            pause=request.flag("pause", default=True),
+            changes=request.all("changes"),
+            config=body,
+        ),
+    )
+    return json_reply({"Id": str(digest)}, 201)
+
+
+ROUTES = (
+    Route("GET", "/images/json", image_list),
+    Route("GET", "/images/search", image_search),
+    Route("GET", "/images/get", image_save),
+    Route("GET", "/images/{name}/get", image_save),
+    Route("GET", "/images/{name}/json", image_inspect),
+    Route("GET", "/images/{name}/history", image_history),
+    Route("POST", "/images/create", image_create),
+    Route("POST", "/images/load", image_load),
+    Route("POST", "/images/prune", image_prune),
+    Route("POST", "/images/{name}/push", image_push),
+    Route("POST", "/images/{name}/tag", image_tag),
+    Route("DELETE", "/images/{name}", image_delete),
+    Route("POST", "/commit", commit),
+)

@@ -1,0 +1,270 @@
+"""The settings of wharfd: dockerd's flags and daemon.json, merged; a directive given in both is refused.
+
+Precedence: a flag or the file, never both; then the defaults of `Settings`. Docker's directives that are not there
+yet are refused by name when ignoring them would weaken what an administrator asked for, else reported.
+"""
+
+import argparse
+import dataclasses
+import ipaddress
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from wharf import __version__
+from wharf.errors import Invalid
+
+MAX_CONFIG_BYTES = 1 << 20
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+_REPORTED = """
+    allow-nondistributable-artifacts experimental features insecure-registries live-restore
+    max-concurrent-downloads max-concurrent-uploads max-download-attempts metrics-addr registry-mirrors
+    storage-driver debug-addr builder swarm-default-advertise-addr
+"""
+REPORTED = frozenset(_REPORTED.split())
+"""Docker's directives that change nothing here yet and that are safe to leave out."""
+_REFUSED = """
+    add-runtime add-runtimes allow-direct-routing api-cors-header authorization-plugins bridge cdi-spec-dirs
+    cgroup-parent containerd containerd-namespace containerd-plugins-namespace data-root-quota
+    default-cgroupns-mode default-gateway default-gateway-v6 default-ipc-mode default-network-opts
+    default-runtime default-shm-size default-ulimits dns dns-opts dns-search exec-opts fixed-cidr
+    fixed-cidr-v6 graph http-proxy https-proxy no-proxy proxies host-gateway-ip host-gateway-ips icc init
+    init-path ip ip-forward ip-masq ip6tables iptables ipv6 log-format min-api-version mtu
+    network-control-plane-mtu no-new-privileges node-generic-resources oom-score-adjust raw-logs rootless
+    runtimes seccomp-profile selinux-enabled storage-opts userland-proxy userland-proxy-path userns-remap
+    validate firewall-backend bip6
+"""
+REFUSED = frozenset(_REFUSED.split())
+"""Docker's directives that must not be ignored silently and are not there yet."""
+
+
+@dataclass(slots=True)
+class Settings:
+    """What wharfd runs with; paths absolute, times in seconds."""
+
+    hosts: list[str] = field(default_factory=list)
+    data_root: str = ""
+    exec_root: str = ""
+    pidfile: str = ""
+    config_file: str = ""
+    group: str = ""
+    debug: bool = False
+    log_level: str = "info"
+    bip: str = ""
+    default_address_pools: list[tuple[str, int]] = field(default_factory=list)
+    """Base network and size of the subnets cut from it."""
+    shutdown_timeout: int = 15
+    log_driver: str = "json-file"
+    log_opts: dict[str, str] = field(default_factory=dict)
+    labels: list[str] = field(default_factory=list)
+    tls: bool = False
+    tlsverify: bool = False
+    tlscacert: str = ""
+    tlscert: str = ""
+    tlskey: str = ""
+    idle_timeout: int = 0
+    """End after so many seconds without clients and running containers; 0 never. Not one of dockerd's."""
+    warnings: list[str] = field(default_factory=list)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments: -"):
+            message = f"unknown flag: {message.split(': ', 1)[1].split()[0]}"
+        raise Invalid(message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="wharfd", description="A container engine that speaks Docker's API.", allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )  # fmt: skip
+    add = parser.add_argument
+    add("-H", "--host", dest="hosts", action="append", metavar="URL", help="listen on unix:///path or tcp://ip:port")
+    add("--data-root", metavar="DIR", help="where images, containers and volumes are kept (/var/lib/wharf)")
+    add("--exec-root", metavar="DIR", help="state of running containers (/run/wharf)")
+    add("-p", "--pidfile", metavar="FILE", help="file for the daemon's pid")
+    add("--config-file", metavar="FILE", help="daemon.json (/etc/wharf/daemon.json)")
+    add("-G", "--group", metavar="NAME", help="group that may use the unix socket")
+    add("-D", "--debug", action="store_true", help="log everything")
+    add("-l", "--log-level", choices=LOG_LEVELS, help="least level of what is logged")
+    add("--bip", metavar="CIDR", help="address of the default bridge")
+    add("--default-address-pool", dest="default_address_pools", action="append", metavar="base=CIDR,size=N")
+    add("--shutdown-timeout", type=int, metavar="SECONDS", help="how long containers have to stop")
+    add("--log-driver", metavar="NAME", help="default log driver (json-file)")
+    add("--log-opt", dest="log_opts", action="append", metavar="KEY=VALUE", help="option of the default log driver")
+    add("--label", dest="labels", action="append", metavar="KEY=VALUE", help="label of the daemon")
+    add("--tls", action="store_true")
+    add("--tlsverify", action="store_true", help="TLS, and clients must show a certificate")
+    add("--tlscacert", metavar="FILE")
+    add("--tlscert", metavar="FILE")
+    add("--tlskey", metavar="FILE")
+    add("--idle-timeout", type=int, metavar="SECONDS", help="end when nothing runs and nobody asks for so long")
+    add("-v", "--version", action="version", version=f"Wharf version {__version__}")
+    return parser
+
+
+def read_settings(argv: Sequence[str]) -> Settings:
+    """Flags and file together; raises Invalid saying what is wrong and where."""
+    flags = vars(_parser().parse_args(list(argv)))
+    if "default_address_pools" in flags:
+        flags["default_address_pools"] = [parse_pool(text) for text in flags["default_address_pools"]]
+    if "log_opts" in flags:
+        flags["log_opts"] = dict(_pair(text) for text in flags["log_opts"])
+    path = flags.get("config_file") or os.path.join(_config_home(), "daemon.json")
+    settings = Settings(config_file=path)
+    from_file = read_file(path, needed="config_file" in flags, warnings=settings.warnings)
+    _refuse_conflicts(path, flags, from_file)
+    for name, value in {**flags, **from_file}.items():
+        setattr(settings, name, value)
+    return with_defaults(settings)
+
+
+def with_defaults(settings: Settings) -> Settings:
+    """Fills what depends on the user and on other settings; raises Invalid."""
+    run = "/run/wharf" if os.geteuid() == 0 else os.path.join(os.environ.get("XDG_RUNTIME_DIR", "/tmp"), "wharf")
+    home = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+    settings.data_root = os.path.abspath(
+        settings.data_root or ("/var/lib/wharf" if os.geteuid() == 0 else os.path.join(home, "wharf"))
+    )
+    settings.exec_root = os.path.abspath(settings.exec_root or run)
+    settings.pidfile = os.path.abspath(settings.pidfile or os.path.join(settings.exec_root, "wharfd.pid"))
+    settings.hosts = settings.hosts or [f"unix://{run}/wharf.sock"]
+    settings.tls = settings.tls or settings.tlsverify
+    if settings.debug:
+        settings.log_level = "debug"
+    if settings.bip:
+        _check(lambda: ipaddress.ip_interface(settings.bip), f"invalid bip {settings.bip!r}: an address with a prefix")
+    if settings.log_driver not in ("json-file", "none"):
+        raise Invalid(f"log driver {settings.log_driver!r} is not there yet: json-file and none are")
+    return settings
+
+
+def read_file(path: str, needed: bool, warnings: list[str]) -> dict[str, Any]:
+    """The directives of daemon.json by the names of Settings; {} when it is missing and not `needed`."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+    except FileNotFoundError:
+        if needed:
+            raise _file_error(path, f"open {path}: no such file or directory") from None
+        return {}
+    except OSError as error:
+        raise _file_error(path, f"open {path}: {error.strerror}") from None
+    if len(data) > MAX_CONFIG_BYTES:
+        raise _file_error(path, f"more than {MAX_CONFIG_BYTES} bytes")
+    if not data.strip():
+        return {}
+    try:
+        raw = json.loads(data)
+    except ValueError as error:
+        raise _file_error(path, f"invalid JSON: {error}") from None
+    if not isinstance(raw, dict):
+        raise _file_error(path, "not a JSON object")
+    return _directives(path, raw, warnings)
+
+
+def _directives(path: str, raw: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
+    known = {f.name.replace("_", "-"): f for f in dataclasses.fields(Settings) if f.name not in _NOT_IN_FILE}
+    out: dict[str, Any] = {}
+    unknown: list[str] = []
+    for key, value in raw.items():
+        if key in REPORTED:
+            warnings.append(f"{path}: {key} is not used yet")
+        elif key in REFUSED:
+            raise _file_error(path, f"the directive {key} is not there yet")
+        elif key not in known:
+            unknown.append(key)
+        else:
+            out[known[key].name] = _directive(path, key, value)
+    if unknown:
+        raise _file_error(
+            path, f"the following directives don't match any configuration option: {', '.join(sorted(unknown))}"
+        )
+    return out
+
+
+_NOT_IN_FILE = ("config_file", "warnings", "idle_timeout")
+_KINDS: dict[str, type] = {
+    "debug": bool, "tls": bool, "tlsverify": bool, "shutdown-timeout": int, "log-opts": dict, "hosts": list,
+    "labels": list, "default-address-pools": list,
+}  # fmt: skip
+
+
+def _directive(path: str, key: str, value: Any) -> Any:
+    kind: Any = _KINDS.get(key, str)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise _file_error(path, f"{key} has the wrong type: expected {kind.__name__}")
+    if key == "default-address-pools":
+        return [_pool_object(path, item) for item in value]
+    if kind is list and not all(isinstance(item, str) for item in value):
+        raise _file_error(path, f"{key} must be a list of strings")
+    if kind is dict and not all(isinstance(item, str) for item in value.values()):
+        raise _file_error(path, f"{key} must be an object of strings")
+    if key == "log-level" and value not in LOG_LEVELS:
+        raise _file_error(path, f"invalid logging level: {value[:50]}")
+    return value
+
+
+def _pool_object(path: str, item: Any) -> tuple[str, int]:
+    if not isinstance(item, dict) or set(item) != {"base", "size"} or not isinstance(item["size"], int):
+        raise _file_error(path, 'default-address-pools must be a list of {"base": CIDR, "size": N}')
+    return parse_pool(f"base={item['base']},size={item['size']}")
+
+
+def parse_pool(text: str) -> tuple[str, int]:
+    """Parse `base=10.0.0.0/8,size=24`; raises Invalid."""
+    fields = dict(_pair(part) for part in text.split(","))
+    base, size = fields.get("base", ""), fields.get("size", "")
+    message = f"invalid default address pool {text[:100]!r}: expected base=CIDR,size=N with N not below the prefix"
+    if set(fields) != {"base", "size"} or not size.isdigit():
+        raise Invalid(message)
+    network = _check(lambda: ipaddress.ip_network(base), message)
+    if not network.prefixlen <= int(size) <= network.max_prefixlen:
+        raise Invalid(message)
+    return base, int(size)
+
+
+def _check(parse: Any, message: str) -> Any:
+    try:
+        return parse()
+    except ValueError:
+        raise Invalid(message) from None
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise Invalid(f"invalid value {text[:100]!r}: expected key=value")
+    return key.strip(), value.strip()
+
+
+def _refuse_conflicts(path: str, flags: dict[str, Any], from_file: dict[str, Any]) -> None:
+    both = [
+        f"{name.replace('_', '-')}: (from flag: {_shown(flags[name])}, from file: {_shown(from_file[name])})"
+        for name in flags
+        if name in from_file
+    ]
+    if both:
+        raise _file_error(
+            path,
+            "the following directives are specified both as a flag and in the configuration file: " + ", ".join(both),
+        )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + " ".join(str(item) for item in value) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _file_error(path: str, message: str) -> Invalid:
+    return Invalid(f"unable to configure the Wharf daemon with file {path}: {message}")
+
+
+def _config_home() -> str:
+    if os.geteuid() == 0:
+        return "/etc/wharf"
+    return os.path.join(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "wharf")

@@ -1,0 +1,66 @@
+"""Flags of wharfd and daemon.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wharf.daemonconfig import parse_pool, read_settings
+from wharf.errors import Invalid
+
+
+def settings(tmp_path: Path, file: Any, *flags: str) -> Any:
+    path = tmp_path / "daemon.json"
+    path.write_text(file if isinstance(file, str) else json.dumps(file))
+    return read_settings(["--config-file", str(path), *flags])
+
+
+def test_flags_and_file_are_merged(tmp_path: Path) -> None:
+    got = settings(
+        tmp_path,
+        {"bip": "10.9.0.1/24", "default-address-pools": [{"base": "10.0.0.0/8", "size": 24}], "debug": True},
+        "-H", "unix:///a", "-H", "tcp://127.0.0.1:1", "--data-root", "/d", "--exec-root", "/e",
+        "--shutdown-timeout", "3",
+    )  # fmt: skip
+    assert got.hosts == ["unix:///a", "tcp://127.0.0.1:1"] and got.bip == "10.9.0.1/24"
+    assert got.default_address_pools == [("10.0.0.0/8", 24)] and got.log_level == "debug"
+    assert (got.data_root, got.exec_root, got.pidfile, got.shutdown_timeout) == ("/d", "/e", "/e/wharfd.pid", 3)
+
+
+@pytest.mark.parametrize(
+    ("file", "flags", "words"),
+    [
+        ({"bip": "10.1.0.1/24"}, ["--bip", "10.0.0.1/24"], "specified both as a flag and in the configuration file: "
+         r"bip: \(from flag: 10.0.0.1/24, from file: 10.1.0.1/24\)"),
+        ({"hosts": ["unix:///a"]}, ["-H", "unix:///b"], "hosts: "),
+        ({"nonsense": 1}, [], "the following directives don't match any configuration option: nonsense"),
+        ({"userns-remap": "default"}, [], "userns-remap is not there yet"),
+        ({"debug": "yes"}, [], "debug has the wrong type"),
+        ({"hosts": [1]}, [], "hosts must be a list of strings"),
+        ("{", [], "invalid JSON"),
+        ("[]", [], "not a JSON object"),
+        ({}, ["--nonsense"], "unknown flag: --nonsense"),
+        ({}, ["--bip", "x"], "invalid bip"),
+        ({"default-address-pools": [{"base": "10.0.0.0/8", "size": 4}]}, [], "invalid default address pool"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(tmp_path: Path, file: Any, flags: list[str], words: str) -> None:
+    with pytest.raises(Invalid, match=words):
+        settings(tmp_path, file, *flags)
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="no such file or directory"):
+        read_settings(["--config-file", str(tmp_path / "none.json")])
+
+
+def test_directives_without_effect_are_reported(tmp_path: Path) -> None:
+    assert "registry-mirrors is not used yet" in settings(tmp_path, {"registry-mirrors": []}).warnings[0]
+
+
+def test_pools() -> None:
+    assert parse_pool("base=172.30.0.0/16,size=24") == ("172.30.0.0/16", 24)
+    for bad in ("base=10.0.0.0/8", "size=24", "base=10.0.0.0/8,size=33", "base=x,size=1", "10.0.0.0/8"):
+        with pytest.raises(Invalid):
+            parse_pool(bad)
