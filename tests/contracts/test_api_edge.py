@@ -206,7 +206,7 @@ def test_unknown_path_and_method_are_page_not_found(server: tuple[str, Fake]) ->
 )
 def test_versions_out_of_range(server: tuple[str, Fake], version: str, words: str) -> None:
     status, _, body = exchange(server, f"POST /v{version}/echo HTTP/1.1\r\n\r\n".encode())
-    assert status == 400 and json.loads(body)["message"].startswith(words)
+    assert status == 400 and words in body.decode()
 
 
 def test_names_with_slashes_and_escapes(server: tuple[str, Fake]) -> None:

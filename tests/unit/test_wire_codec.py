@@ -59,17 +59,27 @@ def test_one_string_is_a_list_of_words_where_docker_says_so() -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b'{"Image": 5}', "cannot unmarshal number into Go struct field ContainerConfig.Image of type string"),
-        (b'{"Tty": "x"}', "cannot unmarshal string into Go struct field ContainerConfig.Tty of type bool"),
-        (b'{"HostConfig": {"Memory": 1.5}}', "cannot unmarshal number into Go struct field HostConfig.Memory"),
-        (b'{"HostConfig": {"Memory": true}}', "cannot unmarshal bool into Go struct field HostConfig.Memory"),
-        (b'{"HostConfig": {"Binds": "x"}}', "cannot unmarshal string into Go struct field HostConfig.Binds"),
-        (b'{"HostConfig": {"Memory": 99999999999999999999}}', "of type int64"),
-        (b"[]", "cannot unmarshal array into Go value of type CreateRequest"),
+        (b'{"Image": 5}', "cannot unmarshal number into Go struct field .Image of type string"),
+        (b'{"Tty": "x"}', "cannot unmarshal string into Go struct field .Tty of type bool"),
+        (
+            b'{"Image": "a", "HostConfig": {"Memory": 1.5}}',
+            "cannot unmarshal number into Go struct field HostConfig.Memory",
+        ),
+        (
+            b'{"Image": "a", "HostConfig": {"Memory": true}}',
+            "cannot unmarshal bool into Go struct field HostConfig.Memory",
+        ),
+        (
+            b'{"Image": "a", "HostConfig": {"Binds": "x"}}',
+            "cannot unmarshal string into Go struct field HostConfig.Binds",
+        ),
+        (b'{"Image": "a", "HostConfig": {"Memory": 99999999999999999999}}', "of type int64"),
+        (b"[]", "cannot unmarshal array into Go value of type container.CreateRequest"),
         (b'{"a"', "invalid JSON"),
-        (b"", "config cannot be empty in order to create a container"),
+        (b"", "invalid JSON: got EOF while reading request body"),
+        (b'{"HostConfig": {}}', "config cannot be empty in order to create a container"),
         (b"null", "config cannot be empty in order to create a container"),
-        (b"{}x", "unexpected content after JSON"),
+        (b"{} x", "unexpected content after JSON"),
         (b"[" * 100_000, "invalid JSON"),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from wharf.api.body import Body
-from wharf.errors import Invalid
+from wharf.errors import Internal, Invalid
 
 MAX_HEAD_BYTES = 256 << 10
 """Request line and headers together; Go's net/http allows 1 MiB, registry credentials for builds need some."""
@@ -52,7 +52,7 @@ class Request:
         return values[0].strip().lower() not in FALSE_WORDS if values else default
 
     def number(self, name: str, default: int | None = None) -> int | None:
-        """An integer parameter; `default` when absent or empty. Raises Invalid with Go's words."""
+        """An integer parameter; `default` when absent or empty. Raises Internal with Go's words, as moby does."""
         text = self.text(name)
         if not text:
             return default
@@ -61,7 +61,7 @@ class Request:
                 raise ValueError
             return int(text)
         except ValueError:
-            raise Invalid(f'strconv.Atoi: parsing "{text[:100]}": invalid syntax') from None
+            raise Internal(f'strconv.Atoi: parsing "{text[:100]}": invalid syntax') from None
 
     @property
     def upgrades(self) -> bool:

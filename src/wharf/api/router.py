@@ -22,6 +22,10 @@ _PREFIX = re.compile(r"/v([0-9.]+)(/.*)\Z", re.DOTALL)
 _VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})\Z")
 
 
+class TooOld(Invalid):
+    """A client from before JSON errors: it is told in plain text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One operation of the API."""
@@ -45,7 +49,7 @@ def split_version(path: str) -> tuple[tuple[int, int], str]:
     parsed = _VERSION.match(text)
     version = (int(parsed[1]), int(parsed[2])) if parsed else (0, 0)
     if version < MIN_VERSION:
-        raise Invalid(
+        raise TooOld(
             f"client version {text[:50]} is too old. Minimum supported API version is {version_text(MIN_VERSION)}, "
             "please upgrade your client to a newer version"
         )

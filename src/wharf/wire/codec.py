@@ -136,11 +136,11 @@ def decode(cls: type[T], data: bytes) -> T:
     return from_wire(cls, parse(data))
 
 
-def from_wire(cls: type[T], raw: Any) -> T:
-    """Plain values to an instance of a dataclass; raises Invalid naming the field."""
+def from_wire(cls: type[T], raw: Any, where: str | None = None) -> T:
+    """Plain values to an instance of a dataclass; raises Invalid naming the field below `where` (the class)."""
     if raw is None:
         return cls()
-    return typing.cast(T, _reader(typing.cast(Any, cls))(raw, cls.__name__))
+    return typing.cast(T, _reader(typing.cast(Any, cls))(raw, cls.__name__ if where is None else where))
 
 
 @functools.cache
@@ -154,7 +154,7 @@ def _dataclass_reader(cls: type) -> Reader:
 
     def read(raw: Any, where: str) -> Any:
         if not isinstance(raw, dict):
-            raise _mismatch(raw, where, cls.__name__)
+            raise mismatch(raw, where, cls.__name__)
         values: dict[str, Any] = {}
         for key, item in raw.items():
             known = table.get(key.lower())
@@ -188,7 +188,7 @@ def _list_reader(item_hint: Any) -> Reader:
 
     def read(raw: Any, where: str) -> Any:
         if not isinstance(raw, list):
-            raise _mismatch(raw, where, f"[]{_go_name(item_hint)}")
+            raise mismatch(raw, where, f"[]{_go_name(item_hint)}")
         return [empty() if value is None else item(value, where) for value in raw]
 
     return read
@@ -201,7 +201,7 @@ def _dict_reader(item_hint: Any) -> Reader:
 
     def read(raw: Any, where: str) -> Any:
         if not isinstance(raw, dict):
-            raise _mismatch(raw, where, f"map[string]{_go_name(item_hint)}")
+            raise mismatch(raw, where, f"map[string]{_go_name(item_hint)}")
         out: dict[str, Any] = {}
         for key, value in raw.items():
             out[key] = (None if nullable else empty()) if value is None else item(value, where)
@@ -224,13 +224,13 @@ def _anything(raw: Any, where: str) -> Any:
 
 def _string(raw: Any, where: str) -> str:
     if not isinstance(raw, str):
-        raise _mismatch(raw, where, "string")
+        raise mismatch(raw, where, "string")
     return raw
 
 
 def _integer(raw: Any, where: str) -> int:
     if isinstance(raw, bool) or not isinstance(raw, int):
-        raise _mismatch(raw, where, "int64")
+        raise mismatch(raw, where, "int64")
     if not -MAX_INTEGER - 1 <= raw <= MAX_INTEGER:
         raise Invalid(f"invalid JSON: json: cannot unmarshal number {raw} into Go struct field {where} of type int64")
     return raw
@@ -238,13 +238,13 @@ def _integer(raw: Any, where: str) -> int:
 
 def _boolean(raw: Any, where: str) -> bool:
     if not isinstance(raw, bool):
-        raise _mismatch(raw, where, "bool")
+        raise mismatch(raw, where, "bool")
     return raw
 
 
 def _number(raw: Any, where: str) -> float:
     if isinstance(raw, bool) or not isinstance(raw, int | float):
-        raise _mismatch(raw, where, "float64")
+        raise mismatch(raw, where, "float64")
     return float(raw)
 
 
@@ -252,16 +252,16 @@ def _words(raw: Any, where: str) -> list[str]:
     if isinstance(raw, str):
         return [raw]
     if not isinstance(raw, list):
-        raise _mismatch(raw, where, "[]string")
+        raise mismatch(raw, where, "[]string")
     return ["" if item is None else _string(item, where) for item in raw]
 
 
-def _mismatch(raw: Any, where: str, wanted: str) -> Invalid:
+def mismatch(raw: Any, where: str, wanted: str) -> Invalid:
     """Go's UnmarshalTypeError in moby's wrapping."""
     kinds = ((bool, "bool"), (str, "string"), (list, "array"), (dict, "object"))
     word = next((word for kind, word in kinds if isinstance(raw, kind)), "number")
     if "." not in where:
-        return Invalid(f"invalid JSON: json: cannot unmarshal {word} into Go value of type {where}")
+        return Invalid(f"invalid JSON: json: cannot unmarshal {word} into Go value of type {where or wanted}")
     return Invalid(f"invalid JSON: json: cannot unmarshal {word} into Go struct field {where} of type {wanted}")
 
 

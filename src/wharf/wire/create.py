@@ -1,24 +1,26 @@
 """The body of POST /containers/create: a `Config` with `HostConfig` and `NetworkingConfig` beside its fields."""
 
+import dataclasses
 from typing import Any
 
 from wharf.errors import Invalid
 from wharf.spec.container import ContainerConfig, CreateRequest, HostConfig, NetworkingConfig
-from wharf.wire.codec import from_wire, parse
+from wharf.wire.codec import from_wire, json_name, mismatch, parse
 
 
 def read_create(data: bytes, name: str = "", platform: str = "") -> CreateRequest:
-    """Parse a create body; raises Invalid. An empty body is what Docker calls one without a config."""
+    """Parse a create body; raises Invalid with moby's words for an empty body and for one without a config."""
     if not data.strip():
-        raise Invalid("config cannot be empty in order to create a container")
+        raise Invalid("invalid JSON: got EOF while reading request body")
     raw = parse(data)
-    if raw is None:
+    if raw is not None and not isinstance(raw, dict):
+        raise mismatch(raw, "", "container.CreateRequest")
+    sections: dict[str, Any] = {key.lower(): value for key, value in (raw or {}).items()}
+    if not sections.keys() & _CONFIG_KEYS:
         raise Invalid("config cannot be empty in order to create a container")
-    if not isinstance(raw, dict):
-        return from_wire(CreateRequest, raw)
-    sections: dict[str, Any] = {key.lower(): raw[key] for key in raw if key.lower() in _SECTIONS}
     return CreateRequest(
-        config=from_wire(ContainerConfig, raw),
+        # Go embeds the config without a name of its own, so its fields have no struct name in errors.
+        config=from_wire(ContainerConfig, raw, where=""),
         host_config=from_wire(HostConfig, sections.get("hostconfig")),
         networking_config=from_wire(NetworkingConfig, sections.get("networkingconfig")),
         name=name,
@@ -26,4 +28,4 @@ def read_create(data: bytes, name: str = "", platform: str = "") -> CreateReques
     )
 
 
-_SECTIONS = frozenset(("hostconfig", "networkingconfig"))
+_CONFIG_KEYS = frozenset(json_name(field).lower() for field in dataclasses.fields(ContainerConfig))
