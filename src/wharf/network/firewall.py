@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv4Network, ip_address
 from typing import Any
 
 from wharf.errors import Internal
-from wharf.kernel import nftables
+from wharf.kernel import nft
 from wharf.kernel.nftables import Element, NftSocket
 from wharf.network.names import Names
 from wharf.spec.network import Endpoint, PublishedPort
@@ -35,13 +35,13 @@ class Firewall:
     def load(self, subnet: IPv4Network, endpoints: Iterable[Endpoint]) -> None:
         """Replace the whole table, the elements of running endpoints included, in one transaction: established
         connections and published ports go on without a gap. Raises Unavailable."""
-        nftables.load(ruleset(self._names, subnet, endpoints))
+        nft.load(ruleset(self._names, subnet, endpoints))
 
     def publish(self, endpoint: Endpoint) -> None:
         """Lead the endpoint's IPv4 ports to it; raises Internal, then none of them is led."""
         added: list[tuple[str, Element]] = []
         try:
-            for map_name, elements in _by_map(endpoint).items():
+            for map_name, elements in elements_of(endpoint).items():
                 self._socket.add(map_name, elements)
                 added += [(map_name, element) for element in elements]
         except OSError as error:
@@ -51,7 +51,7 @@ class Firewall:
 
     def withdraw(self, endpoint: Endpoint) -> None:
         """Take the endpoint's elements away; those already gone are fine."""
-        for map_name, elements in _by_map(endpoint).items():
+        for map_name, elements in elements_of(endpoint).items():
             try:
                 self._socket.remove(map_name, elements)
             except FileNotFoundError:  # another (netd) took one of them: the rest one by one
@@ -59,7 +59,7 @@ class Firewall:
 
     def remove(self) -> None:
         """Remove the table; fine if it is not there."""
-        nftables.load(f"add table inet {self._names.table}\ndelete table inet {self._names.table}\n")
+        nft.load(f"add table inet {self._names.table}\ndelete table inet {self._names.table}\n")
 
     def close(self) -> None:
         self._socket.close()
@@ -130,7 +130,8 @@ def _ipv4(endpoint: Endpoint) -> list[PublishedPort]:
     return [port for port in endpoint.ports if not port.is_ipv6]
 
 
-def _by_map(endpoint: Endpoint) -> dict[str, list[Element]]:
+def elements_of(endpoint: Endpoint) -> dict[str, list[Element]]:
+    """The elements that lead the endpoint's IPv4 ports, by map."""
     found: dict[str, list[Element]] = {}
     for port in _ipv4(endpoint):
         found.setdefault(_ANY if _is_any(port) else _ADDRESSED, []).append(_element(port, endpoint.address.ip))
@@ -145,7 +146,7 @@ def _element(port: PublishedPort, address: IPv4Address) -> Element:
 
 def foreign_drops(listing: list[dict[str, Any]], names: Names) -> list[str]:
     """Warnings about chains of others that drop what containers send or get: an accept of ours cannot overrule a
-    drop of theirs, every base chain must accept. `listing` is nftables.listing()'s."""
+    drop of theirs, every base chain must accept. `listing` is nft.listing()'s."""
     user_chain = any(item.get("chain", {}).get("name") == "DOCKER-USER" for item in listing)
     chain = "DOCKER-USER" if user_chain else "FORWARD"
     warnings = []

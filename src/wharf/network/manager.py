@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Protocol
 
 from wharf.errors import Internal, NotFound, Unavailable, WharfError
-from wharf.kernel import netlink, nftables
+from wharf.kernel import netlink, nft
 from wharf.kernel.netlink import NetlinkSocket
 from wharf.network import bridge
 from wharf.network import endpoint as endpoints
@@ -113,7 +113,7 @@ class NetworkManager:
         self._firewall = Firewall(self._names)
         self._firewall.load(self._plan.subnet, live)
         self._forward()
-        for warning in foreign_drops(nftables.listing(), self._names):
+        for warning in foreign_drops(nft.listing(), self._names):
             self._note(warning)
 
     def close(self, remove: bool) -> None:
@@ -208,10 +208,10 @@ class NetworkManager:
         if published:
             published.close()
         if held and held.ports:
+            if self._relay:
+                self._relay.release(held)  # first: once it has forgotten, it cannot take a successor's elements away
             with contextlib.suppress(OSError):
                 self._firewall.withdraw(held)
-            if self._relay:
-                self._relay.release(held)
             self._ports.release(held)
 
     # -- inside --------------------------------------------------------------------------------------------------

@@ -3,11 +3,14 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from tests.system.network import lab as labs
 from wharf.network.manager import NetworkConfig, NetworkManager, SandboxTarget
+from wharf.network.names import Names
+from wharf.network.netd.client import NetdClient
 from wharf.spec.network import Endpoint, NetworkRecord, PortRequest
 
 
@@ -39,12 +42,12 @@ class Net:
             self.manager.close(remove)
         self.stopped = True
 
-    def start(self, *requests: PortRequest, name: str = "box") -> tuple[Endpoint, labs.Sandbox]:
+    def start(self, *requests: PortRequest, monitor: int = -1) -> tuple[Endpoint, labs.Sandbox]:
         """A sandbox on the default bridge with these ports published."""
         sandbox = self.lab.sandbox()
         endpoint = self.manager.allocate("bridge", "sandbox")
-        published = self.manager.publish(endpoint, name, requests)
-        self.manager.connect(published, SandboxTarget(sandbox.netns, sandbox.route))
+        published = self.manager.publish(endpoint, "box", requests)
+        self.manager.connect(published, SandboxTarget(sandbox.netns, sandbox.route, monitor))
         return published.endpoint, sandbox
 
 
@@ -62,12 +65,18 @@ def lab() -> Iterator[labs.Lab]:
 
 
 @pytest.fixture
-def make_net(lab: labs.Lab) -> Iterator[Callable[..., Net]]:
+def make_net(lab: labs.Lab, tmp_path: Path) -> Iterator[Callable[..., Net]]:
     made: list[Net] = []
 
-    def make(config: NetworkConfig | None = None, store: MemoryStore | None = None, running: tuple = ()) -> Net:
-        store, said = store or MemoryStore(), list[str]()
-        manager = NetworkManager(config or NetworkConfig(""), store, said.append)
+    def make(
+        config: NetworkConfig | None = None,
+        store: MemoryStore | None = None,
+        running: tuple[Endpoint, ...] = (),
+        netd: bool = False,
+    ) -> Net:
+        store, said, config = store or MemoryStore(), list[str](), config or NetworkConfig("")
+        relay = NetdClient(str(tmp_path), Names(config.instance).table, said.append) if netd else None
+        manager = NetworkManager(config, store, said.append, relay)
         manager.start(running)
         made.append(Net(manager, lab, store, said))
         return made[-1]

@@ -1,0 +1,171 @@
+"""wharfd's side of netd: find or start it, tell it what is published."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from wharf.errors import Unavailable
+from wharf.network.firewall import elements_of
+from wharf.network.netd import messages
+from wharf.network.netd.server import LISTENING_DESCRIPTOR
+from wharf.spec.network import Endpoint
+
+_SOCKET, _LOG = "netd.sock", "netd.log"
+_ANSWER_SECONDS = 5.0
+_STOP_SECONDS = 3.0
+_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from wharf.network.netd.server import main; main(sys.argv[2])"
+
+
+class NetdClient:
+    """One connection, used by several threads in turn. A netd that died is started again at the next request; what
+    it relayed before is lost until those containers start again (their IPv4 ports go on: the kernel leads them)."""
+
+    def __init__(self, exec_root: str, table: str, warn: Callable[[str], None]) -> None:
+        self._root, self._table, self._warn = exec_root, table, warn
+        self._lock = threading.Lock()
+        self._connection: socket.socket | None = None
+        self._child = 0
+
+    def restore(self, running: Sequence[Endpoint]) -> None:
+        """Find the netd of before or start one, and let it drop what runs no more."""
+        answer = self._ask({"op": "keep", "ids": [endpoint.id for endpoint in running]}) and self._ask({"op": "hello"})
+        known = set(answer.get("sandboxes", ())) if answer else set()
+        lost = [e for e in running if e.id not in known and any(port.is_ipv6 for port in e.ports)]
+        if lost:
+            self._warn(f"published IPv6 ports of {len(lost)} running containers answer only after their restart")
+
+    def publish(self, endpoint: Endpoint, sockets: Sequence[socket.socket], monitor: int) -> None:
+        """Hand over copies of the sockets and of the monitor's pidfd (-1: none)."""
+        elements = [
+            [map_name, [field.hex() for field in element.key]]
+            for map_name, found in elements_of(endpoint).items()
+            for element in found
+        ]
+        step = messages.PORTS_PER_MESSAGE
+        for start in range(0, len(endpoint.ports), step):
+            ports = endpoint.ports[start : start + step]
+            last = start + step >= len(endpoint.ports)
+            descriptors = [sock.fileno() for sock in sockets[start : start + step]]
+            watched = last and monitor >= 0
+            message = {
+                "op": "publish",
+                "id": endpoint.id,
+                "target": str(endpoint.address.ip),
+                "ports": [[p.port.protocol, p.host_ip, p.host_port, p.port.number] for p in ports],
+                "elements": elements[start : start + step],
+                "monitor": watched,
+            }
+            self._ask(message, [*descriptors, monitor] if watched else descriptors)
+
+    def release(self, endpoint: Endpoint) -> None:
+        """Its sockets are closed when this returns."""
+        self._ask({"op": "release", "id": endpoint.id})
+
+    def close(self, stop: bool) -> None:
+        """Leave netd to the next wharfd, or end it and wait for its end."""
+        if stop:
+            self._ask({"op": "stop"})
+        with self._lock:
+            self._disconnect()
+            if stop:
+                self._reap(time.monotonic() + _STOP_SECONDS)
+                with suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self._root, _SOCKET))
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _ask(self, message: dict[str, Any], descriptors: list[int] | None = None) -> dict[str, Any]:
+        """Send and await the answer; {} and a warning when netd does not do it: IPv4 works without."""
+        with self._lock:
+            for attempt in (1, 2):
+                try:
+                    return self._exchange({"v": messages.VERSION, **message}, descriptors)
+                except (OSError, ValueError, Unavailable) as error:
+                    self._disconnect()
+                    if attempt == 2 or isinstance(error, TimeoutError):
+                        self._warn(f"netd does not answer ({message['op']}): {error}")
+                        break
+        return {}
+
+    def _exchange(self, message: dict[str, Any], descriptors: list[int] | None) -> dict[str, Any]:
+        connection = self._connection or self._connect()
+        messages.send(connection, message, descriptors)
+        received = messages.receive(connection)
+        if received is None:
+            raise ConnectionResetError("netd ended")
+        answer, _ = received
+        if not answer.get("ok"):
+            self._warn(f"netd refused: {answer.get('error')}")
+        return answer
+
+    def _connect(self) -> socket.socket:
+        """To the netd that runs, else to a new one. Through a descriptor of the directory: a path of any length."""
+        directory = os.open(self._root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            address = f"/proc/self/fd/{directory}/{_SOCKET}"
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            connection.settimeout(_ANSWER_SECONDS)
+            try:
+                connection.connect(address)
+            except (ConnectionRefusedError, FileNotFoundError):
+                with suppress(FileNotFoundError):
+                    os.unlink(_SOCKET, dir_fd=directory)
+                with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+                    listening.bind(address)
+                    os.chmod(_SOCKET, 0o600, dir_fd=directory)
+                    listening.listen(16)
+                    self._spawn(listening)
+                connection.connect(address)
+        finally:
+            os.close(directory)
+        self._connection = connection
+        return connection
+
+    def _spawn(self, listening: socket.socket) -> None:
+        """Start netd; it accepts when it is ready, requests wait in the socket until then. Its messages go to a file:
+        a pipe of wharfd's must not be held open by something that outlives it."""
+        self._reap(time.monotonic())
+        source = str(Path(__file__).resolve().parents[3])
+        log = os.path.join(self._root, _LOG)
+        actions: list[tuple[Any, ...]] = [
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+            (os.POSIX_SPAWN_DUP2, listening.fileno(), LISTENING_DESCRIPTOR),
+        ]
+        arguments = [sys.executable, "-I", "-S", "-c", _BOOT, source, self._table]
+        try:
+            self._child = os.posix_spawn(
+                sys.executable,
+                arguments,
+                {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+                file_actions=actions,
+                setsid=True,
+                setsigmask=(),
+            )
+        except OSError as error:
+            raise Unavailable(f"cannot start netd: {error}") from error
+
+    def _reap(self, deadline: float) -> None:
+        """Collect our child; kill it if it has not ended by the deadline. A netd of an earlier wharfd is not ours."""
+        while self._child:
+            done, _ = os.waitpid(self._child, os.WNOHANG)
+            if done:
+                self._child = 0
+            elif time.monotonic() > deadline:
+                os.kill(self._child, signal.SIGKILL)
+                deadline = float("inf")
+            else:
+                time.sleep(0.005)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

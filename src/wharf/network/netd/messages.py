@@ -1,0 +1,40 @@
+"""What wharfd and netd say to one another: one JSON object a message over a seqpacket socket, descriptors beside it.
+
+    {"v": 1, "op": "hello"}                              -> {"ok": true, "v": 1, "pid": …, "sandboxes": [endpoint ids]}
+    {"v": 1, "op": "publish", "id", "target", "ports": [[protocol, host address, host port, container port]…],
+     "elements": [[map, [key field in hex…]]…], "monitor": bool}
+                                                         -> {"ok": true}; descriptors: a socket a port, then the pidfd
+    {"v": 1, "op": "release", "id"}                      -> {"ok": true}
+    {"v": 1, "op": "keep", "ids": […]}                   -> {"ok": true}, everything else is dropped
+    {"v": 1, "op": "stop"}                               -> {"ok": true}, then the process ends
+
+A refusal is {"ok": false, "error": text}. A publish of many ports comes in several messages of the same id.
+"""
+
+import json
+import socket
+from typing import Any
+
+VERSION = 1
+MAX_MESSAGE = 128 * 1024
+MAX_DESCRIPTORS = 201
+"""Of one message (the kernel's own limit is 253, SCM_MAX_FD)."""
+PORTS_PER_MESSAGE = MAX_DESCRIPTORS - 1
+
+
+def send(sock: socket.socket, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
+    """Send one message; raises OSError."""
+    socket.send_fds(sock, [json.dumps(message, separators=(",", ":")).encode()], descriptors or [])
+
+
+def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """Receive one message and its descriptors (the caller's to close), None at the end; raises OSError, ValueError."""
+    data, descriptors, flags, _ = socket.recv_fds(sock, MAX_MESSAGE, MAX_DESCRIPTORS)
+    if not data:
+        return None
+    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        raise ValueError("message too long")
+    message = json.loads(data)
+    if not isinstance(message, dict):
+        raise ValueError("message is no object")
+    return message, descriptors
