@@ -1,0 +1,99 @@
+"""Small files of a cgroup directory."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+REMOVE_TRIES = 200
+REMOVE_PAUSE = 0.002  # seconds; a killed process leaves its cgroup a moment after it was reaped
+
+
+def write(path: str, value: str) -> None:
+    """Write one value; OSError names the file."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, value.encode())
+    except OSError as error:
+        raise OSError(error.errno, f"write {value!r}: {error.strerror}", path) from None
+    finally:
+        os.close(fd)
+
+
+def read(path: str) -> str:
+    """The whole file, or "" when it is not there."""
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def number(path: str, default: int = 0) -> int:
+    """A file of one number; `max` is 2**63 - 1."""
+    text = read(path).strip()
+    if text == "max":
+        return (1 << 63) - 1
+    return int(text) if text.lstrip("-").isdigit() else default
+
+
+def keyed(path: str) -> dict[str, int]:
+    """A file of `key number` lines."""
+    pairs = (line.split() for line in read(path).splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+
+
+def remove_directory(path: str) -> None:
+    """rmdir, children first, waiting a bounded time for processes that are on their way out."""
+    for attempt in range(REMOVE_TRIES):
+        try:
+            os.rmdir(path)
+            return
+        except FileNotFoundError:
+            return
+        except OSError:
+            if attempt == REMOVE_TRIES - 1:
+                raise
+        if attempt % 20 == 0:
+            _remove_children(path)
+        time.sleep(REMOVE_PAUSE)
+
+
+def _remove_children(path: str) -> None:
+    try:
+        names = [entry.name for entry in os.scandir(path) if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return
+    for name in names:
+        remove_directory(f"{path}/{name}")
+
+
+def kill_until_empty(pids: Callable[[], list[int]]) -> None:
+    """SIGKILL whatever is listed until nothing is, for a bounded time."""
+    for _ in range(REMOVE_TRIES):
+        found = pids()
+        if not found:
+            return
+        kill_once(found)
+        time.sleep(REMOVE_PAUSE)
+
+
+def all_pids(root: str, file: str) -> list[int]:
+    """The processes of a directory and of those below it."""
+    found = [int(line) for line in read(f"{root}/{file}").split()]
+    try:
+        children = [entry.path for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return found
+    for child in children:
+        found += all_pids(child, file)
+    return found
+
+
+def kill_once(pids: list[int]) -> None:
+    """One SIGKILL to each; those that are gone are fine."""
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue

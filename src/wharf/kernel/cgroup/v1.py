@@ -1,0 +1,186 @@
+"""cgroup v1: one hierarchy per controller (Documentation/admin-guide/cgroup-v1)."""
+
+import os
+import time
+from typing import Any
+
+from wharf.kernel.cgroup import files
+
+UNLIMITED = 0x7FFFFFFFFFFFF000
+FREEZE_TRIES = 500
+
+
+class CgroupV1:
+    """A path below each hierarchy. `roots`: controller -> mount point (`name=systemd` is a hierarchy too)."""
+
+    def __init__(self, roots: dict[str, str], path: str) -> None:
+        self.path = path
+        self._dirs = {name: root + path for name, root in roots.items()}
+
+    def create(self, resources: dict[str, Any]) -> None:
+        """Make a directory in each hierarchy and write the limits."""
+        for name, directory in self._dirs.items():
+            try:
+                os.mkdir(directory, 0o755)
+            except FileExistsError:
+                pass
+            except FileNotFoundError:
+                self._make_parents(name, directory)
+                os.mkdir(directory, 0o755)
+            if name == "cpuset":
+                _inherit_cpuset(directory)
+        self.limit(resources)
+
+    def _make_parents(self, name: str, directory: str) -> None:
+        parent = os.path.dirname(directory)
+        if not os.path.isdir(parent):
+            self._make_parents(name, parent)
+            try:
+                os.mkdir(parent, 0o755)
+            except FileExistsError:
+                return
+            if name == "cpuset":
+                _inherit_cpuset(parent)
+
+    def limit(self, resources: dict[str, Any]) -> None:
+        """Write the limits that are given."""
+        self._limit_devices(resources.get("devices") or [])
+        self._limit_memory(resources.get("memory") or {})
+        self._limit_cpu(resources.get("cpu") or {})
+        pids = (resources.get("pids") or {}).get("limit")
+        if pids is not None:
+            self._write("pids", "pids.max", "max" if pids <= 0 else str(pids))
+        self._limit_block(resources.get("blockIO") or {})
+
+    def _write(self, controller: str, file: str, value: str) -> None:
+        directory = self._dirs.get(controller)
+        if directory is not None:
+            files.write(f"{directory}/{file}", value)
+
+    def _limit_devices(self, rules: list[dict[str, Any]]) -> None:
+        for rule in rules:
+            kind = rule.get("type") or "a"
+            if kind == "a":
+                text = "a"
+            else:
+                text = f"{kind} {_star(rule.get('major'))}:{_star(rule.get('minor'))} {rule.get('access') or 'rwm'}"
+            self._write("devices", "devices.allow" if rule.get("allow") else "devices.deny", text)
+
+    def _limit_memory(self, memory: dict[str, Any]) -> None:
+        limit, swap = memory.get("limit"), memory.get("swap")
+        # The limit of memory with swap may never be below that of memory: raising starts with it, lowering ends so.
+        order = [("memory.limit_in_bytes", limit), ("memory.memsw.limit_in_bytes", swap)]
+        directory = self._dirs.get("memory", "")
+        if limit and swap and (swap < 0 or swap > files.number(f"{directory}/memory.memsw.limit_in_bytes", UNLIMITED)):
+            order.reverse()
+        for file, value in order:
+            if value and os.path.exists(f"{directory}/{file}"):
+                self._write("memory", file, str(value))
+        for key, file in (("reservation", "memory.soft_limit_in_bytes"), ("swappiness", "memory.swappiness")):
+            if memory.get(key) is not None and (key == "swappiness" or memory[key]):
+                self._write("memory", file, str(memory[key]))
+        if memory.get("disableOOMKiller"):
+            self._write("memory", "memory.oom_control", "1")
+
+    def _limit_cpu(self, cpu: dict[str, Any]) -> None:
+        for key, controller, file in (
+            ("shares", "cpu", "cpu.shares"),
+            ("period", "cpu", "cpu.cfs_period_us"),
+            ("quota", "cpu", "cpu.cfs_quota_us"),
+            ("realtimePeriod", "cpu", "cpu.rt_period_us"),
+            ("realtimeRuntime", "cpu", "cpu.rt_runtime_us"),
+            ("cpus", "cpuset", "cpuset.cpus"),
+            ("mems", "cpuset", "cpuset.mems"),
+        ):
+            if cpu.get(key):
+                self._write(controller, file, str(cpu[key]))
+
+    def _limit_block(self, block: dict[str, Any]) -> None:
+        if block.get("weight"):
+            self._write("blkio", "blkio.weight", str(block["weight"]))
+        for key, file in (
+            ("throttleReadBpsDevice", "blkio.throttle.read_bps_device"),
+            ("throttleWriteBpsDevice", "blkio.throttle.write_bps_device"),
+            ("throttleReadIOPSDevice", "blkio.throttle.read_iops_device"),
+            ("throttleWriteIOPSDevice", "blkio.throttle.write_iops_device"),
+        ):
+            for item in block.get(key) or []:
+                self._write("blkio", file, f"{item['major']}:{item['minor']} {item['rate']}")
+
+    def join_fds(self) -> list[int]:
+        """The `tasks` files: a process writes "0" into each; a pid into cgroup.procs takes 10 to 100 times longer."""
+        return [os.open(f"{path}/tasks", os.O_WRONLY | os.O_CLOEXEC) for path in self._dirs.values()]
+
+    def mount_points(self) -> dict[str, str]:
+        """Controller -> directory of this cgroup on the host."""
+        return dict(self._dirs)
+
+    def freeze(self, frozen: bool) -> None:
+        """Write the state and wait for it: FREEZING turns into FROZEN when every task has stopped."""
+        want = "FROZEN" if frozen else "THAWED"
+        path = self._dirs["freezer"] + "/freezer.state"
+        for _ in range(FREEZE_TRIES):
+            files.write(path, want)
+            if files.read(path).strip() == want:
+                return
+            time.sleep(files.REMOVE_PAUSE)
+        raise OSError(16, f"cgroup did not become {want}", path)
+
+    def frozen(self) -> bool:
+        """Whether every process is frozen."""
+        return files.read(self._dirs.get("freezer", "") + "/freezer.state").strip() == "FROZEN"
+
+    def kill(self) -> None:
+        """SIGKILL to all; a frozen one is thawed, since the signal waits otherwise."""
+        if "freezer" in self._dirs and self.frozen():
+            files.kill_once(self.pids())
+            self.freeze(False)
+        files.kill_until_empty(self.pids)
+
+    def pids(self) -> list[int]:
+        """The processes, by any one hierarchy."""
+        for name in ("pids", "memory", "freezer", *self._dirs):
+            if name in self._dirs:
+                return files.all_pids(self._dirs[name], "cgroup.procs")
+        return []
+
+    def oom_kills(self) -> int:
+        """`oom_kill` of memory.oom_control (kernel 4.13)."""
+        return files.keyed(self._dirs.get("memory", "") + "/memory.oom_control").get("oom_kill", 0)
+
+    def stats(self) -> dict[str, Any]:
+        """Usage as the v1 files have it."""
+        memory, cpu = self._dirs.get("memory", ""), self._dirs.get("cpuacct", "")
+        tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+        split = files.keyed(f"{cpu}/cpuacct.stat")
+        return {
+            "cpu_total_ns": files.number(f"{cpu}/cpuacct.usage"),
+            "cpu_user_ns": split.get("user", 0) * tick,
+            "cpu_system_ns": split.get("system", 0) * tick,
+            "cpu_throttle": files.keyed(self._dirs.get("cpu", "") + "/cpu.stat"),
+            "cpu_per_cpu_ns": [int(word) for word in files.read(f"{cpu}/cpuacct.usage_percpu").split()],
+            "memory_usage": files.number(f"{memory}/memory.usage_in_bytes"),
+            "memory_max_usage": files.number(f"{memory}/memory.max_usage_in_bytes"),
+            "memory_limit": files.number(f"{memory}/memory.limit_in_bytes"),
+            "memory_failures": files.number(f"{memory}/memory.failcnt"),
+            "memory": files.keyed(f"{memory}/memory.stat"),
+            "pids_current": files.number(self._dirs.get("pids", "") + "/pids.current"),
+            "pids_limit": files.number(self._dirs.get("pids", "") + "/pids.max"),
+        }
+
+    def remove(self) -> None:
+        """Remove the directory of every hierarchy."""
+        for directory in self._dirs.values():
+            files.remove_directory(directory)
+
+
+def _star(value: Any) -> str:
+    return "*" if value is None or value < 0 else str(value)
+
+
+def _inherit_cpuset(directory: str) -> None:
+    """An empty cpuset admits no process, and a child starts empty: copy the parent's."""
+    parent = os.path.dirname(directory)
+    for file in ("cpuset.cpus", "cpuset.mems"):
+        if not files.read(f"{directory}/{file}").strip():
+            files.write(f"{directory}/{file}", files.read(f"{parent}/{file}").strip())

@@ -1,0 +1,72 @@
+"""Processes: prctl(2), close_range(2), identity that survives pid reuse."""
+
+import ctypes
+import os
+
+from wharf.kernel.libc import SYS_CLOSE_RANGE, SYS_KEYCTL, check, function, raise_errno, syscall
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
+PR_SET_NAME = 15
+PR_CAPBSET_READ = 23
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+_KEYCTL_JOIN_SESSION_KEYRING = 1
+
+_ULONG = ctypes.c_ulong
+_prctl = function("prctl", ctypes.c_int, _ULONG, _ULONG, _ULONG, _ULONG)
+_setdomainname = function("setdomainname", ctypes.c_char_p, ctypes.c_size_t)
+
+
+def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0) -> int:
+    """prctl(2)."""
+    return check(_prctl(option, arg2, arg3, arg4, 0), f"prctl {option}")
+
+
+def set_name(name: str) -> None:
+    """The name that ps shows (at most 15 bytes)."""
+    buffer = ctypes.create_string_buffer(name.encode()[:15])
+    prctl(PR_SET_NAME, ctypes.addressof(buffer))
+
+
+def set_domainname(name: str) -> None:
+    """setdomainname(2)."""
+    raw = os.fsencode(name)
+    check(_setdomainname(raw, len(raw)), "setdomainname", name)
+
+
+def close_all_but(keep: "set[int] | frozenset[int]") -> None:
+    """Close every descriptor that is not in `keep`, by ranges (close_range(2))."""
+    first = 0
+    for fd in [*sorted(keep), -1]:
+        last = fd - 1 if fd >= 0 else 0xFFFFFFFF
+        if first <= last and syscall(SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), ctypes.c_uint(0)) < 0:
+            raise_errno("close_range")
+        first = fd + 1
+
+
+def new_session_keyring(name: str) -> None:
+    """A session keyring of its own, so that the host's keys cannot be reached; kernels without keys are fine."""
+    syscall(SYS_KEYCTL, ctypes.c_int(_KEYCTL_JOIN_SESSION_KEYRING), ctypes.c_char_p(name.encode()))
+
+
+def start_time(pid: int) -> int:
+    """Start of a process in clock ticks since boot (proc(5), stat field 22); ProcessLookupError when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            stat = file.read()
+    except FileNotFoundError:
+        raise ProcessLookupError(f"no process {pid}") from None
+    return int(stat[stat.rindex(b")") + 2 :].split()[19])
+
+
+def boot_id() -> str:
+    """The kernel's random id of this boot."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()

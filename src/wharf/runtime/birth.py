@@ -1,0 +1,108 @@
+"""From the monitor's request to a child: pipes, descriptors, clone3."""
+
+import fcntl
+import os
+import signal
+import socket
+from typing import Any
+
+from wharf.kernel import namespaces as ns
+from wharf.kernel.cgroup import Cgroup
+from wharf.runtime import init, messages, setns_init
+from wharf.runtime.pump import Pump
+
+PIPE_SIZE = 1 << 20
+_F_SETPIPE_SZ = 1031
+
+
+class Child:
+    """The first process as its monitor sees it."""
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self.pidfd = -1
+        self.start_time = 0
+        self.sync = socket.socket()
+        self._stdin = self._stdout = self._stderr = -1
+        self._stdin_once = False
+
+    def connect(self, pump: Pump) -> None:
+        """Hand the ends of the pipes to the pump."""
+        if self._stdin >= 0:
+            pump.set_input(self._stdin, self._stdin_once)
+        for fd, number in ((self._stdout, 1), (self._stderr, 2)):
+            if fd >= 0:
+                pump.add_output(fd, number)
+
+    def reap(self) -> int:
+        """Wait for the end that the pidfd has announced; the wait status."""
+        pid, self.pid = self.pid, 0
+        return os.waitpid(pid, 0)[1]
+
+    def kill(self) -> None:
+        """SIGKILL and reap; a child that is gone, or was never born, is fine."""
+        if self.pid <= 0:
+            return
+        try:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.reap()
+
+    def set_pipes(self, stdin: int, stdout: int, stderr: int, stdin_once: bool) -> None:
+        """Our ends of the standard streams; -1 for none."""
+        self._stdin, self._stdout, self._stderr, self._stdin_once = stdin, stdout, stderr, stdin_once
+
+
+def _wide_pipe() -> tuple[int, int]:
+    """A pipe with room: fewer and larger reads. Where the user's pipe pages are used up the usual size stays."""
+    reader, writer = os.pipe()
+    try:
+        fcntl.fcntl(writer, _F_SETPIPE_SZ, PIPE_SIZE)
+    except OSError:
+        pass
+    return reader, writer
+
+
+def give_birth(request: dict[str, Any], joined: dict[str, int], cgroup: Cgroup | None) -> Child:
+    """Clone the first process; `joined` are namespaces to enter (OCI type -> descriptor)."""
+    child = Child()
+    child.sync, theirs = messages.pair()
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    streams = [null, null, null]
+    ours = [-1, -1, -1]
+    is_terminal = request["spec"]["process"].get("terminal")
+    if not is_terminal:
+        if request["open_stdin"]:
+            streams[0], ours[0] = os.pipe()
+        ours[1], streams[1] = _wide_pipe()
+        ours[2], streams[2] = _wide_pipe()
+    child.set_pipes(ours[0], ours[1], ours[2], request["stdin_once"])
+    cgroup_fds: list[int] = []
+    if cgroup is not None:
+        cgroup_fds = cgroup.join_fds()
+        request["cgroup_points"] = cgroup.mount_points() if request["kind"] == "container" else {}
+    else:
+        request["cgroup_points"] = {}
+    inherited = init.Inherited(theirs, (streams[0], streams[1], streams[2]), cgroup_fds, joined)
+    run = init.run if request["kind"] == "container" else setns_init.run
+    child.pid, child.pidfd = ns.clone3(_flags(request, joined))
+    if child.pid == 0:
+        run(request, inherited)
+    theirs.close()
+    messages.close_all([*set(streams), *cgroup_fds])
+    return child
+
+
+def _flags(request: dict[str, Any], joined: dict[str, int]) -> int:
+    """Namespaces to make at clone; pid is joined here already, cgroup is left until the child is in its cgroup."""
+    if request["kind"] == "exec":
+        setns_init.join_pid_namespace(joined)
+        return 0
+    flags = 0
+    for item in request["spec"]["linux"]["namespaces"]:
+        if item["type"] not in joined and item["type"] != "cgroup":
+            flags |= ns.FLAG_OF_TYPE[item["type"]]
+    if "pid" in joined:
+        ns.setns(joined["pid"], ns.CLONE_NEWPID)
+    return flags

@@ -1,0 +1,96 @@
+"""Device nodes, the usual links of /dev, and sysctls of a container that is being made."""
+
+import os
+import stat
+from typing import Any
+
+from wharf.kernel import mounts as mnt
+from wharf.kernel.beneath import make_directory, make_file, open_in_root
+
+_BITS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+DEFAULT_DEVICES: tuple[tuple[str, int, int], ...] = (
+    ("/dev/null", 1, 3),
+    ("/dev/zero", 1, 5),
+    ("/dev/full", 1, 7),
+    ("/dev/random", 1, 8),
+    ("/dev/urandom", 1, 9),
+    ("/dev/tty", 5, 0),
+)
+_LINKS = (
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+    ("/proc/kcore", "/dev/core"),
+    ("pts/ptmx", "/dev/ptmx"),
+)
+
+
+def make_devices(root: int, wanted: list[dict[str, Any]], mknod: bool) -> None:
+    """Make the default nodes and `linux.devices`; without `mknod` the host's nodes are bound instead."""
+    given = {item["path"] for item in wanted}
+    dev = make_directory(root, "/dev")
+    previous = os.umask(0)
+    try:
+        for path, major, minor in DEFAULT_DEVICES:
+            if path not in given:
+                _node(dev, path[5:], stat.S_IFCHR | 0o666, os.makedev(major, minor), mknod)
+        for item in wanted:
+            _wanted(root, item, mknod)
+        for target, link in _LINKS:
+            _link(dev, target, link[5:])
+    finally:
+        os.umask(previous)
+        os.close(dev)
+
+
+def _wanted(root: int, item: dict[str, Any], mknod: bool) -> None:
+    parent, name = os.path.split(item["path"])
+    mode = _BITS.get(item.get("type", "c"), stat.S_IFCHR) | (item.get("fileMode", 0o666) & 0o7777)
+    directory = make_directory(root, parent)
+    try:
+        _node(directory, name, mode, os.makedev(item.get("major", 0), item.get("minor", 0)), mknod, item["path"])
+        if mknod and (item.get("uid") or item.get("gid")):
+            os.chown(name, item.get("uid") or 0, item.get("gid") or 0, dir_fd=directory, follow_symlinks=False)
+    finally:
+        os.close(directory)
+
+
+def _node(directory: int, name: str, mode: int, device: int, mknod: bool, source: str | None = None) -> None:
+    if mknod:
+        try:
+            os.mknod(name, mode, device, dir_fd=directory)
+        except FileExistsError:
+            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if stat.S_IFMT(found.st_mode) != stat.S_IFMT(mode) or found.st_rdev != device:
+                os.unlink(name, dir_fd=directory)
+                os.mknod(name, mode, device, dir_fd=directory)
+        return
+    place = make_file(directory, name)
+    try:
+        mnt.mount(source or f"/dev/{name}", f"/proc/self/fd/{place}", None, mnt.MS_BIND)
+    finally:
+        os.close(place)
+
+
+def _link(dev: int, target: str, name: str) -> None:
+    try:
+        os.symlink(target, name, dir_fd=dev)
+    except FileExistsError:
+        if name == "ptmx":
+            # An image's own /dev/ptmx would be the host's terminals.
+            os.unlink(name, dir_fd=dev)
+            os.symlink(target, name, dir_fd=dev)
+
+
+def write_sysctls(root: int, values: dict[str, str]) -> None:
+    """Write `linux.sysctl` through the container's /proc; OSError names the key."""
+    for key, value in values.items():
+        path = "/proc/sys/" + (key if "/" in key else key.replace(".", "/"))
+        fd = open_in_root(root, path, os.O_WRONLY)
+        try:
+            os.write(fd, value.encode())
+        except OSError as error:
+            raise OSError(error.errno, f"write sysctl key {key}: {error.strerror}", path) from None
+        finally:
+            os.close(fd)

@@ -1,0 +1,192 @@
+"""The first process of a container, from clone3 to execve. Imports nothing and allocates little after the fork.
+
+It runs beside the monitor's talk with wharfd: as soon as it exists it hands out its network namespace, then
+builds the root while wharfd plumbs the network, and waits for `go` before it becomes the user's program.
+
+Messages to the monitor: `born` (descriptors: network namespace, rtnetlink socket), `terminal` (the master),
+`failed` (text, bare). End of file without `failed` means that execve has happened.
+"""
+
+import fcntl
+import os
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from wharf.kernel import namespaces as ns
+from wharf.kernel import process
+from wharf.kernel.beneath import make_directory, open_in_root
+from wharf.runtime import credentials, devices, messages, rootfs, terminal
+from wharf.runtime.credentials import InitFailed
+
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP = 1
+
+
+class Inherited:
+    """The descriptors a first process gets from its monitor; everything else is closed."""
+
+    __slots__ = ("cgroup", "join", "streams", "sync")
+
+    def __init__(
+        self, sync: socket.socket, streams: tuple[int, int, int], cgroup: list[int], join: dict[str, int]
+    ) -> None:
+        self.sync, self.streams, self.cgroup, self.join = sync, streams, cgroup, join
+
+    def keep(self) -> set[int]:
+        """All of them."""
+        return {self.sync.fileno(), *self.streams, *self.cgroup, *self.join.values()}
+
+
+def run(request: dict[str, Any], inherited: Inherited) -> NoReturn:
+    """Become the container's first process; never returns."""
+    guarded(inherited.sync, lambda: _run(request, inherited))
+
+
+def guarded(sync: socket.socket, body: Callable[[], None]) -> NoReturn:
+    """Run the body of a forked child: every failure is told to the monitor, and nothing returns to its loop."""
+    try:
+        body()
+    except InitFailed as error:
+        _fail(sync, error.text, error.bare)
+    except rootfs.MountFailed as error:
+        _fail(sync, str(error))
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        _fail(sync, f"{error.strerror}{where}".strip())
+    except messages.Closed:
+        pass
+    except Exception as error:
+        _fail(sync, f"{type(error).__name__}: {error}")
+    finally:
+        os._exit(1)
+
+
+def _fail(sync: socket.socket, text: str, bare: bool = False) -> None:
+    try:
+        messages.send(sync, {"op": "failed", "text": text, "bare": bare})
+    except (messages.Closed, OSError):
+        return
+
+
+def _run(request: dict[str, Any], inherited: Inherited) -> None:
+    spec, linux = request["spec"], request["spec"]["linux"]
+    begin(inherited)
+    new = {item["type"] for item in linux["namespaces"] if item["type"] not in inherited.join}
+    enter_cgroup(inherited.cgroup)
+    if "cgroup" in new:
+        ns.unshare(ns.CLONE_NEWCGROUP)
+    for kind, fd in inherited.join.items():
+        if kind != "pid":  # the monitor has done that: a pid namespace holds for children only
+            ns.setns(fd, ns.FLAG_OF_TYPE[kind])
+    _announce(inherited.sync, "network" in new)
+    if spec["process"].get("oomScoreAdj") is not None:
+        write_oom_score(spec["process"]["oomScoreAdj"])
+    _name_host(spec, "uts" in new)
+    _build_root(request, "cgroup" in new, inherited.sync)
+    process.new_session_keyring(f"_ses.{request['id']}")
+    finish(request, inherited.sync)
+
+
+def begin(inherited: Inherited) -> None:
+    """What comes first in every process that enters a container: no foreign descriptor, no ptrace, own session."""
+    process.close_all_but(inherited.keep())
+    process.prctl(process.PR_SET_DUMPABLE, 0)
+    process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
+    credentials.default_signals()
+    os.setsid()
+    os.umask(0o022)
+    for number, fd in enumerate(inherited.streams):
+        os.dup2(fd, number)
+
+
+def enter_cgroup(fds: list[int]) -> None:
+    """Move the calling process into each cgroup by writing "0" ("me") to its file."""
+    for fd in fds:
+        os.write(fd, b"0")
+        os.close(fd)
+
+
+def _announce(sync: socket.socket, own_network: bool) -> None:
+    if not own_network:
+        messages.send(sync, {"op": "born"})
+        return
+    netns = ns.open_namespace("network")
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as rtnl:
+        messages.send(sync, {"op": "born"}, [netns, rtnl.fileno()])
+    os.close(netns)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
+
+
+def write_oom_score(value: int) -> None:
+    """oom_score_adj of the calling process, while the host's /proc is in sight."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write(str(value))
+    except OSError as error:
+        raise InitFailed(f"can't set oom score adj to {value}: {credentials.errno_text(error)}") from None
+
+
+def _name_host(spec: dict[str, Any], own: bool) -> None:
+    if own and spec.get("hostname"):
+        socket.sethostname(spec["hostname"])
+    if own and spec.get("domainname"):
+        process.set_domainname(spec["domainname"])
+
+
+def _build_root(request: dict[str, Any], own_cgroupns: bool, sync: socket.socket) -> None:
+    spec, linux, base = request["spec"], request["spec"]["linux"], request["mount_point"]
+    rootfs.enter_private_tree(linux.get("rootfsPropagation", ""))
+    rootfs.mount_root(request["rootfs"], base, request["overlay_append"])
+    root = os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    rootfs.mount_all(root, spec["mounts"], request["cgroup_points"], own_cgroupns)
+    devices.make_devices(root, linux.get("devices") or [], request["mknod"])
+    devices.write_sysctls(root, linux.get("sysctl") or {})
+    if spec["process"].get("terminal"):
+        _open_terminal(root, spec["process"], sync)
+    rootfs.make_read_only(root, linux.get("readonlyPaths") or [])
+    rootfs.mask(root, linux.get("maskedPaths") or [])
+    os.close(make_directory(root, spec["process"]["cwd"]))
+    rootfs.pivot(root)
+    os.close(root)
+    if (spec.get("root") or {}).get("readonly"):
+        rootfs.set_root_read_only()
+
+
+def _open_terminal(root: int, spec: dict[str, Any], sync: socket.socket) -> None:
+    master = open_in_root(root, "/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
+    slave = terminal.open_pair(master)
+    terminal.initial_size(master, spec.get("consoleSize"))
+    rootfs.bind_console(root, slave)
+    messages.send(sync, {"op": "terminal"}, [master])
+    os.close(master)
+    terminal.become_controlling(slave)
+    os.close(slave)
+
+
+def finish(request: dict[str, Any], sync: socket.socket) -> None:
+    """The end of every start: look up the user, drop what must be dropped, wait for `go`, execve."""
+    spec = request["spec"]["process"]
+    who = credentials.identity(spec, request["user"], request["groups"])
+    credentials.set_limits(spec.get("rlimits") or [])
+    credentials.own_streams(who.uid)
+    env = credentials.environment(spec.get("env") or [], who.home)
+    enter_early(spec["cwd"])
+    credentials.become(spec, who, request["last_capability"], bytes.fromhex(request["seccomp"]))
+    credentials.enter_directory(spec["cwd"])
+    program = credentials.find_program(spec["args"][0], env.get("PATH", ""))
+    messages.send(sync, {"op": "ready"})
+    messages.receive(sync)
+    # `sync` closes by itself at execve: that is how the monitor learns of it.
+    credentials.execute(program, spec["args"], env)
+
+
+def enter_early(path: str) -> None:
+    """A directory that only root may enter is entered as root (runc does both); its refusal is told later."""
+    try:
+        os.chdir(path)
+    except OSError:
+        return

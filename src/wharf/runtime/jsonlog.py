@@ -1,0 +1,155 @@
+"""The json-file log: one JSON object for each line, exactly as Docker writes it.
+
+The fast way works on whole reads: when a read holds nothing that JSON must escape, replacing each newline by the
+end of one record and the start of the next makes all records at once (100 MB in a few tenths of a second).
+"""
+
+import os
+import time
+
+SPLIT = 16 << 10
+"""A longer line becomes several records; only the last one ends with a newline (moby, logger/copier.go)."""
+
+_SAFE = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\<>&') + b"\n"
+_ESCAPES = {
+    ord('"'): '\\"',
+    ord("\\"): "\\\\",
+    ord("\n"): "\\n",
+    ord("\r"): "\\r",
+    ord("\t"): "\\t",
+    ord("<"): "\\u003c",
+    ord(">"): "\\u003e",
+    ord("&"): "\\u0026",
+    0x7F: "\x7f",
+    0x2028: "\\u2028",
+    0x2029: "\\u2029",
+    **{code: f"\\u{code:04x}" for code in range(0x20) if code not in (9, 10, 13)},
+}
+
+
+def timestamp(now_ns: int) -> str:
+    """RFC 3339 with nanoseconds in UTC, trailing zeros cut as Go's RFC3339Nano does."""
+    seconds, nanoseconds = divmod(now_ns, 1_000_000_000)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    fraction = f"{nanoseconds:09d}".rstrip("0")
+    return f"{text}.{fraction}Z" if fraction else f"{text}Z"
+
+
+def escape(data: bytes) -> bytes:
+    """The inside of a JSON string, with Docker's choice of escapes; bytes that are not UTF-8 become U+FFFD."""
+    text = data.decode("utf-8", "replace")
+    return text.translate(_ESCAPES).replace("\ufffd", "\\ufffd").encode()
+
+
+class LineSplitter:
+    """Turns the reads of one stream into whole records' texts, keeping the rest of an unfinished line."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Runs of complete lines, and pieces of SPLIT bytes without a newline where a line is longer than that."""
+        data = self._rest + data if self._rest else data
+        runs: list[bytes] = []
+        start = position = 0
+        size = len(data)
+        while size - position >= SPLIT:
+            newline = data.rfind(b"\n", position, position + SPLIT + 1)
+            if newline >= 0:
+                position = newline + 1
+                continue
+            if position > start:
+                runs.append(data[start:position])
+            runs.append(data[position : position + SPLIT])
+            start = position = position + SPLIT
+        newline = data.rfind(b"\n", position)
+        end = newline + 1 if newline >= 0 else position
+        if end > start:
+            runs.append(data[start:end])
+        self._rest = data[end:]
+        return runs
+
+    def finish(self) -> list[bytes]:
+        """The unfinished last line, if there is one."""
+        rest, self._rest = self._rest, b""
+        return [rest] if rest else []
+
+
+class JsonLog:
+    """Writer of `<id>-json.log` with rotation. What cannot be written (a full disk) is dropped, as Docker does."""
+
+    def __init__(self, path: str, max_size: int = -1, max_file: int = 1, extra: bytes = b"") -> None:
+        """`extra` is the JSON object of attributes, or empty. Raises OSError when the file cannot be opened."""
+        self._path, self._max_size, self._max_file = path, max_size, max_file
+        self._middle = b',"attrs":' + extra if extra else b""
+        self._fd = self._open(0)
+        self._size = os.fstat(self._fd).st_size
+
+    def _open(self, flags: int) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | flags, 0o640)
+
+    def write(self, stream: bytes, runs: list[bytes], now_ns: int) -> None:
+        """Append the records of `runs` (see LineSplitter), all with one time."""
+        tail = b'","stream":"' + stream + b'"' + self._middle + b',"time":"' + timestamp(now_ns).encode() + b'"}\n'
+        for run in runs:
+            if self._max_size >= 0:
+                for line in run.splitlines(keepends=True) if b"\r" not in run else _lines(run):
+                    self._rotate_when_full()
+                    self._append(_records(line, tail))
+            else:
+                self._append(_records(run, tail))
+
+    def _append(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                written = os.write(self._fd, view)
+                self._size += written
+                view = view[written:]
+        except OSError:
+            return
+
+    def _rotate_when_full(self) -> None:
+        if self._size < self._max_size:
+            return
+        try:
+            if self._max_file < 2:
+                os.ftruncate(self._fd, 0)
+            else:
+                self._shift()
+            self._size = 0
+        except OSError:
+            return
+
+    def _shift(self) -> None:
+        for number in range(self._max_file - 1, 1, -1):
+            if os.path.exists(f"{self._path}.{number - 1}"):
+                os.rename(f"{self._path}.{number - 1}", f"{self._path}.{number}")
+        os.rename(self._path, f"{self._path}.1")
+        os.close(self._fd)
+        self._fd = self._open(0)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+
+def _lines(run: bytes) -> list[bytes]:
+    return [line + b"\n" for line in run.split(b"\n")[:-1]] if run.endswith(b"\n") else [run]
+
+
+def _records(run: bytes, tail: bytes) -> bytes:
+    """The records of a run: complete lines, or one piece without its newline."""
+    complete = run.endswith(b"\n")
+    body = run[:-1] if complete else run
+    if body.translate(None, _SAFE):
+        between = b"\\n" + tail + b'{"log":"'
+        return (
+            b'{"log":"'
+            + between.join(escape(line) for line in body.split(b"\n"))
+            + (b"\\n" if complete else b"")
+            + tail
+        )
+    return b'{"log":"' + body.replace(b"\n", b"\\n" + tail + b'{"log":"') + (b"\\n" if complete else b"") + tail

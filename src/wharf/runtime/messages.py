@@ -1,0 +1,113 @@
+"""Messages between wharfd, launcher, monitor and first process: one seqpacket each, JSON with descriptors beside it.
+
+Header: version u16, flags u16, length u32, little-endian; then the JSON object, or, when it is larger than a
+packet should be, nothing and the JSON in a memfd that is the last descriptor. A reader refuses a version that
+it does not know by name; a new wharfd speaks to monitors of the release before, so `VERSION` changes with the
+meaning of a message only.
+"""
+
+import array
+import json
+import os
+import socket
+import struct
+from typing import Any
+
+VERSION = 1
+KNOWN_VERSIONS = (1,)
+INLINE_LIMIT = 48 << 10
+MAX_MESSAGE = 16 << 20
+MAX_FDS = 64
+
+_HEADER = struct.Struct("<HHI")
+_IN_MEMFD = 1
+_ANCILLARY = socket.CMSG_SPACE(MAX_FDS * 4)
+
+
+class Closed(Exception):
+    """The other side has gone."""
+
+
+def send(sock: socket.socket, message: dict[str, Any], fds: "tuple[int, ...] | list[int]" = (), flags: int = 0) -> None:
+    """Send one message; raises Closed when nobody is there, BlockingIOError with MSG_DONTWAIT."""
+    body = json.dumps(message, separators=(",", ":")).encode()
+    extra = -1
+    try:
+        if len(body) > INLINE_LIMIT:
+            extra = _memfd(body)
+            head, body = _HEADER.pack(VERSION, _IN_MEMFD, len(body)), b""
+        else:
+            head = _HEADER.pack(VERSION, 0, len(body))
+        passed = [*fds, extra] if extra >= 0 else list(fds)
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", passed))] if passed else []
+        sock.sendmsg([head, body], rights, flags | socket.MSG_NOSIGNAL)
+    except (BrokenPipeError, ConnectionResetError, ConnectionRefusedError) as error:
+        raise Closed(str(error)) from None
+    finally:
+        if extra >= 0:
+            os.close(extra)
+
+
+def receive(sock: socket.socket, flags: int = 0) -> tuple[dict[str, Any], list[int]]:
+    """The next message and its descriptors (close-on-exec, the caller's); raises Closed at the end."""
+    try:
+        data, ancillary, _, _ = sock.recvmsg(INLINE_LIMIT + 64, _ANCILLARY, flags | socket.MSG_CMSG_CLOEXEC)
+    except (ConnectionResetError, BrokenPipeError) as error:
+        raise Closed(str(error)) from None
+    fds: list[int] = []
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            rights = array.array("i")
+            rights.frombytes(payload[: len(payload) - len(payload) % rights.itemsize])
+            fds.extend(rights)
+    if not data:
+        close_all(fds)
+        raise Closed("end of file")
+    try:
+        return _decode(data, fds), fds
+    except BaseException:
+        close_all(fds)
+        raise
+
+
+def _decode(data: bytes, fds: list[int]) -> dict[str, Any]:
+    version, flags, length = _HEADER.unpack_from(data)
+    if version not in KNOWN_VERSIONS:
+        raise ValueError(f"message version {version} is not known here (known: {KNOWN_VERSIONS})")
+    body = data[_HEADER.size :]
+    if flags & _IN_MEMFD:
+        if length > MAX_MESSAGE or not fds:
+            raise ValueError(f"message of {length} bytes exceeds {MAX_MESSAGE}")
+        extra = fds.pop()
+        try:
+            body = os.pread(extra, length, 0)
+        finally:
+            os.close(extra)
+    if len(body) != length:
+        raise ValueError(f"message of {length} bytes came with {len(body)}")
+    message = json.loads(body)
+    if not isinstance(message, dict):
+        raise ValueError("message is not an object")
+    return message
+
+
+def _memfd(body: bytes) -> int:
+    fd = os.memfd_create("wharf-message", os.MFD_CLOEXEC)
+    view = memoryview(body)
+    while view:
+        view = view[os.write(fd, view) :]
+    return fd
+
+
+def close_all(fds: "tuple[int, ...] | list[int]") -> None:
+    """Close descriptors; those closed before are fine."""
+    for fd in fds:
+        try:
+            os.close(fd)
+        except OSError:
+            continue
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """A connected pair for messages, close-on-exec."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

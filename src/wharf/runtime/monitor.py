@@ -1,0 +1,361 @@
+"""The monitor: one process for each container and each exec, which outlives wharfd.
+
+    forked -> born (child cloned) -> [ready, attach…] -> go -> running -> exited -> record written -> gone
+                 \\-> failed or aborted: child killed, cgroup removed, nothing left
+
+It holds stdio, writes the log, reaps, and reports. wharfd speaks to it over the control socket it was born with,
+a later wharfd over the socket it listens on beneath the exec root. Messages in: `go` (descriptors to hold),
+`abort`, `attach` (a stream socket), `resize`, `status`. Out: `prepared`, `failed`, `running`, `status`, `exit`.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import time
+import traceback
+from typing import Any
+
+from wharf.kernel import process
+from wharf.kernel.cgroup import Cgroup, open_cgroup
+from wharf.runtime import birth, messages, terminal
+from wharf.runtime.jsonlog import JsonLog
+from wharf.runtime.pump import Poller, Pump
+
+DRAIN_LIMIT = 2.0  # seconds that output is awaited after the end when somebody else holds the pipes
+_IN = select.POLLIN
+
+
+def main(control: socket.socket) -> None:
+    """Live as a monitor; the request is the first message on `control`."""
+    request, fds = messages.receive(control)
+    monitor = Monitor(control, request)
+    try:
+        monitor.run(fds)
+    except Exception:
+        monitor.give_up(traceback.format_exc(limit=6))
+
+
+class Monitor:
+    """State of one monitor."""
+
+    def __init__(self, control: socket.socket, request: dict[str, Any]) -> None:
+        self._control: socket.socket | None = control
+        self._request = request
+        self._poller = Poller()
+        self._cgroup: Cgroup | None = None
+        if request["cgroup"]:
+            self._cgroup = open_cgroup(request["cgroup_mounts"], request["cgroup"])
+        self._child = birth.Child()
+        self._held: list[int] = []
+        self._prepared = self._ready = self._wanted = self._running = False
+        self._failure: tuple[str, bool] | None = None
+        self._over = False
+        self._exited_at = 0
+        self._status = 0
+        self._listener: socket.socket | None = None
+        self._log: JsonLog | None = None
+        self._size: tuple[int, int] | None = None
+        self._terminal = -1
+        self._pump = Pump(self._poller, None, True)
+
+    @property
+    def _is_exec(self) -> bool:
+        return bool(self._request["kind"] == "exec")
+
+    # -- start
+
+    def run(self, fds: list[int]) -> None:
+        """The whole life."""
+        request = self._request
+        joined = dict(zip(request["join"], fds, strict=False))
+        self._held = fds[len(joined) :]
+        if request["log"]:
+            log = request["log"]
+            self._log = JsonLog(log["path"], log["max_size"], log["max_file"], log["extra"].encode())
+        is_terminal = bool(request["spec"]["process"].get("terminal"))
+        self._pump = Pump(self._poller, self._log, not is_terminal)
+        if self._cgroup is not None and not self._is_exec:
+            self._cgroup.create(request["spec"]["linux"].get("resources") or {})
+        self._listen()
+        self._child = birth.give_birth(request, joined, self._cgroup)
+        messages.close_all(list(joined.values()))
+        self._child.connect(self._pump)
+        self._poller.watch(self._child.sync.fileno(), _IN, lambda _events: self._hear_child())
+        self._poller.watch(self._child.pidfd, _IN, lambda _events: self._reap())
+        assert self._control is not None
+        self._poller.watch(self._control.fileno(), _IN, lambda _events: self._hear())
+        while not self._over and not self._exited_at:
+            self._poller.once()
+        if self._exited_at:
+            self._end()
+
+    def _listen(self) -> None:
+        """A socket beneath the exec root; the long path goes through a directory descriptor (108 bytes is all)."""
+        directory = self._request["state_dir"]
+        os.makedirs(directory, 0o700, exist_ok=True)
+        fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            path = f"/proc/self/fd/{fd}/{self._request['name']}"
+            try:
+                self._listener.bind(path)
+            except OSError:
+                os.unlink(path)
+                self._listener.bind(path)
+        finally:
+            os.close(fd)
+        self._listener.listen(4)
+        self._poller.watch(self._listener.fileno(), _IN, lambda _events: self._accept())
+
+    def _write_state(self) -> None:
+        """What a later wharfd needs when this monitor is dead: whose cgroup to kill."""
+        state = {
+            "version": messages.VERSION,
+            "boot_id": self._request["boot_id"],
+            "monitor": os.getpid(),
+            "monitor_start": process.start_time(os.getpid()),
+            "pid": self._child.pid,
+            "start_time": self._child.start_time,
+            "cgroup": self._request["cgroup"],
+        }
+        _write_atomically(f"{self._request['state_dir']}/{self._request['name']}.json", state)
+
+    # -- the child
+
+    def _hear_child(self) -> None:
+        try:
+            message, fds = messages.receive(self._child.sync)
+        except messages.Closed:
+            self._child_silent()
+            return
+        if message["op"] == "born":
+            self._tell_prepared(fds)
+            messages.close_all(fds)
+        elif message["op"] == "terminal":
+            self._terminal = fds[0]
+            self._pump.set_terminal(fds[0])
+            if self._size:
+                terminal.resize(self._terminal, *self._size)
+        elif message["op"] == "ready":
+            self._ready = True
+            self._go_on()
+        elif message["op"] == "failed":
+            self._failure = (message["text"], message["bare"])
+
+    def _tell_prepared(self, fds: list[int]) -> None:
+        self._child.start_time = process.start_time(self._child.pid)
+        self._write_state()
+        self._prepared = True
+        own = os.pidfd_open(os.getpid())
+        body = {"op": "prepared", "pid": self._child.pid, "start_time": self._child.start_time}
+        self._tell(body, [self._child.pidfd, own, *fds])
+        os.close(own)
+
+    def _child_silent(self) -> None:
+        """The child's end of the socket closed: execve happened, or the child is dead."""
+        self._poller.forget(self._child.sync.fileno())
+        self._child.sync.close()
+        if self._wanted and self._ready and self._failure is None:
+            self._running = True
+            self._tell({"op": "running"})
+            return
+        if self._failure is None:
+            self._failure = ("the first process ended before it could run a program", False)
+        self._fail_when_asked()
+
+    def _go_on(self) -> None:
+        if self._ready and self._wanted:
+            try:
+                messages.send(self._child.sync, {"op": "go"})
+            except messages.Closed:
+                return
+
+    def _fail_when_asked(self) -> None:
+        """A failure after `prepared` is the answer to `go`: until then wharfd is busy with the network."""
+        if self._failure is None or (self._prepared and not self._wanted):
+            return
+        text, bare = self._failure
+        self._clean_up()
+        self._tell({"op": "failed", "text": text, "bare": bare})
+        self._over = True
+
+    def _reap(self) -> None:
+        if not self._running and self._child.sync.fileno() >= 0:
+            while self._child.sync.fileno() >= 0:
+                self._hear_child()
+            if self._over:
+                return
+        if not self._running:
+            self._poller.forget(self._child.pidfd)
+            return
+        self._status = self._child.reap()
+        self._exited_at = time.time_ns()
+
+    # -- wharfd
+
+    def _tell(self, message: dict[str, Any], fds: list[int] | None = None) -> None:
+        if self._control is None:
+            return
+        try:
+            messages.send(self._control, message, fds or [], socket.MSG_DONTWAIT)
+        except (messages.Closed, OSError):
+            return
+
+    def _accept(self) -> None:
+        """A new wharfd: only root of this user namespace, that is our own user, gets in."""
+        assert self._listener is not None
+        sock, _ = self._listener.accept()
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        if int.from_bytes(credentials[4:8], "little") != os.getuid():
+            sock.close()
+            return
+        if self._control is not None:
+            self._poller.forget(self._control.fileno())
+            self._control.close()
+        self._control = sock
+        self._poller.watch(sock.fileno(), _IN, lambda _events: self._hear())
+        self._tell_status()
+
+    def _tell_status(self) -> None:
+        own = os.pidfd_open(os.getpid())
+        body = {
+            "op": "status",
+            "pid": self._child.pid,
+            "start_time": self._child.start_time,
+            "cgroup": self._request["cgroup"],
+            "running": self._running,
+        }
+        self._tell(body, [self._child.pidfd, own])
+        os.close(own)
+
+    def _hear(self) -> None:
+        assert self._control is not None
+        try:
+            message, fds = messages.receive(self._control, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except (messages.Closed, OSError):
+            self._lost_control()
+            return
+        kept = self._obey(message, fds)
+        if not kept:
+            messages.close_all(fds)
+
+    def _obey(self, message: dict[str, Any], fds: list[int]) -> bool:
+        """Do what a message asks; whether its descriptors are taken."""
+        match message["op"]:
+            case "attach":
+                streams = frozenset(n for n, key in ((1, "stdout"), (2, "stderr")) if message[key])
+                self._pump.attach(socket.socket(fileno=fds[0]), message["stdin"], streams)
+                return True
+            case "resize":
+                self._size = (message["height"], message["width"])
+                if self._terminal >= 0:
+                    try:
+                        terminal.resize(self._terminal, *self._size)
+                    except OSError:
+                        return False
+            case "go":
+                self._held += fds
+                self._wanted = True
+                if self._child.sync.fileno() < 0:
+                    self._fail_when_asked()
+                else:
+                    self._go_on()
+                return True
+            case "abort":
+                self._abort()
+            case "status":
+                self._tell_status()
+        return False
+
+    def _lost_control(self) -> None:
+        assert self._control is not None
+        self._poller.forget(self._control.fileno())
+        self._control.close()
+        self._control = None
+        if not self._running and not (self._wanted and self._ready):
+            self._abort()
+
+    # -- the end
+
+    def _abort(self) -> None:
+        self._clean_up()
+        self._tell({"op": "aborted"})
+        self._over = True
+
+    def give_up(self, why: str) -> None:
+        """Something unforeseen in this monitor itself: leave nothing behind and say why."""
+        try:
+            self._clean_up()
+        finally:
+            self._tell({"op": "failed", "text": why, "bare": True})
+
+    def _clean_up(self) -> None:
+        self._child.kill()
+        self._remove_state()
+        if self._cgroup is not None and not self._is_exec:
+            self._cgroup.kill()
+            self._cgroup.remove()
+
+    def _remove_state(self) -> None:
+        base = f"{self._request['state_dir']}/{self._request['name']}"
+        for path in (base, base + ".json"):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                continue
+        try:
+            os.rmdir(self._request["state_dir"])
+        except OSError:
+            return
+
+    def _end(self) -> None:
+        """Drain, record, tidy, tell, and let slow clients read the rest."""
+        self._poller.forget(self._child.pidfd)
+        if self._cgroup is not None and self._request["kill_on_exit"]:
+            self._cgroup.kill()
+        deadline = time.monotonic() + DRAIN_LIMIT
+        while not self._pump.drained and time.monotonic() < deadline:
+            self._poller.once(max(1, int((deadline - time.monotonic()) * 1000)))
+        self._pump.end_outputs()
+        if self._log is not None:
+            self._log.close()
+        record = self._record()
+        _write_atomically(self._request["exit_path"], record)
+        if self._cgroup is not None and not self._is_exec:
+            try:
+                self._cgroup.kill()
+                self._cgroup.remove()
+            except OSError as error:
+                record["reason"] = str(error)
+        self._remove_state()
+        self._tell({"op": "exit", **record})
+        self._pump.finish()
+
+    def _record(self) -> dict[str, Any]:
+        number = os.WTERMSIG(self._status) if os.WIFSIGNALED(self._status) else 0
+        code = 128 + number if number else os.WEXITSTATUS(self._status)
+        oom = bool(self._cgroup is not None and not self._is_exec and self._cgroup.oom_kills())
+        return {"code": code, "signal": number, "oom": oom, "finished_at": self._exited_at, "reason": ""}
+
+
+def _write_atomically(path: str, value: dict[str, Any]) -> None:
+    """The visible name is the last write; a reader sees the old file, the new one, or none."""
+    try:
+        fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:  # the container was removed by force meanwhile
+        return
+    try:
+        os.write(fd, json.dumps(value).encode())
+    finally:
+        os.close(fd)
+    os.rename(path + ".new", path)
+
+
+def ignore_terminal_signals() -> None:
+    """A monitor outlives what started it: only SIGKILL ends it early."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)

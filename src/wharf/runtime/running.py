@@ -1,0 +1,179 @@
+"""A process under a monitor as wharfd sees it: attach, signal, pause, and how it ended."""
+
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from wharf.kernel import namespaces as ns
+from wharf.kernel.cgroup import Cgroup
+from wharf.runtime import messages
+from wharf.runtime.requests import ExitRecord
+
+_SEND_TIMEOUT = 5.0  # seconds; a monitor's loop never waits that long
+
+
+class Channel:
+    """The control socket of one monitor; sending is safe from any thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._lock = threading.Lock()
+
+    def tell(self, message: dict[str, Any], fds: tuple[int, ...] | list[int] = ()) -> bool:
+        """Send; False when the monitor has gone."""
+        with self._lock:
+            try:
+                messages.send(self.sock, message, fds)
+            except (messages.Closed, OSError):
+                return False
+        return True
+
+    def hear(self, timeout: float) -> tuple[dict[str, Any], list[int]]:
+        """The next message; TimeoutError when none comes in time, Closed when the monitor has gone."""
+        poller = select.poll()
+        poller.register(self.sock.fileno(), select.POLLIN)
+        if not poller.poll(timeout * 1000):
+            raise TimeoutError(f"the monitor did not answer within {timeout:.0f} s")
+        return messages.receive(self.sock)
+
+    def attach(self, stdin: bool, stdout: bool, stderr: bool) -> socket.socket:
+        """Our end of a new stream of the process; it ends at once when the monitor has gone."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            message = {"op": "attach", "stdin": stdin, "stdout": stdout, "stderr": stderr}
+            self.tell(message, [theirs.fileno()])
+        return ours
+
+    def resize(self, height: int, width: int) -> None:
+        """Set the size of the terminal; without a terminal nothing happens."""
+        self.tell({"op": "resize", "height": height, "width": width})
+
+    def close(self) -> None:
+        """Close our end."""
+        self.sock.close()
+
+
+class Running:
+    """A started first process. Methods are safe from any thread; callbacks come from the supervisor's reader."""
+
+    def __init__(
+        self,
+        name: str,
+        channel: Channel,
+        pid: int,
+        start_time: int,
+        pidfd: int,
+        monitor_pidfd: int,
+        cgroup: Cgroup | None,
+    ) -> None:
+        self.name, self.pid, self.start_time = name, pid, start_time
+        self.channel, self.pidfd, self.monitor_pidfd = channel, pidfd, monitor_pidfd
+        self._cgroup = cgroup
+        self._lock = threading.Condition()
+        self._exit: ExitRecord | None = None
+        self._callbacks: list[Callable[[ExitRecord], None]] = []
+
+    @property
+    def cgroup(self) -> str:
+        """The path of its cgroup, "" when it has none."""
+        return self._cgroup.path if self._cgroup else ""
+
+    def attach(self, *, stdin: bool, stdout: bool, stderr: bool) -> socket.socket:
+        """A stream socket: frames with Docker's header (raw with a terminal) out, stdin in; SHUT_WR ends stdin."""
+        return self.channel.attach(stdin, stdout, stderr)
+
+    def resize(self, height: int, width: int) -> None:
+        """Set rows and columns of the terminal."""
+        self.channel.resize(height, width)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the first process; ProcessLookupError when it has gone."""
+        with self._lock:
+            if self.pidfd < 0:
+                raise ProcessLookupError(f"no process {self.pid}")
+            signal.pidfd_send_signal(self.pidfd, number)
+
+    def kill_all(self) -> None:
+        """SIGKILL to every process of the cgroup."""
+        if self._cgroup is not None:
+            self._cgroup.kill()
+        else:
+            self.signal(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Freeze every process; OSError when that fails."""
+        self._need_cgroup().freeze(True)
+
+    def resume(self) -> None:
+        """Thaw every process."""
+        self._need_cgroup().freeze(False)
+
+    def paused(self) -> bool:
+        """Whether the cgroup is frozen."""
+        return self._cgroup is not None and self._cgroup.frozen()
+
+    def pids(self) -> list[int]:
+        """The processes as the host numbers them."""
+        return self._cgroup.pids() if self._cgroup is not None else [self.pid]
+
+    def stats(self) -> dict[str, Any]:
+        """Usage as `kernel.cgroup` gives it."""
+        return self._cgroup.stats() if self._cgroup is not None else {}
+
+    def limit(self, resources: dict[str, Any]) -> None:
+        """Write new limits (`linux.resources`)."""
+        self._need_cgroup().limit(resources)
+
+    def _need_cgroup(self) -> Cgroup:
+        if self._cgroup is None:
+            raise OSError(95, "the process has no cgroup of its own")
+        return self._cgroup
+
+    def namespace(self, kind: str) -> int:
+        """A new descriptor of one namespace (OCI type name); ProcessLookupError when the process has gone."""
+        with self._lock:
+            if self.pidfd < 0:
+                raise ProcessLookupError(f"no process {self.pid}")
+            fd = ns.open_namespace(kind, self.pid)
+            if select.select([self.pidfd], [], [], 0)[0]:  # the pid may have been another's already
+                os.close(fd)
+                raise ProcessLookupError(f"no process {self.pid}")
+            return fd
+
+    def on_exit(self, callback: Callable[[ExitRecord], None]) -> None:
+        """Call once with the record; at once, in this thread, when it has ended already."""
+        with self._lock:
+            if self._exit is None:
+                self._callbacks.append(callback)
+                return
+            record = self._exit
+        callback(record)
+
+    def wait(self, timeout: float | None = None) -> ExitRecord | None:
+        """The record, or None when it has not ended in time."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._lock:
+            while self._exit is None:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    return None
+                self._lock.wait(left)
+            return self._exit
+
+    def ended(self, record: ExitRecord) -> None:
+        """The supervisor's: the process has ended. Later calls change nothing."""
+        with self._lock:
+            if self._exit is not None:
+                return
+            self._exit = record
+            callbacks, self._callbacks = self._callbacks, []
+            messages.close_all([self.pidfd, self.monitor_pidfd])
+            self.pidfd = self.monitor_pidfd = -1
+            self._lock.notify_all()
+        for callback in callbacks:
+            callback(record)

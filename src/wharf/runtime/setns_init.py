@@ -1,0 +1,51 @@
+"""The first process of an exec: enters the namespaces of a running container, then ends as init does."""
+
+import os
+import socket
+from typing import Any, NoReturn
+
+from wharf.kernel import namespaces as ns
+from wharf.kernel import process
+from wharf.runtime import credentials, init, messages, terminal
+from wharf.runtime.credentials import InitFailed
+
+_ENTERED = ns.CLONE_NEWNS | ns.CLONE_NEWNET | ns.CLONE_NEWIPC | ns.CLONE_NEWUTS | ns.CLONE_NEWCGROUP
+
+
+def join_pid_namespace(joined: dict[str, int]) -> None:
+    """In the monitor: its next child is born in the container's pid namespace (it stays outside itself)."""
+    ns.setns(joined["init"], ns.CLONE_NEWPID)
+
+
+def run(request: dict[str, Any], inherited: "init.Inherited") -> NoReturn:
+    """Become the exec's process; never returns."""
+    init.guarded(inherited.sync, lambda: _run(request, inherited))
+
+
+def _run(request: dict[str, Any], inherited: "init.Inherited") -> None:
+    spec = request["spec"]["process"]
+    init.begin(inherited)
+    init.enter_cgroup(inherited.cgroup)
+    messages.send(inherited.sync, {"op": "born"})
+    if spec.get("oomScoreAdj") is not None:
+        init.write_oom_score(spec["oomScoreAdj"])
+    try:
+        ns.setns(inherited.join["init"], _ENTERED)
+    except OSError as error:
+        raise InitFailed(f"error joining the container's namespaces: {credentials.errno_text(error)}") from None
+    os.close(inherited.join["init"])
+    os.chdir("/")
+    if spec.get("terminal"):
+        _open_terminal(spec, inherited.sync)
+    process.new_session_keyring(f"_ses.{request['id']}")
+    init.finish(request, inherited.sync)
+
+
+def _open_terminal(spec: dict[str, Any], sync: socket.socket) -> None:
+    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    slave = terminal.open_pair(master)
+    terminal.initial_size(master, spec.get("consoleSize"))
+    messages.send(sync, {"op": "terminal"}, [master])
+    os.close(master)
+    terminal.become_controlling(slave)
+    os.close(slave)

@@ -1,0 +1,82 @@
+"""Users and groups as the image knows them: /etc/passwd and /etc/group read inside the new root.
+
+Docker's words for what is not found come from moby/sys/user (GetExecUser, GetAdditionalGroups).
+"""
+
+MAX_FILE = 4 << 20
+MAX_ID = (1 << 31) - 1
+
+
+class UnknownUser(Exception):
+    """The wanted user or group is not in the image; the text is Docker's."""
+
+
+def read_table(path: str) -> list[list[str]]:
+    """Colon-separated lines; a file that is missing or too large counts as empty."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError:
+        return []
+    if len(data) > MAX_FILE:
+        return []
+    lines = data.decode("utf-8", "surrogateescape").splitlines()
+    return [line.strip().split(":") for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _id(fields: list[str], index: int) -> int:
+    return (_number(fields[index]) or 0) if len(fields) > index else 0
+
+
+class Identity:
+    """The credentials of a process: uid, gid, additional groups, home and name."""
+
+    __slots__ = ("gid", "groups", "home", "uid")
+
+    def __init__(self, uid: int, gid: int, groups: list[int], home: str) -> None:
+        self.uid, self.gid, self.groups, self.home = uid, gid, groups, home
+
+
+def resolve(wanted: str, extra_groups: list[str], passwd: str = "/etc/passwd", group: str = "/etc/group") -> Identity:
+    """`user[:group]` by name or number; raises UnknownUser."""
+    users, groups = read_table(passwd), read_table(group)
+    user_part, colon, group_part = wanted.partition(":")
+    uid, gid, home, name = _find_user(users, user_part)
+    more: list[int] = []
+    if colon and group_part:
+        gid = _find_group(groups, group_part, f"unable to find group {group_part}: no matching entries in group file")
+    elif name:
+        more = [_id(fields, 2) for fields in groups if len(fields) > 3 and name in fields[3].split(",")]
+    for item in extra_groups:
+        more.append(_find_group(groups, item, f"Unable to find group {item}: no matching entries in group file"))
+    return Identity(uid, gid, sorted(set(more)), home or "/")
+
+
+def _find_user(users: list[list[str]], wanted: str) -> tuple[int, int, str, str]:
+    if wanted == "":
+        wanted = "0"
+    number = _number(wanted)
+    for fields in users:
+        if fields[0] == wanted or (number is not None and len(fields) > 2 and _number(fields[2]) == number):
+            return _id(fields, 2), _id(fields, 3), fields[5] if len(fields) > 5 else "", fields[0]
+    if number is None:
+        raise UnknownUser(f"unable to find user {wanted}: no matching entries in passwd file")
+    if number > MAX_ID:
+        raise UnknownUser("uids and gids must be in range 0-2147483647")
+    return number, 0, "", ""
+
+
+def _find_group(groups: list[list[str]], wanted: str, missing: str) -> int:
+    number = _number(wanted)
+    for fields in groups:
+        if fields[0] == wanted or (number is not None and len(fields) > 2 and _number(fields[2]) == number):
+            return _id(fields, 2)
+    if number is None:
+        raise UnknownUser(missing)
+    if number > MAX_ID:
+        raise UnknownUser("uids and gids must be in range 0-2147483647")
+    return number
