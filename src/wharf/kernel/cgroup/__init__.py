@@ -27,6 +27,10 @@ class Cgroup(Protocol):
         """Descriptors for `join`, opened while the host's /sys is in sight."""
         ...
 
+    def mount_points(self) -> dict[str, str]:
+        """Controller ("" for v2) -> directory of this cgroup on the host."""
+        ...
+
     def freeze(self, frozen: bool) -> None:
         """Freeze or thaw every process, and wait until it is so."""
         ...
