@@ -1,0 +1,158 @@
+"""Compressed streams, recognised by their first bytes and read in bounded pieces.
+
+Only wharfd imports this (isal and zstandard are not in the standard library); a worker gets plain bytes.
+"""
+
+import bz2
+import lzma
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import zstandard
+from isal import igzip_lib
+
+from wharf.errors import Invalid
+from wharf.storage.limits import Limits
+
+CHUNK = 1 << 20
+_MAGIC_LENGTH = 6
+_ZSTD_MAX_WINDOW = 1 << 27
+_LZMA_MEMORY = 256 << 20
+
+
+class Readable(Protocol):
+    """Anything with a blocking read; b"" is the end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Counted:
+    """The source with its first bytes put back, counting what was taken."""
+
+    def __init__(self, source: Readable) -> None:
+        self._source = source
+        self._pending = b""
+        self.count = 0
+
+    def peek(self, size: int) -> bytes:
+        while len(self._pending) < size and (more := self._source.read(CHUNK)):
+            self._pending += more
+        return self._pending[:size]
+
+    def read(self, size: int = CHUNK) -> bytes:
+        if self._pending:
+            data, self._pending = self._pending[:size], self._pending[size:]
+        else:
+            data = self._source.read(size)
+        self.count += len(data)
+        return data
+
+
+class Reader:
+    """Uncompressed bytes of `source`. Raises Invalid for damaged data and for a bomb, naming `name` and the limit."""
+
+    def __init__(self, source: Readable, limits: Limits, name: str = "") -> None:
+        self._counted = _Counted(source)
+        self._limits = limits
+        self._name = name
+        self._out = 0
+        self.kind = _kind(self._counted.peek(_MAGIC_LENGTH))
+        self._decoder: _Decoder = _DECODERS[self.kind](self._counted)
+
+    def read(self, size: int = CHUNK) -> bytes:
+        """At most `size` bytes; b"" at the end."""
+        try:
+            data = self._decoder.read(size)
+        except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, igzip_lib.IsalError) as error:
+            raise Invalid(f"{self._prefix()}the {self.kind} data is damaged: {error}") from None
+        self._out += len(data)
+        beyond = self._out > self._limits.ratio_floor and self.kind != "plain"
+        if beyond and self._out > self._limits.max_ratio * max(self._counted.count, 1):
+            ratio = self._limits.max_ratio
+            raise Invalid(f"{self._prefix()}it expands more than {ratio}:1 (limit max-ratio): a decompression bomb")
+        return data
+
+    def _prefix(self) -> str:
+        return f"layer {self._name}: " if self._name else ""
+
+
+class _Decoder(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Members:
+    """Members one after the other (gzip, bzip2, xz), by decoders that share the standard library's shape."""
+
+    def __init__(self, source: _Counted, make: Any) -> None:
+        self._source = source
+        self._make = make
+        self._decoder = make()
+        self._input = b""
+
+    def read(self, size: int) -> bytes:
+        while True:
+            if self._decoder.eof and not self._next_member():
+                return b""
+            if not self._input and self._decoder.needs_input:
+                self._input = self._source.read(CHUNK)
+                if not self._input:
+                    raise EOFError("it is cut short")
+            data: bytes = self._decoder.decompress(self._input, size)
+            self._input = b""
+            if data:
+                return data
+
+    def _next_member(self) -> bool:
+        """Zeros after the last member are padding (gzip(1))."""
+        rest = self._decoder.unused_data.lstrip(b"\0")
+        while not rest and (more := self._source.read(CHUNK)):
+            rest = more.lstrip(b"\0")
+        if not rest:
+            return False
+        self._decoder = self._make()
+        self._input = rest
+        return True
+
+
+def _gzip(source: _Counted) -> _Decoder:
+    return _Members(source, lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP))
+
+
+def _bzip2(source: _Counted) -> _Decoder:
+    return _Members(source, bz2.BZ2Decompressor)
+
+
+def _xz(source: _Counted) -> _Decoder:
+    return _Members(source, lambda: lzma.LZMADecompressor(memlimit=_LZMA_MEMORY))
+
+
+def _zstd(source: _Counted) -> _Decoder:
+    """A stream cut within a frame ends early here without an error: the archive in it, or its digest, tells."""
+    decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_MAX_WINDOW)
+    return decoder.stream_reader(source, read_size=CHUNK, read_across_frames=True)  # type: ignore[arg-type]
+
+
+_DECODERS: dict[str, Callable[[_Counted], _Decoder]] = {
+    "plain": lambda source: source,
+    "gzip": _gzip,
+    "bzip2": _bzip2,
+    "xz": _xz,
+    "zstd": _zstd,
+}
+
+
+def _kind(magic: bytes) -> str:
+    if magic[:2] == b"\x1f\x8b":
+        return "gzip"
+    if magic[:4] == b"\x28\xb5\x2f\xfd":
+        return "zstd"
+    if magic[:3] == b"BZh":
+        return "bzip2"
+    if magic == b"\xfd7zXZ\0":
+        return "xz"
+    return "plain"
+
+
+def decompressed(source: Readable, limits: Limits | None = None, name: str = "") -> Reader:
+    """A reader of what `source` holds, whatever it is compressed with; `name` is for messages."""
+    return Reader(source, limits or Limits(), name)

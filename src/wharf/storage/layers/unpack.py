@@ -1,0 +1,139 @@
+"""Unpacking a blob into a snapshot: decompress and hash here, write files in a worker.
+
+The worker is a process of its own, so writing thousands of files does not hold the daemon's interpreter lock, and
+whatever an archive does to it stays there.
+"""
+
+import hashlib
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from wharf.errors import Invalid, WharfError
+from wharf.kernel import paths
+from wharf.spec.digest import Digest
+from wharf.spec.host import Host
+from wharf.storage.compression import Readable, decompressed
+from wharf.storage.limits import Limits
+from wharf.storage.snapshots import LayerDirs
+
+CHUNK = 1 << 20
+_F_SETPIPE_SZ = 1031
+
+
+class Worker(Protocol):
+    """Runs one bounded job in a process of its own; raises the WharfError that the job raised."""
+
+    def run(self, job: str, args: dict[str, Any], fds: Sequence[int]) -> dict[str, Any]:
+        """`args` and the result are JSON; the job gets its own duplicates of `fds`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """`size` is the bytes of the uncompressed archive, `entries` its headers."""
+
+    diff_id: Digest
+    size: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackOptions:
+    """`expected` is checked against the diffID; `known` says that the source is a plain archive with that verified
+    digest, which the worker may then read by itself. `name` is the layer's, for messages.
+    """
+
+    expected: Digest | None = None
+    known: Digest | None = None
+    name: str = ""
+    limits: Limits = Limits()
+
+
+def unpack(
+    worker: Worker, source: Readable, layer: LayerDirs, host: Host, options: UnpackOptions = UnpackOptions()
+) -> Applied:
+    """Apply the layer that `source` holds (plain, gzip, zstd, bzip2 or xz) to the snapshot `layer`.
+
+    Raises Invalid naming the layer, and the entry or limit at fault. The snapshot is then half made: remove it.
+    """
+    args = {
+        "lowers": list(layer.lowers),
+        "xattr_prefix": host.xattr_prefix,
+        "mknod": host.mknod,
+        "limits": asdict(options.limits),
+    }
+    target = os.open(layer.upper, paths.DIRECTORY)
+    try:
+        applied = _run(worker, source, target, args, options)
+    except Invalid as error:
+        prefix = f"layer {options.name}: " if options.name and not error.message.startswith("layer ") else ""
+        raise Invalid(prefix + error.message) from None
+    finally:
+        os.close(target)
+    if options.expected is not None and applied.diff_id != options.expected:
+        raise Invalid(f"layer {options.name}: wrong digest: expected {options.expected}, it is {applied.diff_id}")
+    return applied
+
+
+def _run(worker: Worker, source: Readable, target: int, args: dict[str, Any], options: UnpackOptions) -> Applied:
+    descriptor = getattr(source, "fileno", None)
+    if options.known is not None and descriptor is not None:
+        result = worker.run("layer.apply", args, [descriptor(), target])
+        return Applied(options.known, result["size"], result["entries"])
+    reader = decompressed(source, options.limits, options.name)
+    feeder = _Feeder(reader)
+    try:
+        result = worker.run("layer.apply", args, [feeder.read_end, target])
+    except WharfError:
+        feeder.close()
+        if feeder.failure is not None:  # the archive was cut short because its source broke
+            raise feeder.failure from None
+        raise
+    digest = feeder.finish()
+    return Applied(digest, result["size"], result["entries"])
+
+
+class _Feeder:
+    """A thread that writes a stream into a pipe and hashes it. Decompressing and hashing release the lock."""
+
+    def __init__(self, source: Readable) -> None:
+        import fcntl
+
+        self.read_end, self._write_end = os.pipe2(os.O_CLOEXEC)
+        try:
+            fcntl.fcntl(self._write_end, _F_SETPIPE_SZ, CHUNK)
+        except OSError:
+            pass  # the user's pipe quota is used up: slower, not wrong
+        self.failure: Exception | None = None
+        self._source = source
+        self._hash = hashlib.sha256()
+        self._thread = threading.Thread(target=self._feed, name="layer-feed", daemon=True)
+        self._thread.start()
+
+    def finish(self) -> Digest:
+        """The digest of all that was fed; raises what reading the source raised."""
+        self.close()
+        if self.failure is not None:
+            raise self.failure
+        return Digest(self._hash.hexdigest())
+
+    def close(self) -> None:
+        """End the thread: the pipe's last reader goes, so a blocked write fails."""
+        os.close(self.read_end)
+        self._thread.join()
+
+    def _feed(self) -> None:
+        try:
+            while data := self._source.read(CHUNK):
+                self._hash.update(data)
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(self._write_end, view) :]
+        except BrokenPipeError:
+            pass  # the worker refused the archive; its error is the one that counts
+        except Exception as error:  # handed to the thread that waits
+            self.failure = error
+        finally:
+            os.close(self._write_end)

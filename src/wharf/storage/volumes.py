@@ -1,0 +1,54 @@
+"""Where volumes' data lies: `<root>/<name>/_data`. Their records are the database's.
+
+The caller records the path that `create` gives and never computes it: a store that can fork volumes may put it
+elsewhere.
+"""
+
+import os
+
+from wharf.errors import NotFound
+from wharf.spec.volume import check_volume_name
+from wharf.storage.trash import Trash
+from wharf.storage.usage import tree_usage
+
+_DATA = "_data"
+
+
+class VolumeStore:
+    """Directories of local volumes beneath `root` (made if missing)."""
+
+    def __init__(self, root: str, trash: Trash) -> None:
+        self.root = root
+        self._trash = trash
+        os.makedirs(root, mode=0o711, exist_ok=True)
+
+    def create(self, name: str) -> str:
+        """The data directory, made if missing, root's and 0755. Raises Invalid for a bad name."""
+        path = os.path.join(self.root, check_volume_name(name), _DATA)
+        os.makedirs(path, mode=0o755, exist_ok=True)
+        if not os.listdir(path):
+            os.chmod(path, 0o755)  # whatever the umask
+        return path
+
+    def path(self, name: str) -> str:
+        """The data directory; raises NotFound."""
+        path = os.path.join(self.root, check_volume_name(name), _DATA)
+        if not os.path.isdir(path):
+            raise NotFound(f"get {name}: no such volume")
+        return path
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a directory."""
+        return os.path.isdir(os.path.join(self.root, check_volume_name(name), _DATA))
+
+    def remove(self, name: str) -> None:
+        """Remove the volume's data; a missing one is fine."""
+        self._trash.discard(os.path.join(self.root, check_volume_name(name)))
+
+    def names(self) -> list[str]:
+        """Every directory there is, recorded or not."""
+        return os.listdir(self.root)
+
+    def usage(self, name: str) -> int:
+        """Bytes of its files; raises NotFound."""
+        return tree_usage(self.path(name))
