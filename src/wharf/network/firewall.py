@@ -11,12 +11,14 @@ Chains hang where bridged frames also pass when bridge-nf-call-iptables is 1, so
 that a packet comes in by after routing: those match the subnet instead.
 """
 
+import contextlib
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from typing import Any
 
 from wharf.errors import Internal
-from wharf.kernel import nft
+from wharf.kernel import conntrack, nft
+from wharf.kernel.conntrack import UdpFlows
 from wharf.kernel.nftables import Element, NftSocket
 from wharf.network.names import Names
 from wharf.spec.network import Endpoint, PublishedPort
@@ -31,6 +33,7 @@ class Firewall:
     def __init__(self, names: Names) -> None:
         self._names = names
         self._socket = NftSocket(names.table)
+        self._flows = conntrack.open_socket()
 
     def load(self, subnet: IPv4Network, endpoints: Iterable[Endpoint]) -> None:
         """Replace the whole table, the elements of running endpoints included, in one transaction: established
@@ -48,6 +51,8 @@ class Firewall:
             for map_name, element in added:
                 self._socket.discard(map_name, [element])
             raise Internal(f"cannot publish ports of {endpoint.address.ip}: {error.strerror}") from error
+        for number in {port.host_port for port in _ipv4(endpoint) if port.port.protocol == "udp"}:
+            self._forget(UdpFlows(to_port=number))  # senders that began before the port led anywhere
 
     def withdraw(self, endpoint: Endpoint) -> None:
         """Take the endpoint's elements away; those already gone are fine."""
@@ -56,6 +61,12 @@ class Firewall:
                 self._socket.remove(map_name, elements)
             except FileNotFoundError:  # another (netd) took one of them: the rest one by one
                 self._socket.discard(map_name, elements)
+        if any(port.port.protocol == "udp" for port in _ipv4(endpoint)):
+            self._forget(UdpFlows(answered_by=endpoint.address.ip))
+
+    def _forget(self, flows: UdpFlows) -> None:
+        with contextlib.suppress(OSError):  # flows end by themselves too, only later
+            conntrack.forget(self._flows, flows)
 
     def remove(self) -> None:
         """Remove the table; fine if it is not there."""
@@ -63,6 +74,7 @@ class Firewall:
 
     def close(self) -> None:
         self._socket.close()
+        self._flows.close()
 
 
 def ruleset(names: Names, subnet: IPv4Network, endpoints: Iterable[Endpoint] = ()) -> str:

@@ -93,6 +93,7 @@ class NetworkManager:
         self._ports = PortTable()
         self._open: dict[str, Published] = {}
         self._held: dict[str, Endpoint] = {}
+        self._closing = contextlib.ExitStack()
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -100,6 +101,7 @@ class NetworkManager:
         """Make or find bridge and table, take over the endpoints of running containers, remove what is left of
         others. Raises Unavailable when the host does not let us."""
         self._route = NetlinkSocket()
+        self._closing.callback(self._route.close)
         self._plan = self._plan_bridge()
         self._bridge = bridge.apply(self._route, self._plan).index
         self._keep_records()
@@ -111,6 +113,7 @@ class NetworkManager:
             self._relay.restore(live)
         bridge.remove_veths(self._route, self._names.veth_prefix, {self._names.veth(e.id) for e in live})
         self._firewall = Firewall(self._names)
+        self._closing.callback(self._firewall.close)
         self._firewall.load(self._plan.subnet, live)
         self._forward()
         for warning in foreign_drops(nft.listing(), self._names):
@@ -124,8 +127,7 @@ class NetworkManager:
             self._firewall.remove()
             bridge.remove_veths(self._route, self._names.veth_prefix, set())
             bridge.remove(self._route, self._names.bridge)
-        self._firewall.close()
-        self._route.close()
+        self._closing.close()
 
     # -- networks ------------------------------------------------------------------------------------------------
 

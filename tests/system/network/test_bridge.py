@@ -143,6 +143,23 @@ def test_release_withdraws_ports_and_is_repeatable(net):
     assert str(again.address.ip) == "172.17.0.3"
 
 
+def test_udp_client_that_keeps_sending_follows_the_port(net):
+    with inside(net.lab.outside):
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    client.settimeout(1)
+    with client:
+        client.connect(("192.0.2.2", 5353))
+        client.send(b"too early")
+        with pytest.raises(ConnectionRefusedError):
+            client.recv(100)
+        for _ in range(2):
+            endpoint, server = net.start(DNS)
+            net.lab.serve_udp(server.netns, 53)
+            client.send(b"now")
+            assert client.recv(100) == b"192.0.2.1 now"
+            net.manager.release(endpoint)
+
+
 def test_release_halfway_frees_socket_and_address(net):
     endpoint = net.manager.allocate("bridge", "s")
     published = net.manager.publish(endpoint, "box", [WEB])
