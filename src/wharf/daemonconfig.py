@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from wharf import __version__
 from wharf.errors import Invalid
+from wharf.spec.network import AddressPool
 
 MAX_CONFIG_BYTES = 1 << 20
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
@@ -53,8 +54,7 @@ class Settings:
     debug: bool = False
     log_level: str = "info"
     bip: str = ""
-    default_address_pools: list[tuple[str, int]] = field(default_factory=list)
-    """Base network and size of the subnets cut from it."""
+    default_address_pools: list[AddressPool] = field(default_factory=list)
     shutdown_timeout: int = 15
     log_driver: str = "json-file"
     log_opts: dict[str, str] = field(default_factory=dict)
@@ -110,7 +110,7 @@ def read_settings(argv: Sequence[str]) -> Settings:
     """Flags and file together; raises Invalid saying what is wrong and where."""
     flags = vars(_parser().parse_args(list(argv)))
     if "default_address_pools" in flags:
-        flags["default_address_pools"] = [parse_pool(text) for text in flags["default_address_pools"]]
+        flags["default_address_pools"] = [AddressPool.parse(text) for text in flags["default_address_pools"]]
     if "log_opts" in flags:
         flags["log_opts"] = dict(_pair(text) for text in flags["log_opts"])
     path = flags.get("config_file") or os.path.join(_config_home(), "daemon.json")
@@ -208,23 +208,10 @@ def _directive(path: str, key: str, value: Any) -> Any:
     return value
 
 
-def _pool_object(path: str, item: Any) -> tuple[str, int]:
+def _pool_object(path: str, item: Any) -> AddressPool:
     if not isinstance(item, dict) or set(item) != {"base", "size"} or not isinstance(item["size"], int):
         raise _file_error(path, 'default-address-pools must be a list of {"base": CIDR, "size": N}')
-    return parse_pool(f"base={item['base']},size={item['size']}")
-
-
-def parse_pool(text: str) -> tuple[str, int]:
-    """Parse `base=10.0.0.0/8,size=24`; raises Invalid."""
-    fields = dict(_pair(part) for part in text.split(","))
-    base, size = fields.get("base", ""), fields.get("size", "")
-    message = f"invalid default address pool {text[:100]!r}: expected base=CIDR,size=N with N not below the prefix"
-    if set(fields) != {"base", "size"} or not size.isdigit():
-        raise Invalid(message)
-    network = _check(lambda: ipaddress.ip_network(base), message)
-    if not network.prefixlen <= int(size) <= network.max_prefixlen:
-        raise Invalid(message)
-    return base, int(size)
+    return AddressPool.parse(f"base={item['base']},size={item['size']}")
 
 
 def _check(parse: Any, message: str) -> Any:

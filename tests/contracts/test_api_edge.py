@@ -15,7 +15,7 @@ import uvloop
 
 from wharf.api.http import Answer, Hijack, Reply, Request, Stream
 from wharf.api.listen import open_listener
-from wharf.api.relay import relay
+from wharf.api.relay import Source, relay
 from wharf.api.requests import json_body, json_reply
 from wharf.api.router import Route
 from wharf.api.server import Api, Server
@@ -95,7 +95,7 @@ async def shout(api: Api, request: Request) -> Answer:
             theirs.sendall(data.upper() + b"!" * 1_000_000)
 
     threading.Thread(target=process, daemon=True).start()
-    return Hijack(relay(ours))
+    return Hijack(relay(Source(ours)))
 
 
 async def typed(api: Api, request: Request) -> Answer:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qsl
 
 from wharf.api.body import Body
@@ -64,6 +64,13 @@ class Request:
             raise Internal(f'strconv.Atoi: parsing "{text[:100]}": invalid syntax') from None
 
     @property
+    def number_of_bytes(self) -> int | None:
+        """The length of the body, None when it comes in chunks."""
+        if "transfer-encoding" in self.headers:
+            return None
+        return int(self.headers.get("content-length", "0") or "0")
+
+    @property
     def upgrades(self) -> bool:
         """True when the client asks to switch protocols."""
         return "upgrade" in self.headers
@@ -91,12 +98,11 @@ class Stream:
     """Send the head before the first chunk exists."""
 
 
-class Hijacked(Protocol):
-    """Builds the protocol that takes over a connection after the 101 or 200."""
+Hijacked = Callable[[asyncio.Transport, bytes, bool], asyncio.BaseProtocol]
+"""Builds the protocol that takes over a connection after the 101 or 200.
 
-    def __call__(self, transport: asyncio.Transport, early: bytes, eof: bool) -> asyncio.BaseProtocol:
-        """`early` are bytes the client sent ahead, `eof` that it has closed its side already."""
-        ...
+It is given the transport, the bytes that the client sent ahead, and whether the client has closed its side already.
+"""
 
 
 @dataclass(slots=True)

@@ -6,14 +6,20 @@ goes on; the monitor's end of stream closes the client once everything is writte
 
 import asyncio
 import contextlib
+import logging
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import cast
 
 from wharf.api.detach import DetachFilter
 
 READ_SIZE = 256 << 10
+log = logging.getLogger("wharf.api")
+MAX_WAITING = 1 << 20
+"""Bytes of stdin kept for a process that has not started."""
 LINGER_SECONDS = 2.0
 GONE_CHECK_SECONDS = 5.0
 """After its end of stream a client that went away for good is noticed only by asking poll(2)."""
@@ -38,6 +44,8 @@ class ClientSide(asyncio.Protocol):
         self._ended: Ended = lambda detached: None
         self._detached = False
         self.connecting: asyncio.Task[None] | None = None
+        self.writable = asyncio.Event()
+        self.writable.set()
         transport.set_write_buffer_limits(high=4 << 20, low=1 << 20)
 
     def connect(self, monitor: asyncio.Transport, ended: Ended) -> None:
@@ -48,6 +56,8 @@ class ClientSide(asyncio.Protocol):
             monitor.abort()
             return
         early, self._waiting = self._waiting, b""
+        if len(early) > MAX_WAITING:
+            self.transport.resume_reading()
         if early:
             self.data_received(early)
         if self._eof:
@@ -57,6 +67,8 @@ class ClientSide(asyncio.Protocol):
         """Bytes for stdin."""
         if self._monitor is None:
             self._waiting += data
+            if len(self._waiting) > MAX_WAITING:
+                self.transport.pause_reading()
             return
         if self._monitor_closed or self._monitor.is_closing():
             return
@@ -77,21 +89,26 @@ class ClientSide(asyncio.Protocol):
         if self._monitor is not None:
             with contextlib.suppress(OSError, RuntimeError):
                 self._monitor.write_eof()
-            self._watch()
+        self._watch()
         return True
 
     def pause_writing(self) -> None:
         """The client reads too slowly: let the monitor wait."""
+        self.writable.clear()
         if self._monitor is not None and not self._monitor_closed:
             self._monitor.pause_reading()
 
     def resume_writing(self) -> None:
         """The client caught up."""
+        self.writable.set()
         if self._monitor is not None and not self._monitor_closed:
             self._monitor.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
+        self.writable.set()
+        if self._monitor is None and self.connecting is not None:
+            self.connecting.cancel()
         if self._timer is not None:
             self._timer.cancel()
         if self._monitor is not None and not self._monitor_closed:
@@ -166,33 +183,67 @@ class MonitorSide(asyncio.BufferedProtocol):
         self._client.monitor_lost()
 
 
-def relay(
-    stream: socket.socket, stdin: DetachFilter | None = None, ended: Ended = lambda detached: None
-) -> Callable[[asyncio.Transport, bytes, bool], asyncio.BaseProtocol]:
-    """What a `Hijack` takes to join a client with `stream`, which is closed with it."""
+@dataclass(slots=True)
+class Source:
+    """What a client is joined with: a monitor's socket, or a future of it when the process has not started."""
+
+    stream: "socket.socket | Future[socket.socket] | None"
+    stdin: DetachFilter | None = None
+    ended: Ended = lambda detached: None
+    history: Callable[[], AsyncIterator[bytes]] | None = None
+    """Earlier output that is sent first."""
+
+
+def relay(source: Source) -> Callable[[asyncio.Transport, bytes, bool], asyncio.BaseProtocol]:
+    """What a `Hijack` takes to join a client with a source, whose socket is closed with it."""
 
     def take(transport: asyncio.Transport, early: bytes, eof: bool) -> asyncio.BaseProtocol:
-        client = ClientSide(transport, early, eof, stdin)
-        client.connecting = asyncio.get_running_loop().create_task(_connect(client, stream, ended))
+        client = ClientSide(transport, early, eof, source.stdin)
+        client.connecting = asyncio.get_running_loop().create_task(_connect(client, source))
         return client
 
     return take
 
 
-async def _connect(client: ClientSide, stream: socket.socket, ended: Ended) -> None:
-    stream.setblocking(False)
-    loop = asyncio.get_running_loop()
+async def _connect(client: ClientSide, source: Source) -> None:
+    """Wait for the socket and join the client with it; cancelled when the client leaves before."""
     try:
+        if source.history is not None:
+            await _send_history(client, source.history())
+        stream = source.stream
+        if stream is None:
+            client.monitor_lost()
+            return
+        if isinstance(stream, Future):
+            stream = await asyncio.wrap_future(stream)
+        stream.setblocking(False)
+        loop = asyncio.get_running_loop()
         transport, _ = await loop.create_unix_connection(lambda: MonitorSide(client), sock=stream)
-    except OSError:
-        stream.close()
+    except (Exception, asyncio.CancelledError) as error:
+        _abandon(source.stream)
+        if not isinstance(error, asyncio.CancelledError):
+            log.debug("nothing to attach to: %s", error)
         client.monitor_lost()
         return
-    client.connect(transport, ended)
+    client.connect(transport, source.ended)
+
+
+async def _send_history(client: ClientSide, chunks: AsyncIterator[bytes]) -> None:
+    async for chunk in chunks:
+        client.transport.write(chunk)
+        await client.writable.wait()
+
+
+def _abandon(stream: "socket.socket | Future[socket.socket] | None") -> None:
+    """Give up a socket that nobody will read, also one that comes later."""
+    if isinstance(stream, socket.socket):
+        stream.close()
+    elif stream is not None and not stream.cancel():
+        stream.add_done_callback(lambda done: None if done.cancelled() or done.exception() else done.result().close())
 
 
 def say(data: bytes) -> Callable[[asyncio.Transport, bytes, bool], asyncio.BaseProtocol]:
-    """What a `Hijack` takes to send a few bytes (an error text) and close."""
+    """What a `Hijack` takes to send what there is (an error text, or nothing) and close."""
 
     def take(transport: asyncio.Transport, early: bytes, eof: bool) -> asyncio.BaseProtocol:
         transport.write(data)

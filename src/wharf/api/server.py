@@ -78,6 +78,7 @@ class Server:
         self._connections: set[Connection] = set()
         self._servers: list[asyncio.Server] = []
         self._listeners: list[Listener] = []
+        self._accepted = False
         self._common = {
             "Api-Version": version_text(MAX_VERSION),
             "Docker-Experimental": "false",
@@ -112,12 +113,13 @@ class Server:
         self._api.pool.shutdown(wait=False, cancel_futures=True)
         self._api.stream_pool.shutdown(wait=False, cancel_futures=True)
 
-    @property
-    def busy(self) -> int:
-        """Connections that are open."""
-        return len(self._connections)
+    def used(self) -> bool:
+        """Whether a client is connected, or was since the last call."""
+        seen, self._accepted = self._accepted, False
+        return seen or bool(self._connections)
 
     def _connection(self) -> Connection:
+        self._accepted = True
         return Connection(self._answer, self._common, self._connections)
 
     async def _answer(self, request: Request, query: str) -> Answer:

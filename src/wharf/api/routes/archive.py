@@ -20,7 +20,7 @@ STAT_HEADER = "X-Docker-Container-Path-Stat"
 def _path(request: Request) -> str:
     path = request.text("path")
     if not path:
-        raise Invalid('invalid argument for "path": path cannot be empty')
+        raise Invalid("bad parameter: pathcannot be empty")  # moby's own slip, and what clients have seen
     return path
 
 

@@ -5,13 +5,13 @@ from wharf.api.requests import NO_CONTENT, filters_of, json_body, json_reply
 from wharf.api.router import Route
 from wharf.api.server import Api
 from wharf.engine.volumes import (
-    VolumeCreate,
     create_volume,
     inspect_volume,
     list_volumes,
     prune_volumes,
     remove_volume,
 )
+from wharf.spec.volume import VolumeCreate
 
 
 async def volume_list(api: Api, request: Request) -> Answer:

@@ -1,0 +1,158 @@
+"""The daemon itself: ping, version, info, events, disk usage, and what only Wharf has."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from wharf import __version__
+from wharf.api.http import Answer, Reply, Request, Stream
+from wharf.api.requests import filters_of, json_map, json_reply
+from wharf.api.router import MAX_VERSION, MIN_VERSION, Route, version_text
+from wharf.api.server import Api
+from wharf.api.streams import progress
+from wharf.engine.disk_usage import disk_usage
+from wharf.engine.info import system_info
+from wharf.engine.list import ListRequest, list_containers
+from wharf.engine.version import version_info
+from wharf.errors import Invalid, NotImplementedYet, Unavailable
+from wharf.wire.codec import dumps, to_wire
+
+MAX_EVENTS_QUEUED = 8192
+"""Events that wait for a slow client before it is cut off."""
+DF_TYPES = ("container", "image", "volume", "build-cache")
+
+PING_HEADERS = {
+    "Builder-Version": "2",
+    "Cache-Control": "no-cache, no-store, must-revalidate",
+    "Pragma": "no-cache",
+    "Swarm": "inactive",
+}
+
+
+async def ping(api: Api, request: Request) -> Answer:
+    """GET and HEAD /_ping"""
+    body = b"" if request.method == "HEAD" else b"OK"
+    return Reply(200, body, "text/plain; charset=utf-8", PING_HEADERS)
+
+
+async def version(api: Api, request: Request) -> Answer:
+    """GET /version"""
+    found = await api.run(
+        version_info,
+        api.engine,
+        api_version=version_text(MAX_VERSION),
+        min_api_version=version_text(MIN_VERSION),
+    )
+    return json_reply(found)
+
+
+async def info(api: Api, request: Request) -> Answer:
+    """GET /info"""
+    return json_reply(await api.run(system_info, api.engine))
+
+
+async def events(api: Api, request: Request) -> Answer:
+    """GET /events"""
+    queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(MAX_EVENTS_QUEUED)
+    subscription = await api.run(
+        api.engine.events.subscribe,
+        filters_of(request),
+        request.text("since"),
+        request.text("until"),
+        lambda event: _offer(queue, event),
+    )
+    return Stream(_event_lines(queue, subscription), at_once=True)
+
+
+def _offer(queue: "asyncio.Queue[dict[str, Any] | None]", event: dict[str, Any]) -> None:
+    """Runs on the loop. A client too slow for its events gets none out of order: its stream ends instead."""
+    if queue.qsize() >= MAX_EVENTS_QUEUED - 1:
+        if not queue.full():
+            queue.put_nowait(None)
+        return
+    queue.put_nowait(event)
+
+
+async def _event_lines(queue: "asyncio.Queue[dict[str, Any] | None]", subscription: Any) -> AsyncIterator[bytes]:
+    over: asyncio.Future[Any] | None = None
+    try:
+        for event in subscription.backlog:
+            yield dumps(to_wire(event)) + b"\n"
+        if subscription.ended is not None:
+            over = asyncio.wrap_future(subscription.ended)
+            over.add_done_callback(lambda _: _finish(queue))
+        while (event := await queue.get()) is not None:
+            yield dumps(to_wire(event)) + b"\n"
+    finally:
+        if over is not None:
+            over.cancel()
+        subscription.close()
+
+
+def _finish(queue: "asyncio.Queue[dict[str, Any] | None]") -> None:
+    if not queue.full():
+        queue.put_nowait(None)
+
+
+async def df(api: Api, request: Request) -> Answer:
+    """GET /system/df"""
+    types = set(request.all("type")) or set(DF_TYPES)
+    unknown = types - set(DF_TYPES)
+    if unknown:
+        raise Invalid(f"unknown object type: {sorted(unknown)[0][:100]}")
+    usage = await api.run(disk_usage, api.engine, types)
+    containers = None
+    if "container" in types:
+        containers = await api.run(list_containers, api.engine, ListRequest(all=True, size=True))
+    return json_reply(
+        {
+            "LayersSize": usage.layers_size,
+            "Images": usage.images if "image" in types else None,
+            "Containers": containers,
+            "Volumes": usage.volumes if "volume" in types else None,
+            "BuildCache": [] if "build-cache" in types else None,
+        }
+    )
+
+
+async def auth(api: Api, request: Request) -> Answer:
+    """POST /auth"""
+    raise NotImplementedYet("login is not there yet")
+
+
+async def build_prune(api: Api, request: Request) -> Answer:
+    """POST /build/prune: there is no build cache, so nothing is freed."""
+    return json_reply({"CachesDeleted": None, "SpaceReclaimed": 0})
+
+
+async def wharf_ping(api: Api, request: Request) -> Answer:
+    """GET /wharf/v1/_ping: tells our own tools that this server is Wharf."""
+    return json_reply({"Server": "wharf", "Version": __version__, "ApiVersion": version_text(MAX_VERSION)})
+
+
+async def bootstrap(api: Api, request: Request) -> Answer:
+    """POST /wharf/v1/bootstrap {"What", "Mirror", "Tag"}: a base image from the distribution, with its progress."""
+    body = await json_map(request)
+    for key in ("What", "Mirror", "Tag"):
+        if not isinstance(body.get(key, ""), str):
+            raise Invalid(f"invalid JSON: {key} must be a string")
+    try:
+        from wharf.engine.image_bootstrap import BootstrapRequest, bootstrap_image
+    except ImportError as error:
+        raise Unavailable(f"bootstrap cannot be used in this installation: {error}") from None
+    wanted = BootstrapRequest(what=body.get("What", ""), mirror=body.get("Mirror") or None, tag=body.get("Tag") or None)
+    return await progress(api, lambda emit: bootstrap_image(api.engine, wanted, emit))
+
+
+ROUTES = (
+    Route("GET", "/_ping", ping),
+    Route("HEAD", "/_ping", ping),
+    Route("GET", "/version", version),
+    Route("GET", "/info", info),
+    Route("GET", "/events", events),
+    Route("GET", "/system/df", df),
+    Route("POST", "/auth", auth),
+    Route("POST", "/build/prune", build_prune),
+    Route("GET", "/wharf/v1/_ping", wharf_ping),
+    Route("POST", "/wharf/v1/bootstrap", bootstrap),
+)

@@ -1,0 +1,170 @@
+"""wharfd: reads its settings, opens the engine, serves the API, ends cleanly. Composition only."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+
+import uvloop
+
+from wharf import __version__
+from wharf.api.listen import TlsFiles, open_listener
+from wharf.api.routes import ROUTES
+from wharf.api.server import Api, Listener, Server
+from wharf.daemonconfig import Settings, read_settings
+from wharf.engine.config import EngineConfig
+from wharf.engine.engine import Engine
+from wharf.errors import Conflict, WharfError
+
+IDLE_CHECKS = 20
+"""How often in an idle timeout one looks whether somebody is there."""
+
+log = logging.getLogger("wharf")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command `wharfd`; returns its exit code."""
+    try:
+        settings = read_settings(sys.argv[1:] if argv is None else argv)
+        _start_logging(settings)
+        for warning in settings.warnings:
+            log.warning("%s", warning)
+        take_pidfile(settings.pidfile)
+    except WharfError as error:
+        print(f"wharfd: {error}", file=sys.stderr)
+        return 1
+    try:
+        return uvloop.run(_serve(settings))
+    except WharfError as error:
+        print(f"failed to start daemon: {error}", file=sys.stderr)
+        return 1
+    finally:
+        os.unlink(settings.pidfile)
+
+
+async def _serve(settings: Settings) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: log.info("SIGHUP: settings are read at start only"))
+    engine = await loop.run_in_executor(None, Engine.open, engine_config(settings), loop)
+    server = None
+    try:
+        listeners = _listeners(settings)
+        server = Server(Api(engine), ROUTES)
+        for listener in listeners:
+            await server.listen(listener)
+        log.info("Wharf %s listens on %s", __version__, ", ".join(settings.hosts))
+        notify("READY=1")
+        if settings.idle_timeout > 0:
+            idle = loop.create_task(_end_when_idle(server, engine, settings.idle_timeout, stop))
+        await stop.wait()
+        if settings.idle_timeout > 0:
+            idle.cancel()
+    finally:
+        notify("STOPPING=1")
+        if server is not None:
+            await server.close()
+        await loop.run_in_executor(None, engine.close, True)
+    return 0
+
+
+def engine_config(settings: Settings) -> EngineConfig:
+    """The engine's share of the settings."""
+    return EngineConfig(
+        data_root=settings.data_root,
+        exec_root=settings.exec_root,
+        bip=settings.bip,
+        default_pools=tuple(settings.default_address_pools),
+        log_driver=settings.log_driver,
+        log_opts=settings.log_opts,
+        labels=tuple(settings.labels),
+        shutdown_timeout=settings.shutdown_timeout,
+        debug=settings.debug,
+    )
+
+
+def _listeners(settings: Settings) -> list[Listener]:
+    tls = None
+    if settings.tls:
+        tls = TlsFiles(settings.tlscert, settings.tlskey, settings.tlscacert, settings.tlsverify)
+    return [open_listener(host, settings.group, tls) for host in settings.hosts]
+
+
+async def _end_when_idle(server: Server, engine: Engine, seconds: int, stop: asyncio.Event) -> None:
+    """A private daemon ends when for `seconds` nobody was connected, nothing ran and no restart was pending."""
+    seen = time.monotonic()
+    while time.monotonic() - seen < seconds:
+        await asyncio.sleep(seconds / IDLE_CHECKS)
+        if server.used() or engine.busy():
+            seen = time.monotonic()
+    log.info("nothing ran and nobody asked for %d seconds", seconds)
+    stop.set()
+
+
+def take_pidfile(path: str) -> None:
+    """Write our pid; raises Conflict when the daemon that wrote the file still runs."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    try:
+        with open(path, encoding="ascii") as file:
+            old = int(file.read(32).strip() or "0")
+    except (FileNotFoundError, ValueError, UnicodeDecodeError):
+        old = 0
+    if old and old != os.getpid() and _is_wharfd(old):
+        raise Conflict(
+            f"failed to start daemon, ensure wharfd is not running or delete {path}: process with PID {old} is "
+            "still running"
+        )
+    with open(path, "w", encoding="ascii") as file:
+        file.write(f"{os.getpid()}\n")
+
+
+def _is_wharfd(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return b"wharfd" in file.read(4096)
+    except OSError:
+        return False
+
+
+def notify(state: str) -> None:
+    """Tell systemd, when it started us (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+        try:
+            out.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+        except OSError as error:
+            log.warning("cannot notify %s: %s", address, error)
+
+
+class _Format(logging.Formatter):
+    """The line format of dockerd: time, level, message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        level = record.levelname.lower()
+        return f'time="{stamp}.{int(record.msecs):03d}Z" level={level} msg="{quoted}"'
+
+
+def _start_logging(settings: Settings) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Format())
+    root = logging.getLogger("wharf")
+    root.addHandler(handler)
+    root.propagate = False
+    levels = {"warn": logging.WARNING, "fatal": logging.CRITICAL}
+    root.setLevel(levels.get(settings.log_level) or getattr(logging, settings.log_level.upper()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
