@@ -8,6 +8,8 @@ from typing import Any
 from wharf.errors import Unavailable
 
 _NFT_SECONDS = 30
+_SEARCHED = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
+_LEGACY_TABLES = "/proc/net/ip_tables_names"
 
 
 def load(ruleset: str) -> None:
@@ -23,8 +25,27 @@ def listing() -> list[dict[str, Any]]:
     return [item for item in objects if isinstance(item, dict)]
 
 
+def legacy_forward_policy() -> str:
+    """The policy of FORWARD in the older iptables' filter table, "" where that table is not in use."""
+    try:
+        with open(_LEGACY_TABLES) as tables:
+            used = "filter" in tables.read().split()
+    except OSError:
+        return ""
+    program = shutil.which("iptables-legacy", path=_SEARCHED)
+    if not used or program is None:
+        return ""
+    try:
+        arguments = [program, "-w", "5", "-S", "FORWARD"]
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=_NFT_SECONDS)
+    except subprocess.TimeoutExpired:
+        return ""
+    first = done.stdout.split("\n", 1)[0].split()
+    return first[2] if first[:2] == ["-P", "FORWARD"] else ""
+
+
 def _nft(arguments: list[str], text: str) -> str:
-    program = shutil.which("nft", path="/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin")
+    program = shutil.which("nft", path=_SEARCHED)
     if program is None:
         raise Unavailable("the nft command is not installed; install the package nftables")
     try:

@@ -170,15 +170,24 @@ def foreign_drops(listing: list[dict[str, Any]], names: Names) -> list[str]:
             continue
         where = f"{found['family']} {found['table']} {found['name']}"
         if (found["family"], found["table"]) == ("ip", "filter"):
-            advice = f"iptables -I {chain} -i {names.bridge} -j ACCEPT; iptables -I {chain} -o {names.bridge} -j ACCEPT"
+            advice = [f"iptables -I {chain} -{side} {names.bridge} -j ACCEPT" for side in "io"]
         else:
-            insert = f"nft insert rule {where}"
-            advice = f"{insert} iifname {names.bridge} accept; {insert} oifname {names.bridge} accept"
-        warnings.append(
-            f"the firewall chain {where} drops forwarded packets by policy, so containers on {names.bridge} may have "
-            f"no network and their published ports may not answer; to let them through: {advice}"
-        )
+            advice = [f"nft insert rule {where} {side}ifname {names.bridge} accept" for side in "io"]
+        warnings.append(_drop_warning(where, names, advice))
     return warnings
+
+
+def legacy_drop(names: Names) -> str:
+    """The same warning for the older iptables, whose rules nft does not show."""
+    advice = [f"iptables-legacy -I FORWARD -{side} {names.bridge} -j ACCEPT" for side in "io"]
+    return _drop_warning("FORWARD of iptables-legacy", names, advice)
+
+
+def _drop_warning(where: str, names: Names, advice: list[str]) -> str:
+    return (
+        f"the firewall chain {where} drops forwarded packets by policy, so containers on {names.bridge} may have "
+        f"no network and their published ports may not answer; to let them through: {'; '.join(advice)}"
+    )
 
 
 def _lets_through(listing: list[dict[str, Any]], chain: dict[str, Any], bridge: str) -> bool:

@@ -21,7 +21,7 @@ from wharf.kernel.netlink import NetlinkSocket
 from wharf.network import bridge
 from wharf.network import endpoint as endpoints
 from wharf.network.endpoint import SandboxTarget
-from wharf.network.firewall import Firewall, foreign_drops
+from wharf.network.firewall import Firewall, foreign_drops, legacy_drop
 from wharf.network.ipam import DEFAULT_POOLS, AddressSpace
 from wharf.network.names import Names
 from wharf.network.plan import Addressing, BridgePlan, plan_bridge, plan_endpoint
@@ -116,8 +116,7 @@ class NetworkManager:
         self._closing.callback(self._firewall.close)
         self._firewall.load(self._plan.subnet, live)
         self._forward()
-        for warning in foreign_drops(nft.listing(), self._names):
-            self._note(warning)
+        self._look_at_others()
 
     def close(self, remove: bool) -> None:
         """Let go of everything; `remove`: no container runs, so take bridge and table away too."""
@@ -253,6 +252,17 @@ class NetworkManager:
                 self._warn("switched on forwarding of IPv4 packets (net.ipv4.ip_forward)")
         elif bridge.read_sysctl("ipv4/ip_forward") != "1":
             self._note("IPv4 forwarding is disabled. Networking will not work.")
+
+    def _look_at_others(self) -> None:
+        try:
+            listing = nft.listing()
+        except (WharfError, ValueError) as error:  # rules of others that this nft cannot show: no reason to fail
+            self._warn(f"cannot read the firewall rules of other programs: {error}")
+            listing = []
+        for warning in foreign_drops(listing, self._names):
+            self._note(warning)
+        if nft.legacy_forward_policy() == "DROP":
+            self._note(legacy_drop(self._names))
 
     def _note(self, warning: str) -> None:
         self._warnings.append(warning)
