@@ -74,12 +74,14 @@ class ClientSide(asyncio.Protocol):
             return
         if self._filter is not None:
             data, detached = self._filter.feed(data)
+            if data:
+                self._monitor.write(data)
             if detached:
                 self._detached = True
+                self._monitor.close()
                 self.transport.close()
-                return
-        if data:
-            self._monitor.write(data)
+            return
+        self._monitor.write(data)
 
     def eof_received(self) -> bool:
         """End of stdin; output goes on."""
@@ -111,7 +113,7 @@ class ClientSide(asyncio.Protocol):
             self.connecting.cancel()
         if self._timer is not None:
             self._timer.cancel()
-        if self._monitor is not None and not self._monitor_closed:
+        if self._monitor is not None and not self._monitor_closed and not self._detached:
             self._monitor.abort()
 
     def monitor_lost(self) -> None:
