@@ -85,7 +85,7 @@ def docker_archive(
 @functools.cache
 def docker_archive_path(tag: str = "busybox:latest") -> Path:
     """The archive as a file; removed when the interpreter ends."""
-    holder = tempfile.NamedTemporaryFile(prefix="wharf-busybox-", suffix=".tar")
+    holder = tempfile.NamedTemporaryFile(prefix="wharf-busybox-", suffix=".tar")  # noqa: SIM115
     holder.write(docker_archive(tag))
     holder.flush()
     _HOLDERS.append(holder)

@@ -1,9 +1,8 @@
-"""A worker for tests: a real forked process for each job, without the launcher."""
+"""A worker for tests: forks, runs the job, returns its result, as the launcher's workers do."""
 
 import json
 import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wharf import errors
@@ -11,41 +10,41 @@ from wharf import errors
 Job = Callable[[dict[str, Any], list[int]], dict[str, Any]]
 
 
-class ForkWorker:
-    """Runs jobs of `jobs` (name -> function); arguments and results pass through JSON as with the launcher."""
+class ForkedWorker:
+    """Runs jobs of the table each in a forked child; a WharfError of the child is raised here again."""
 
-    def __init__(self, jobs: dict[str, Job]) -> None:
+    def __init__(self, jobs: Mapping[str, Job]) -> None:
         self._jobs = jobs
 
-    def run(self, job: str, args: dict[str, Any], fds: Sequence[int]) -> dict[str, Any]:
-        read_end, write_end = os.pipe()
-        text = json.dumps(args)
-        pid = os.fork()
-        if pid == 0:
-            self._child(job, text, list(fds), write_end)
-        os.close(write_end)
-        with open(read_end, "rb") as file:
-            data = file.read()
-        os.waitpid(pid, 0)
-        answer = json.loads(data)
-        if "error" in answer:
-            raise getattr(errors, answer["error"])(answer["message"])
-        return dict(answer["result"])
+    def run(self, job: str, args: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            self._serve(job, args, list(fds), writer)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as answer:
+            text = answer.read()
+        os.waitpid(child, 0)
+        reply = json.loads(text or b'{"error": "Internal", "message": "the worker died"}')
+        if "error" in reply:
+            raise getattr(errors, reply["error"], errors.Internal)(reply["message"])
+        result: dict[str, Any] = reply["result"]
+        return result
 
-    def _child(self, job: str, text: str, fds: list[int], write_end: int) -> None:
+    def _serve(self, job: str, args: dict[str, Any], fds: list[int], writer: int) -> None:
         try:
-            for fd in map(int, os.listdir("/proc/self/fd")):
-                if fd > 2 and fd not in (*fds, write_end):
+            for name in os.listdir("/proc/self/fd"):  # siblings' pipe ends would keep readers from their EOF
+                fd = int(name)
+                if fd > 2 and fd != writer and fd not in fds:
                     try:
                         os.close(fd)
                     except OSError:
                         pass
-            try:
-                answer: dict[str, Any] = {"result": self._jobs[job](json.loads(text), fds)}
-            except errors.WharfError as error:
-                answer = {"error": type(error).__name__, "message": error.message}
-            os.write(write_end, json.dumps(answer).encode())
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(0)
+            reply: dict[str, Any] = {"result": self._jobs[job](json.loads(json.dumps(args)), fds)}
+        except errors.WharfError as error:
+            reply = {"error": type(error).__name__, "message": error.message}
+        except BaseException as error:
+            reply = {"error": "Internal", "message": repr(error)}
+        os.write(writer, json.dumps(reply).encode())
+        os._exit(0)

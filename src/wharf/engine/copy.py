@@ -1,0 +1,112 @@
+"""Files in and out of a container: what `docker cp` asks for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from wharf.engine.piping import job_to_sink, source_to_job
+from wharf.errors import Invalid
+from wharf.spec.container import ContainerRecord
+from wharf.spec.image_views import PathStat
+from wharf.storage.compression import decompressed
+from wharf.storage.content import Readable
+from wharf.storage.metadata.codec import encode_value
+from wharf.transfer.tar_writer import Sink
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+
+MAX_PATH = 4096
+_ROOT_READ_ONLY = "container rootfs is marked read-only"
+_MOUNT_READ_ONLY = "mounted volume is marked read-only"
+
+
+def stat_path(engine: Engine, container: str, path: str) -> PathStat:
+    """A path in a container, the link itself where it is one. Raises NotFound with Docker's words, Invalid."""
+    record = engine.containers.find(container)
+    stat = _stat(engine, record, container, path)
+    _publish(engine, record, "archive-path", path)
+    return stat
+
+
+def get_archive(engine: Engine, container: str, path: str) -> tuple[PathStat, Callable[[Sink], None]]:
+    """The path's stat, and what writes its tar. Raises as `stat_path`."""
+    record = engine.containers.find(container)
+    stat = _stat(engine, record, container, path)
+
+    def write(out: Sink) -> None:
+        with _rooted(engine, record, container, path) as (args, fds):
+            job_to_sink(lambda pipe: engine.worker.run("archive.get", args, (*fds, pipe)), out)
+        _publish(engine, record, "archive-path", path)
+
+    return stat, write
+
+
+def put_archive(
+    engine: Engine,
+    container: str,
+    path: str,
+    stream: Readable,
+    *,
+    no_overwrite_dir_non_dir: bool = False,
+    copy_uid_gid: bool = False,
+) -> None:
+    """Unpack a (maybe compressed) tar into a directory of the container.
+
+    Raises NotFound for a missing directory, Invalid for what is none, for a read-only target or a damaged tar.
+    """
+    record = engine.containers.find(container)
+    with _rooted(engine, record, container, path) as (args, fds):
+        args.update(
+            no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
+            copy_uid_gid=copy_uid_gid,
+            user=record.config.user,
+            read_only=_read_only(record),
+        )
+        source_to_job(
+            decompressed(stream), lambda pipe: engine.worker.run("archive.put", args, (*fds, pipe))
+        )
+    _publish(engine, record, "extract-to-dir", path)
+
+
+def _stat(engine: Engine, record: ContainerRecord, container: str, path: str) -> PathStat:
+    with _rooted(engine, record, container, path) as (args, fds):
+        found = engine.worker.run("archive.stat", args, fds)
+    return PathStat(found["name"], found["size"], found["mode"], found["mtime"], found["linkTarget"])
+
+
+@contextlib.contextmanager
+def _rooted(
+    engine: Engine, record: ContainerRecord, container: str, path: str
+) -> Iterator[tuple[dict[str, Any], tuple[int, ...]]]:
+    """Arguments and descriptors that lead a job to the container's root: the running one's, or its mounts made anew."""
+    if "\0" in path or len(path) > MAX_PATH:
+        raise Invalid("invalid path: it holds a null byte or is too long")
+    args: dict[str, Any] = {"path": path, "container": container, "mounts": []}
+    root = engine.containers.open_root(record)
+    if root is None:
+        args["root"] = False
+        args["mounts"] = [encode_value(mount) for mount in engine.containers.mounts(record)]
+        yield args, ()
+        return
+    try:
+        args["root"] = True
+        yield args, (root,)
+    finally:
+        os.close(root)
+
+
+def _read_only(record: ContainerRecord) -> list[list[str]]:
+    """Places that a copy must not write to, and how to say so; the longest that leads to a path counts."""
+    places = [["/", _ROOT_READ_ONLY if record.host_config.readonly_rootfs else ""]]
+    places += [[mount.destination, "" if mount.rw else _MOUNT_READ_ONLY] for mount in record.mounts]
+    return places
+
+
+def _publish(engine: Engine, record: ContainerRecord, action: str, path: str) -> None:
+    labels = record.config.labels or {}
+    attributes = {**labels, "image": record.config.image, "name": record.name, "path": path}
+    engine.events.publish("container", action, record.id, attributes)

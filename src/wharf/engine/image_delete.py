@@ -1,0 +1,140 @@
+"""Delete an image, or a name of it: moby's rules and words (daemon/images/image_delete.go)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from wharf.engine.image_events import publish_image_event
+from wharf.errors import Conflict
+from wharf.spec.container import ContainerRecord
+from wharf.spec.digest import Digest
+from wharf.spec.image_record import ImageRecord
+from wharf.spec.image_views import DeleteItem
+from wharf.spec.reference import Reference
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+
+
+class ImageConflict(Conflict):
+    """Why an image cannot go. `used`: a container stands on it."""
+
+    def __init__(self, image: ImageRecord, reason: str, *, hard: bool, used: bool = False) -> None:
+        force = "cannot be forced" if hard else "must be forced"
+        super().__init__(f"conflict: unable to delete {image.id.hex[:12]} ({force}) - {reason}")
+        self.used = used
+
+
+def delete_image(engine: Engine, name: str, *, force: bool = False, noprune: bool = False) -> list[DeleteItem]:
+    """Take a name away, and with the last one the image, its layers and (unless `noprune`) unnamed parents.
+
+    Raises NotFound, Invalid for a malformed name, Conflict while containers or other images need it.
+    """
+    with engine.images.delete_lock:
+        image = engine.images.resolve(name)
+        return _Deletion(engine, force, prune=not noprune).run(image, name)
+
+
+def is_id_prefix(image_id: Digest, text: str) -> bool:
+    """Whether the client meant the image by its id."""
+    return str(image_id).startswith(text) or image_id.hex.startswith(text)
+
+
+class _Deletion:
+    """One request; `items` tells what happened, in order."""
+
+    def __init__(self, engine: Engine, force: bool, prune: bool) -> None:
+        self._engine = engine
+        self._force = force
+        self._prune = prune
+        self.items: list[DeleteItem] = []
+
+    def run(self, image: ImageRecord, name: str) -> list[DeleteItem]:
+        by_name = not is_id_prefix(image.id, name)
+        if by_name:
+            image = self._untag(image, name)
+            if image.names:
+                return self.items
+        elif _is_single(image.names):
+            # Names do not stand in the way here: they all go with it.
+            self._check(image, self._force, names_count=False)
+            for reference in image.names:
+                self._remove_name(image, reference)
+            image = replace(image, names=())
+        self._delete(image, self._force, quiet=by_name)
+        return self.items
+
+    def _untag(self, image: ImageRecord, name: str) -> ImageRecord:
+        if not self._force and _is_single(image.names):
+            user = next(iter(self._users(image)), None)
+            if user:
+                raise Conflict(
+                    f'conflict: unable to remove repository reference "{name}" (must force) - container '
+                    f"{user.id[:12]} is using its referenced image {image.id.hex[:12]}"
+                )
+        reference = Reference.parse(name).with_default_tag()
+        if reference.digest:
+            reference = replace(reference, tag=None)
+        self._remove_name(image, reference)
+        left = [item for item in image.names if item != reference]
+        if not reference.digest and not any(item.tag and item.name == reference.name for item in left):
+            for item in [item for item in left if item.name == reference.name]:
+                self._remove_name(image, item)
+                left.remove(item)
+        return replace(image, names=tuple(left))
+
+    def _remove_name(self, image: ImageRecord, reference: Reference) -> None:
+        self._engine.images.untag(reference)
+        self.items.append(DeleteItem(untagged=reference.familiar()))
+        publish_image_event(self._engine, "untag", image)
+
+    def _delete(self, image: ImageRecord, force: bool, *, quiet: bool) -> None:
+        try:
+            self._check(image, force)
+        except ImageConflict as conflict:
+            # After a name was taken away, what still holds the image is no error.
+            if quiet and (image.names or conflict.used):
+                return
+            raise
+        for reference in image.names:
+            self._remove_name(image, reference)
+        before = set(self._engine.images.snapshots.chain_ids())
+        self._engine.images.remove(image)
+        publish_image_event(self._engine, "delete", image)
+        self.items.append(DeleteItem(deleted=str(image.id)))
+        gone = before - set(self._engine.images.snapshots.chain_ids())
+        self.items += [DeleteItem(deleted=str(item)) for item in reversed(image.chain) if item in gone]
+        parent = self._engine.images.get(image.parent) if image.parent else None
+        if self._prune and parent is not None and not parent.names:
+            self._delete(parent, False, quiet=True)
+
+    def _check(self, image: ImageRecord, force: bool, *, names_count: bool = True) -> None:
+        if any(other.parent == image.id for other in self._engine.images.all()):
+            raise ImageConflict(image, "image has dependent child images", hard=True)
+        users = self._users(image)
+        running = next((user for user in users if user.state.running), None)
+        if running:
+            reason = f"image is being used by running container {running.id[:12]}"
+            raise ImageConflict(image, reason, hard=True, used=True)
+        if force:
+            return
+        if names_count and image.names:
+            raise ImageConflict(image, "image is referenced in multiple repositories", hard=False)
+        if users:
+            reason = f"image is being used by stopped container {users[0].id[:12]}"
+            raise ImageConflict(image, reason, hard=False, used=True)
+
+    def _users(self, image: ImageRecord) -> list[ContainerRecord]:
+        return [record for record in self._engine.containers.all() if record.image_id == str(image.id)]
+
+
+def _is_single(names: tuple[Reference, ...]) -> bool:
+    """At most one tag, and every digest name in the same repository."""
+    if len(names) <= 1:
+        return True
+    tags = [name for name in names if not name.digest]
+    repositories = {name.name for name in names if name.digest}
+    if len(tags) > 1:
+        return False
+    return len(repositories) == 1 and (not tags or tags[0].name in repositories)

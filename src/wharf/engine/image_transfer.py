@@ -1,0 +1,105 @@
+"""Images in and out of the engine as archives: load, save, import."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from wharf.dockerfile.changes import apply_changes
+from wharf.engine.image_events import publish_image_event
+from wharf.engine.image_tag import parse_repo_tag
+from wharf.engine.times import format_time
+from wharf.errors import Invalid, NotFound
+from wharf.spec.digest import Digest
+from wharf.spec.image import History, Image, ImageConfig
+from wharf.spec.platform import Platform
+from wharf.spec.reference import Reference
+from wharf.storage.content import Readable
+from wharf.transfer.import_tar import import_tar
+from wharf.transfer.load import load
+from wharf.transfer.save import Chosen, save
+from wharf.transfer.store import ID_PREFIX
+from wharf.transfer.tar_writer import Sink
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+@dataclass(slots=True)
+class ImportRequest:
+    """What an import makes of the tar. `changes` are Dockerfile instructions; an empty platform is the host's."""
+
+    repo: str = ""
+    tag: str = ""
+    message: str = ""
+    changes: list[str] = field(default_factory=list)
+    platform: str = ""
+
+
+def load_images(engine: Engine, stream: Readable, progress: Progress, *, quiet: bool = False) -> None:
+    """Load an archive; `progress` gets Docker's messages. Raises Invalid for a damaged archive."""
+    for item in load(engine.images, stream, progress, quiet):
+        image = engine.images.get(item.id)
+        if image is not None:
+            publish_image_event(engine, "load", image)
+
+
+def save_images(engine: Engine, names: list[str]) -> Callable[[Sink], None]:
+    """What writes the archive of the images; raises NotFound or Invalid for a name before the first byte."""
+    chosen: dict[Digest, Chosen] = {}
+    for item in (item for name in names for item in _chosen(engine, name)):
+        before = chosen.get(item.image.id)
+        merged = (*before.names, *(new for new in item.names if new not in before.names)) if before else item.names
+        chosen[item.image.id] = Chosen(item.image, merged)
+
+    def write(out: Sink) -> None:
+        save(engine.images, list(chosen.values()), out)
+        for item in chosen.values():
+            publish_image_event(engine, "save", item.image)
+
+    return write
+
+
+def import_image(engine: Engine, stream: Readable, request: ImportRequest, progress: Progress) -> Digest:
+    """Make an image of a root file system's tar. Raises Invalid for bad changes, names or a damaged tar."""
+    reference = parse_repo_tag(request.repo, request.tag)
+    platform = Platform.parse(request.platform) if request.platform else engine.images.platform
+    if platform.os != engine.images.platform.os:
+        raise Invalid(f"unsupported operating system {platform.os!r}")
+    message = request.message or "Imported from -"
+    created = format_time(time.time_ns())
+    image = Image(
+        config=apply_changes(ImageConfig(), request.changes),
+        diff_ids=(),
+        platform=platform,
+        created=created,
+        comment=message,
+        history=(History(created=created, comment=message),),
+    )
+    record = import_tar(engine.images, stream, image, (reference,) if reference else ())
+    publish_image_event(engine, "import", record)
+    if reference:
+        publish_image_event(engine, "tag", record, reference.familiar())
+    progress({"status": str(record.id)})
+    return record.id
+
+
+def _chosen(engine: Engine, name: str) -> list[Chosen]:
+    """By a name with tag: that name; by a bare repository: every tag of it; by id: the image without names."""
+    reference = None if ID_PREFIX.match(name) and len(name) >= 64 else Reference.parse(name)
+    if reference and not reference.tag and not reference.digest:
+        images = engine.images.all()
+        tags = [Chosen(image, tuple(n for n in image.names if n.name == reference.name and n.tag)) for image in images]
+        found = [item for item in tags if item.names]
+        if found:
+            return found
+    try:
+        image = engine.images.resolve(name)
+    except NotFound:
+        raise NotFound("reference does not exist") from None
+    names = tuple(item for item in image.names if item.tag and reference and item.familiar() == reference.familiar())
+    return [Chosen(image, names)]

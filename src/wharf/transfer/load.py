@@ -1,0 +1,91 @@
+"""Load: an archive of images becomes blobs, snapshots, records and names; all of an image or nothing of it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from wharf.errors import Invalid
+from wharf.spec.digest import Digest
+from wharf.spec.image import MAX_CONFIG_SIZE, Descriptor, Image
+from wharf.spec.image_record import ImageRecord
+from wharf.spec.reference import Reference
+from wharf.storage.compression import Readable, decompressed
+from wharf.transfer.archive_files import read_archive
+from wharf.transfer.archive_layout import ArchivedImage, read_layout
+from wharf.transfer.store import ImageStore
+from wharf.transfer.unpack import put_manifest, unpack
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One image that was loaded, and the names it got with the archive."""
+
+    id: Digest
+    names: tuple[Reference, ...]
+
+
+def load(store: ImageStore, source: Readable, progress: Progress, quiet: bool = True) -> list[Loaded]:
+    """Load every image of the archive that `source` streams, in its order; `progress` gets Docker's JSON messages.
+
+    Raises Invalid for a damaged archive; images before the damaged one stay, as with Docker.
+    """
+    loaded = []
+    with store.operations.operation():
+        files = read_archive(decompressed(source), store.content)
+        images = read_layout(files, store.content, store.platform)
+        for image in images:
+            loaded.append(_load_one(store, image, progress, quiet))
+        store.operations.request_sweep()  # an archive may hold what none of its images needs
+    return loaded
+
+
+def _load_one(store: ImageStore, archived: ArchivedImage, progress: Progress, quiet: bool) -> Loaded:
+    manifest = archived.manifest
+    image = Image.from_bytes(_config(store, manifest.config))
+    if image.platform.os != store.platform.os:
+        raise Invalid(f"cannot load {image.platform.os} image on {store.platform.os}")
+    sizes = unpack(store, manifest.layers, image.diff_ids, _teller(progress, quiet))
+    record = ImageRecord(
+        id=manifest.config.digest,
+        image=image,
+        manifest=archived.received or put_manifest(store, manifest),
+        config=manifest.config,
+        layers=manifest.layers,
+        layer_sizes=sizes,
+        added_at=time.time_ns(),
+        last_tagged=time.time_ns() if archived.names else 0,
+    )
+    for name in archived.names:
+        previous = store.named(name)
+        if previous and previous.id != record.id:
+            progress(
+                {
+                    "stream": f"The image {name.familiar()} already exists, renaming the old one with ID "
+                    f"{previous.id} to empty string\n"
+                }
+            )
+    store.content.sync()
+    store.add(record, archived.names, archived.target)
+    for name in archived.names:
+        progress({"stream": f"Loaded image: {name.familiar()}\n"})
+    if not archived.names:
+        progress({"stream": f"Loaded image ID: {record.id}\n"})
+    return Loaded(record.id, archived.names)
+
+
+def _config(store: ImageStore, descriptor: Descriptor) -> bytes:
+    if not store.content.has(descriptor.digest):
+        raise Invalid(f"invalid image archive: it names {descriptor.digest}, which it does not hold")
+    return store.content.read(descriptor.digest, MAX_CONFIG_SIZE)
+
+
+def _teller(progress: Progress, quiet: bool) -> Callable[[Digest, int], None]:
+    def tell(diff_id: Digest, size: int) -> None:
+        if not quiet:
+            detail = {"current": size, "total": size}
+            progress({"status": "Loading layer", "progressDetail": detail, "id": diff_id.hex[:12]})
+
+    return tell

@@ -1,0 +1,193 @@
+"""The images of one data root: records, names, blobs and snapshots together, and the rule of what may go.
+
+    names ──> images ──> manifest, config, layers (blobs)
+                 └─────> snapshots, one a layer, by chainID
+
+A name or an image is added in one transaction after all it needs is synced; what no row names is swept (operations).
+`index.json` of the blob store is a projection of the rows, rewritten after each change.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from wharf.errors import Invalid, NotFound
+from wharf.spec.digest import Digest
+from wharf.spec.host import Host
+from wharf.spec.image import Descriptor
+from wharf.spec.image_record import ImageRecord, NameRecord
+from wharf.spec.platform import of_machine
+from wharf.spec.reference import Reference
+from wharf.storage.content import ContentStore
+from wharf.storage.layers.unpack import Worker
+from wharf.storage.metadata import Database
+from wharf.storage.snapshots.overlay import OverlaySnapshotter
+from wharf.transfer.operations import Operations
+
+ANNOTATION_IMAGE_NAME = "io.containerd.image.name"
+ANNOTATION_REF_NAME = "org.opencontainers.image.ref.name"
+EXTRACT_PREFIX = "extract-"
+"""Keys of snapshots that are being unpacked; those found at start are leftovers."""
+ID_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})\Z")
+
+
+class ImageStore:
+    """All images; safe for use from many threads."""
+
+    def __init__(
+        self,
+        database: Database,
+        content: ContentStore,
+        snapshots: OverlaySnapshotter,
+        worker: Worker,
+        host: Host,
+    ) -> None:
+        self.database = database
+        self.content = content
+        self.snapshots = snapshots
+        self.worker = worker
+        self.host = host
+        self.platform = of_machine(host.machine)
+        self.operations = Operations(self._sweep)
+        self.delete_lock = threading.Lock()
+        """Held while an image is judged and deleted, so that two deletions do not judge by one another's past."""
+        self.prune_lock = threading.Lock()
+
+    def restore(self) -> None:
+        """At start: remove what a crash left unnamed and rebuild the projection."""
+        for key in list(self.snapshots.keys()):
+            if key.startswith(EXTRACT_PREFIX):
+                self.snapshots.remove(key)
+        self.operations.request_sweep()
+        self.project()
+
+    def all(self) -> list[ImageRecord]:
+        """Every image with its names."""
+        names: dict[Digest, list[Reference]] = {}
+        for name in self.database.names.all():
+            names.setdefault(name.image_id, []).append(name.reference)
+        return [replace(item, names=tuple(names.get(item.id, ()))) for item in self.database.images.all()]
+
+    def get(self, image_id: Digest) -> ImageRecord | None:
+        """The image with this id and its names."""
+        record = self.database.images.get(str(image_id))
+        if record is None:
+            return None
+        names = self.database.names.where("image_id", str(image_id))
+        return replace(record, names=tuple(sorted((name.reference for name in names), key=str)))
+
+    def resolve(self, text: str) -> ImageRecord:
+        """The image that a name, an id or the unambiguous beginning of an id stands for.
+
+        Raises NotFound `No such image: …` or Invalid for what can be neither.
+        """
+        match = ID_PREFIX.match(text)
+        if match and len(match.group(1)) == 64:
+            found = self.get(Digest(match.group(1)))
+            if found is None:
+                raise NotFound(f"No such image: sha256:{match.group(1)}")
+            return found
+        reference = Reference.parse(text).with_default_tag()
+        found = self.named(reference) or (self._by_prefix(match.group(1)) if match else None)
+        if found is None:
+            raise NotFound(f"No such image: {reference.familiar()}")
+        return found
+
+    def named(self, reference: Reference) -> ImageRecord | None:
+        """The image of a name with tag or digest; a tag beside a digest does not count."""
+        if reference.digest:
+            reference = replace(reference, tag=None)
+        name = self.database.names.get(reference.canonical())
+        return self.get(name.image_id) if name else None
+
+    def add(self, record: ImageRecord, names: Iterable[Reference] = (), target: Descriptor | None = None) -> None:
+        """Record an image and give it names, which are taken from whatever had them.
+
+        `target` is what the names point to where it is not the image's own manifest (an index).
+        Everything the record names must be in the stores already. Durable when it returns.
+        """
+        with self.database.transaction():
+            known = self.database.images.get(str(record.id))
+            # An image that is here already keeps the manifest it came with.
+            self.database.images.put(replace(known or record, names=(), last_tagged=record.last_tagged))
+            for reference in names:
+                self.database.names.put(NameRecord(reference, record.id, target or (known or record).manifest))
+        self.project()
+
+    def tag(self, image: ImageRecord, reference: Reference) -> None:
+        """Give an image one more name. Raises NotFound when the image was deleted meanwhile."""
+        with self.database.transaction():
+            record = self.database.images.get(str(image.id))
+            if record is None:
+                raise NotFound(f"No such image: {image.id}")
+            self.database.images.put(replace(record, last_tagged=time.time_ns()))
+            self.database.names.put(NameRecord(reference, image.id, record.manifest))
+        self.project()
+
+    def untag(self, reference: Reference) -> None:
+        """Take a name away; the image stays."""
+        self.database.names.delete(reference.canonical())
+        self.project()
+
+    def remove(self, image: ImageRecord) -> None:
+        """Remove an image with all its names; its blobs and snapshots follow when nothing else needs them."""
+        self.database.images.delete(str(image.id))
+        self.project()
+        self.operations.request_sweep()
+
+    def project(self) -> None:
+        """Rewrite the blob store's index.json from the rows."""
+        entries: list[Descriptor] = []
+        named: set[Digest] = set()
+        for name in self.database.names.all():
+            notes = {ANNOTATION_IMAGE_NAME: name.reference.canonical()}
+            if name.reference.tag:
+                notes[ANNOTATION_REF_NAME] = name.reference.tag
+            entries.append(replace(name.target, annotations=notes))
+            named.add(name.image_id)
+        entries += [item.manifest for item in self.database.images.all() if item.id not in named]
+        self.content.write_index(entries)
+
+    def _by_prefix(self, prefix: str) -> ImageRecord | None:
+        low, high = f"sha256:{prefix}", f"sha256:{prefix}g"
+        rows = self.database.read("SELECT id FROM images WHERE id >= ? AND id < ? LIMIT 2", (low, high))
+        return self.get(Digest.parse(rows[0][0])) if len(rows) == 1 else None
+
+    def _sweep(self) -> None:
+        images = self.database.images.all()
+        blobs = {blob.digest for image in images for blob in image.blobs}
+        blobs |= {name.target.digest for name in self.database.names.all()}
+        for digest in list(self.content.digests()):
+            if digest not in blobs:
+                self.content.delete(digest)
+        self._sweep_snapshots({chain_id for image in images for chain_id in image.chain})
+
+    def _sweep_snapshots(self, named: set[Digest]) -> None:
+        """Remove committed snapshots that neither an image nor a container's snapshot stands on, top first."""
+        kept = set(named)
+        for key in list(self.snapshots.keys()):
+            below = self.snapshots.parent(key)
+            while below and below not in kept:
+                kept.add(below)
+                below = self.snapshots.parent(below)
+        unnamed = set(self.snapshots.chain_ids()) - kept
+        while unnamed:
+            parents = {self.snapshots.parent(chain_id) for chain_id in unnamed}
+            for chain_id in unnamed - parents:
+                self.snapshots.remove(chain_id)
+            unnamed &= parents
+
+
+def parse_name(text: str) -> Reference:
+    """A name that a client wants to give: a tag is added, a digest refused. Raises Invalid."""
+    reference = Reference.parse(text)
+    if reference.digest:
+        raise Invalid("refusing to create a tag with a digest reference")
+    return reference.with_default_tag()
+
+
+def names_of(texts: Sequence[str] | None) -> list[Reference]:
+    """Names as an archive lists them."""
+    return [parse_name(text) for text in texts or ()]

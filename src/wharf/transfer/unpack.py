@@ -1,0 +1,73 @@
+"""Layers into snapshots: one committed snapshot a layer, named by its chainID, applied by a worker."""
+
+import uuid
+from collections.abc import Callable, Sequence
+
+from wharf.errors import Invalid
+from wharf.spec.digest import Digest, chain_ids
+from wharf.spec.image import MEDIA_DOCKER_LAYER, MEDIA_LAYER, Descriptor, Manifest
+from wharf.storage.layers.unpack import unpack as apply_layer
+from wharf.transfer.store import EXTRACT_PREFIX, ImageStore
+
+
+def unpack(
+    store: ImageStore,
+    layers: Sequence[Descriptor],
+    diff_ids: Sequence[Digest],
+    on_layer: Callable[[Digest, int], None] = lambda diff_id, size: None,
+) -> tuple[int, ...]:
+    """Make the snapshots that are missing; the bytes of each unpacked layer, bottom first.
+
+    Raises Invalid when a blob is missing, damaged, or is not what its diffID says; nothing half-made stays.
+    """
+    if len(layers) != len(diff_ids):
+        raise Invalid(f"invalid manifest, layers length mismatch: expected {len(diff_ids)}, got {len(layers)}")
+    sizes: list[int] = []
+    parent: Digest | None = None
+    for layer, diff_id, chain_id in zip(layers, diff_ids, chain_ids(tuple(diff_ids)), strict=True):
+        if not store.content.has(layer.digest):
+            raise Invalid(f"invalid image: layer {layer.digest} is not there")
+        if not store.snapshots.exists(chain_id):
+            _apply(store, layer, diff_id, parent, chain_id)
+        sizes.append(store.snapshots.usage(chain_id))
+        on_layer(diff_id, layer.size)
+        parent = chain_id
+    return tuple(sizes)
+
+
+def ensure_unpacked(store: ImageStore, layers: Sequence[Descriptor], diff_ids: Sequence[Digest]) -> None:
+    """Before a container is made: snapshots that an unclean boot took are made again from their blobs."""
+    chain = chain_ids(tuple(diff_ids))
+    if chain and not all(store.snapshots.exists(chain_id) for chain_id in chain):
+        with store.operations.operation():
+            unpack(store, layers, diff_ids)
+
+
+def _apply(store: ImageStore, layer: Descriptor, diff_id: Digest, parent: Digest | None, chain_id: Digest) -> None:
+    key = EXTRACT_PREFIX + uuid.uuid4().hex
+    plain = layer.media_type in (MEDIA_LAYER, MEDIA_DOCKER_LAYER)
+    if plain and layer.digest != diff_id:
+        raise Invalid(f"invalid layer {layer.digest}: its diffID is {diff_id} in the image config")
+    store.snapshots.prepare(key, parent)
+    try:
+        with store.content.open(layer.digest) as blob:
+            apply_layer(
+                store.worker,
+                blob,
+                store.snapshots.layers(key),
+                host=store.host,
+                expected=diff_id,
+                known_diff_id=diff_id if plain else None,
+                name=str(layer.digest),
+            )
+        store.snapshots.commit(key, chain_id)
+    except BaseException:
+        store.snapshots.remove(key)
+        raise
+
+
+def put_manifest(store: ImageStore, manifest: Manifest) -> Descriptor:
+    """Store a manifest made here; the same image gives the same bytes everywhere."""
+    data = manifest.to_bytes()
+    blob = store.content.put(data)
+    return Descriptor(manifest.media_type, blob.digest, blob.size)
