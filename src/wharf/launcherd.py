@@ -2,8 +2,9 @@
 
 from wharf.runtime import launcher
 from wharf.runtime.worker import Job
+from wharf.storage.layers.jobs import JOBS as LAYER_JOBS
 
-JOBS: dict[str, Job] = {}
+JOBS: dict[str, Job] = {**LAYER_JOBS}
 
 
 def main(fd: int) -> None:

@@ -56,7 +56,7 @@ class LineSplitter:
         start = position = 0
         size = len(data)
         while size - position >= SPLIT:
-            newline = data.rfind(b"\n", position, position + SPLIT + 1)
+            newline = data.rfind(b"\n", position, position + SPLIT)
             if newline >= 0:
                 position = newline + 1
                 continue

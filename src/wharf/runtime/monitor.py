@@ -5,7 +5,8 @@
 
 It holds stdio, writes the log, reaps, and reports. wharfd speaks to it over the control socket it was born with,
 a later wharfd over the socket it listens on beneath the exec root. Messages in: `go` (descriptors to hold),
-`abort`, `attach` (a stream socket), `resize`, `status`. Out: `prepared`, `failed`, `running`, `status`, `exit`.
+`abort`, `attach` (a stream socket), `doorbell` (a pipe), `resize`, `status`. Out: `prepared`, `failed`, `running`,
+`status`, `exit`.
 """
 
 import json
@@ -250,6 +251,9 @@ class Monitor:
                 streams = frozenset(n for n, key in ((1, "stdout"), (2, "stderr")) if message[key])
                 self._pump.attach(socket.socket(fileno=fds[0]), message["stdin"], streams)
                 return True
+            case "doorbell":
+                self._pump.add_doorbell(fds[0])
+                return True
             case "resize":
                 self._size = (message["height"], message["width"])
                 if self._terminal >= 0:
@@ -323,6 +327,7 @@ class Monitor:
         self._pump.end_outputs()
         if self._log is not None:
             self._log.close()
+        self._pump.close_doorbells()
         record = self._record()
         _write_atomically(self._request["exit_path"], record)
         if self._cgroup is not None and not self._is_exec:

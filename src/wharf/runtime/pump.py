@@ -78,6 +78,7 @@ class Pump:
         self._held_back = False
         self._is_terminal = False
         self._buffer = READ_SIZE
+        self._doorbells: list[int] = []
 
     def add_output(self, fd: int, number: int) -> None:
         """Read stream 1 or 2 from `fd`, which becomes the pump's."""
@@ -120,6 +121,7 @@ class Pump:
             runs = splitter.feed(data)
             if runs:
                 self._log.write(_NAMES[number], runs, time.time_ns())
+                self._ring()
         if self._clients:
             self._spread(number, data)
 
@@ -129,6 +131,7 @@ class Pump:
         rest = splitter.finish()
         if rest and self._log is not None:
             self._log.write(_NAMES[number], rest, time.time_ns())
+            self._ring()
         if fd == self._stdin:
             self._stdin = -1
         os.close(fd)
@@ -175,6 +178,29 @@ class Pump:
                 self._poller.forget(fd)
             else:
                 self._poller.watch(fd, _READ, lambda _events, fd=fd: self._read(fd))  # type: ignore[misc]
+
+    # -- readers of the log
+
+    def add_doorbell(self, fd: int) -> None:
+        """Write a byte to the pipe `fd` whenever the log has grown, and close it after the last record."""
+        os.set_blocking(fd, False)
+        self._doorbells.append(fd)
+
+    def _ring(self) -> None:
+        for fd in list(self._doorbells):
+            try:
+                os.write(fd, b"!")
+            except BlockingIOError:  # rung and not yet heard
+                continue
+            except OSError:
+                self._doorbells.remove(fd)
+                os.close(fd)
+
+    def close_doorbells(self) -> None:
+        """The log is complete."""
+        for fd in self._doorbells:
+            os.close(fd)
+        self._doorbells.clear()
 
     # -- clients
 

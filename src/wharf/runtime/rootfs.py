@@ -60,6 +60,11 @@ _LOCKED = (
 )
 
 
+def known_options() -> list[str]:
+    """Every mount word that has a meaning of its own here, sorted."""
+    return sorted({*_FLAGS, *_CLEAR, *PROPAGATION, "rro"})
+
+
 class MountFailed(Exception):
     """A mount of the plan failed; the text names source and target as runc words it."""
 

@@ -49,6 +49,14 @@ class Channel:
             self.tell(message, [theirs.fileno()])
         return ours
 
+    def doorbell(self) -> int:
+        """The reading end of a pipe, not blocking: readable when the log has grown, at its end when it is complete."""
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        self.tell({"op": "doorbell"}, [writer])
+        os.close(writer)
+        return reader
+
     def resize(self, height: int, width: int) -> None:
         """Set the size of the terminal; without a terminal nothing happens."""
         self.tell({"op": "resize", "height": height, "width": width})
@@ -86,6 +94,10 @@ class Running:
     def attach(self, *, stdin: bool, stdout: bool, stderr: bool) -> socket.socket:
         """A stream socket: frames with Docker's header (raw with a terminal) out, stdin in; SHUT_WR ends stdin."""
         return self.channel.attach(stdin, stdout, stderr)
+
+    def doorbell(self) -> int:
+        """A pipe, readable when the log has grown, at its end when the log is complete; the caller closes it."""
+        return self.channel.doorbell()
 
     def resize(self, height: int, width: int) -> None:
         """Set rows and columns of the terminal."""

@@ -338,6 +338,10 @@ class Supervisor:
             channel.close()
         return _result(job, message)
 
+    def run(self, job: str, args: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
+        """`worker` without a time limit: storage's Protocol `Worker`."""
+        return self.worker(job, args, fds)
+
     # -- what the reader hears
 
     def watch(self, running: Running) -> None:
