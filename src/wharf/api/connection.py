@@ -148,6 +148,10 @@ class Connection(asyncio.Protocol):
         elif self._streaming:
             self._task.cancel()
 
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._transport.abort()
+
     # Requests.
 
     def _feed_body(self, data: bytes) -> bytes:

@@ -107,6 +107,8 @@ class Server:
         end = loop.time() + grace
         while self._connections and loop.time() < end:
             await asyncio.sleep(0.02)
+        for connection in list(self._connections):
+            connection.abort()
         for listener in self._listeners:
             if listener.path:
                 _remove_socket(listener.path)
