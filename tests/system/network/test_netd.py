@@ -5,6 +5,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from wharf.spec.network import Port, PortRequest
 
 WEB = PortRequest(Port(80), None, 8080, 8080)
 DNS = PortRequest(Port(53, "udp"), None, 5353, 5353)
+DNS_ANY = PortRequest(Port(53, "udp"))
 
 
 class Monitor:
@@ -170,3 +172,35 @@ def test_netd_is_small_and_ends_with_a_clean_stop(net, monitor):
     net.stop(remove=True)
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+def test_twenty_at_once_get_different_addresses_and_ports(net, monitor):
+    def start(_: int):
+        with inside(net.lab.host):
+            return net.start(PortRequest(Port(80)), DNS_ANY, monitor=monitor.pidfd)
+
+    with ThreadPoolExecutor(20) as pool:
+        started = list(pool.map(start, range(20)))
+    assert len({endpoint.address for endpoint, _ in started}) == 20
+    assert len({port for endpoint, _ in started for port in endpoint.ports}) == 80
+    for endpoint, sandbox in started:
+        net.lab.serve_tcp(sandbox.netns, 80)
+        assert ask_tcp(net.lab.host, "::1", endpoint.ports[0].host_port) == "172.17.0.1"
+        assert ask_tcp(net.lab.outside, "192.0.2.2", endpoint.ports[0].host_port) == "192.0.2.1"
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(net.manager.release, [endpoint for endpoint, _ in started]))
+    assert "elements" not in _published()
+
+
+def test_control_socket_survives_nonsense(net, tmp_path: Path):
+    net.start(WEB)
+    for nonsense in (b"{", b"[]", b'{"op":"publish"}', b'{"op":7}', b'{"op":"release","id":[]}', b"x" * 70000):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+            client.connect(str(tmp_path / "netd.sock"))
+            client.send(nonsense)
+            client.settimeout(3)
+            answer = client.recv(1000)
+            assert answer == b"" or b'"ok":false' in answer
+    endpoint, server = net.start(DNS)
+    net.lab.serve_udp(server.netns, 53)
+    assert endpoint and ask_udp(net.lab.host, "::1", 5353) == "172.17.0.1"

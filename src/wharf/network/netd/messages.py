@@ -12,6 +12,7 @@ A refusal is {"ok": false, "error": text}. A publish of many ports comes in seve
 """
 
 import json
+import os
 import socket
 from typing import Any
 
@@ -32,9 +33,14 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     data, descriptors, flags, _ = socket.recv_fds(sock, MAX_MESSAGE, MAX_DESCRIPTORS)
     if not data:
         return None
-    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-        raise ValueError("message too long")
-    message = json.loads(data)
-    if not isinstance(message, dict):
-        raise ValueError("message is no object")
+    try:
+        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            raise ValueError("message too long")
+        message = json.loads(data)
+        if not isinstance(message, dict):
+            raise ValueError("message is no object")
+    except ValueError:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise
     return message, descriptors
