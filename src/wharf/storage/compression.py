@@ -54,7 +54,7 @@ class Reader:
     def __init__(self, source: Readable, limits: Limits, name: str = "") -> None:
         self._counted = _Counted(source)
         self._limits = limits
-        self._name = name
+        self._prefix = f"{name}: " if name else ""
         self._out = 0
         self.kind = _kind(self._counted.peek(_MAGIC_LENGTH))
         self._decoder: _Decoder = _DECODERS[self.kind](self._counted)
@@ -63,17 +63,14 @@ class Reader:
         """At most `size` bytes; b"" at the end."""
         try:
             data = self._decoder.read(size)
-        except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, igzip_lib.IsalError) as error:
-            raise Invalid(f"{self._prefix()}the {self.kind} data is damaged: {error}") from None
+        except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, igzip_lib.IsalError) as error:  # type: ignore[misc]
+            raise Invalid(f"{self._prefix}the {self.kind} data is damaged: {error}") from None
         self._out += len(data)
         beyond = self._out > self._limits.ratio_floor and self.kind != "plain"
         if beyond and self._out > self._limits.max_ratio * max(self._counted.count, 1):
             ratio = self._limits.max_ratio
-            raise Invalid(f"{self._prefix()}it expands more than {ratio}:1 (limit max-ratio): a decompression bomb")
+            raise Invalid(f"{self._prefix}it expands more than {ratio}:1 (limit max-ratio): a decompression bomb")
         return data
-
-    def _prefix(self) -> str:
-        return f"layer {self._name}: " if self._name else ""
 
 
 class _Decoder(Protocol):

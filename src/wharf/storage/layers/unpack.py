@@ -39,51 +39,49 @@ class Applied:
     entries: int
 
 
-@dataclass(frozen=True, slots=True)
-class UnpackOptions:
-    """`expected` is checked against the diffID; `known` says that the source is a plain archive with that verified
-    digest, which the worker may then read by itself. `name` is the layer's, for messages.
-    """
-
-    expected: Digest | None = None
-    known: Digest | None = None
-    name: str = ""
-    limits: Limits = Limits()
-
-
 def unpack(
-    worker: Worker, source: Readable, layer: LayerDirs, host: Host, options: UnpackOptions = UnpackOptions()
+    worker: Worker,
+    source: Readable,
+    layer: LayerDirs,
+    *,
+    host: Host,
+    expected: Digest | None = None,
+    known_diff_id: Digest | None = None,
+    name: str = "",
+    limits: Limits | None = None,
 ) -> Applied:
     """Apply the layer that `source` holds (plain, gzip, zstd, bzip2 or xz) to the snapshot `layer`.
 
+    `expected` is compared with the diffID. `known_diff_id` says that the source is a plain archive with that verified
+    digest: if it is a file, the worker then reads it by itself. `name` is the layer's, for messages.
     Raises Invalid naming the layer, and the entry or limit at fault. The snapshot is then half made: remove it.
     """
+    limits = limits or Limits()
     args = {
         "lowers": list(layer.lowers),
         "xattr_prefix": host.xattr_prefix,
         "mknod": host.mknod,
-        "limits": asdict(options.limits),
+        "limits": asdict(limits),
     }
+    prefix = f"layer {name}: " if name else ""
     target = os.open(layer.upper, paths.DIRECTORY)
     try:
-        applied = _run(worker, source, target, args, options)
+        descriptor = getattr(source, "fileno", None)
+        if known_diff_id is not None and descriptor is not None:
+            result = worker.run("layer.apply", args, [descriptor(), target])
+            return Applied(known_diff_id, result["size"], result["entries"])
+        applied = _through_pipe(worker, decompressed(source, limits), target, args)
     except Invalid as error:
-        prefix = f"layer {options.name}: " if options.name and not error.message.startswith("layer ") else ""
         raise Invalid(prefix + error.message) from None
     finally:
         os.close(target)
-    if options.expected is not None and applied.diff_id != options.expected:
-        raise Invalid(f"layer {options.name}: wrong digest: expected {options.expected}, it is {applied.diff_id}")
+    if expected is not None and applied.diff_id != expected:
+        raise Invalid(f"{prefix}wrong digest: expected {expected}, it is {applied.diff_id}")
     return applied
 
 
-def _run(worker: Worker, source: Readable, target: int, args: dict[str, Any], options: UnpackOptions) -> Applied:
-    descriptor = getattr(source, "fileno", None)
-    if options.known is not None and descriptor is not None:
-        result = worker.run("layer.apply", args, [descriptor(), target])
-        return Applied(options.known, result["size"], result["entries"])
-    reader = decompressed(source, options.limits, options.name)
-    feeder = _Feeder(reader)
+def _through_pipe(worker: Worker, source: Readable, target: int, args: dict[str, Any]) -> Applied:
+    feeder = _Feeder(source)
     try:
         result = worker.run("layer.apply", args, [feeder.read_end, target])
     except WharfError:
@@ -91,8 +89,10 @@ def _run(worker: Worker, source: Readable, target: int, args: dict[str, Any], op
         if feeder.failure is not None:  # the archive was cut short because its source broke
             raise feeder.failure from None
         raise
-    digest = feeder.finish()
-    return Applied(digest, result["size"], result["entries"])
+    except BaseException:
+        feeder.close()
+        raise
+    return Applied(feeder.finish(), result["size"], result["entries"])
 
 
 class _Feeder:

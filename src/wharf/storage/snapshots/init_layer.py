@@ -8,41 +8,44 @@ import os
 import stat
 
 from wharf.kernel import paths
-from wharf.storage.layers.lookup import lookup
+from wharf.storage.layers.lookup import Stack
 
 _DIRECTORIES = ("dev", "dev/pts", "dev/shm", "etc", "proc", "sys")
 _FILES = (".dockerenv", "dev/console", "etc/hosts", "etc/hostname", "etc/resolv.conf")
 _LINKS = (("etc/mtab", "/proc/mounts"),)
 
 
-def fill(upper: str, lowers: tuple[str, ...]) -> None:
+def fill(upper: str, lowers: tuple[str, ...], xattr_prefix: str) -> None:
     """Put into the empty directory `upper` what the stack `lowers` (top first) does not have."""
-    below = [os.open(path, paths.DIRECTORY) for path in lowers]
     root = os.open(upper, paths.DIRECTORY)
     try:
-        for path in _DIRECTORIES:
-            if lookup(below, path.encode()) is None:
-                _directory(root, below, path)
-        for path in _FILES:
-            if lookup(below, path.encode()) is None and _directory(root, below, os.path.dirname(path)):
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                fd = os.open(path, flags, 0o755, dir_fd=root)
-                os.fchmod(fd, 0o755)
-                os.close(fd)
-        for path, target in _LINKS:
-            if lookup(below, path.encode()) is None and _directory(root, below, os.path.dirname(path)):
-                os.symlink(target, path, dir_fd=root)
+        with Stack(lowers, xattr_prefix) as below:
+            _fill(root, below)
     finally:
-        for fd in (root, *below):
+        os.close(root)
+
+
+def _fill(root: int, below: Stack) -> None:
+    for path in _DIRECTORIES:
+        if below.get(path.encode()) is None:
+            _directory(root, below, path)
+    for path in _FILES:
+        if below.get(path.encode()) is None and _directory(root, below, os.path.dirname(path)):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(path, flags, 0o755, dir_fd=root)
+            os.fchmod(fd, 0o755)
             os.close(fd)
+    for path, target in _LINKS:
+        if below.get(path.encode()) is None and _directory(root, below, os.path.dirname(path)):
+            os.symlink(target, path, dir_fd=root)
 
 
-def _directory(root: int, below: list[int], path: str) -> bool:
+def _directory(root: int, below: Stack, path: str) -> bool:
     """Make `path` and its parents, each like the one below; False when something else is in the way there."""
     walked = ""
     for part in [part for part in path.split("/") if part]:
         walked = f"{walked}/{part}" if walked else part
-        found = lookup(below, walked.encode())
+        found = below.get(walked.encode())
         if found is not None and not stat.S_ISDIR(found.st_mode):
             return False
         try:

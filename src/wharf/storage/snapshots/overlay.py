@@ -43,6 +43,7 @@ class OverlaySnapshotter:
         for path in (self._committed, self._active, self._staging):
             os.makedirs(path, mode=0o711, exist_ok=True)
         self._trash = trash
+        self._xattr_prefix = host.xattr_prefix
         self._options = _mount_options(host)
         self._marker = CleanMarker(self._committed, host.boot_id)
         self._lock = threading.Lock()
@@ -192,7 +193,7 @@ class OverlaySnapshotter:
         upper = os.path.join(staged, "fs")
         os.makedirs(upper)
         self._like_parent(upper, parent)
-        init_layer.fill(upper, lowers)
+        init_layer.fill(upper, lowers, self._xattr_prefix)
         with open(os.path.join(staged, "parent"), "w") as file:
             file.write(f"{parent}\n\n")
         self._marker.put(staged)
