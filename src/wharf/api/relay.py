@@ -12,9 +12,9 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import cast
 
 from wharf.api.detach import DetachFilter
+from wharf.api.stdin import StdinWriter
 
 READ_SIZE = 256 << 10
 log = logging.getLogger("wharf.api")
@@ -29,35 +29,46 @@ Ended = Callable[[bool], None]
 """Called when a relay is over, with whether the client left by its detach keys."""
 
 
-class ClientSide(asyncio.Protocol):
-    """Takes over the client's transport; `relay_to` names the socket whose other end is the monitor's."""
+@dataclass(slots=True)
+class Source:
+    """What a client is joined with: a monitor's socket, or a future of it when the process has not started."""
 
-    def __init__(self, transport: asyncio.Transport, early: bytes, eof: bool, stdin: DetachFilter | None) -> None:
-        """`stdin` finds the detach keys; None passes bytes unseen."""
+    stream: "socket.socket | Future[socket.socket] | None"
+    stdin: DetachFilter | None = None
+    """Finds the detach keys; None passes bytes unseen."""
+    ended: Ended = lambda detached: None
+    history: Callable[[], AsyncIterator[bytes]] | None = None
+    """Earlier output that is sent first."""
+
+
+class ClientSide(asyncio.Protocol):
+    """Takes over the client's transport: its bytes are stdin, and it is written what the monitor sends."""
+
+    def __init__(self, transport: asyncio.Transport, early: bytes, eof: bool, source: Source) -> None:
+        """`early` and `eof`: what the client sent before, and that it has closed its side already."""
         self.transport = transport
-        self._waiting = early
-        self._eof = eof
-        self._filter = stdin
-        self._monitor: asyncio.Transport | None = None
-        self._monitor_closed = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._ended: Ended = lambda detached: None
-        self._detached = False
-        self.connecting: asyncio.Task[None] | None = None
         self.writable = asyncio.Event()
         self.writable.set()
+        self.connecting: asyncio.Task[None] | None = None
+        self._early = early
+        self._eof = eof
+        self._source = source
+        self._output: asyncio.Transport | None = None
+        self._stdin: StdinWriter | None = None
+        self._over = False
+        self._detached = False
+        self._timer: asyncio.TimerHandle | None = None
         transport.set_write_buffer_limits(high=4 << 20, low=1 << 20)
 
-    def connect(self, monitor: asyncio.Transport, ended: Ended) -> None:
-        """Begin relaying; `ended` is called once when the relay is over."""
-        self._monitor = monitor
-        self._ended = ended
+    def connect(self, output: asyncio.Transport, stdin: StdinWriter) -> None:
+        """Begin relaying: `output` is read from, `stdin` written to."""
+        self._output, self._stdin = output, stdin
         if self.transport.is_closing():
-            monitor.abort()
+            self.connection_lost(None)
             return
-        early, self._waiting = self._waiting, b""
+        early, self._early = self._early, b""
         if len(early) > MAX_WAITING:
-            self.transport.resume_reading()
+            self.flow(True)
         if early:
             self.data_received(early)
         if self._eof:
@@ -65,72 +76,81 @@ class ClientSide(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes for stdin."""
-        if self._monitor is None:
-            self._waiting += data
-            if len(self._waiting) > MAX_WAITING:
-                self.transport.pause_reading()
+        if self._over:
             return
-        if self._monitor_closed or self._monitor.is_closing():
+        if self._stdin is None:
+            self._early += data
+            if len(self._early) > MAX_WAITING:
+                self.flow(False)
             return
-        if self._filter is not None:
-            data, detached = self._filter.feed(data)
-            if data:
-                self._monitor.write(data)
-            if detached:
-                self._detached = True
-                self._monitor.close()
-                self.transport.close()
+        if self._source.stdin is None:
+            self._stdin.write(data)
             return
-        self._monitor.write(data)
+        data, self._detached = self._source.stdin.feed(data)
+        self._stdin.write(data)
+        if self._detached:
+            self.transport.close()
 
     def eof_received(self) -> bool:
         """End of stdin; output goes on."""
         self._eof = True
-        if self._monitor_closed:
+        if self._over:
             return False
-        if self._monitor is not None:
-            with contextlib.suppress(OSError, RuntimeError):
-                self._monitor.write_eof()
+        if self._stdin is not None:
+            self._stdin.end()
         self._watch()
         return True
 
     def pause_writing(self) -> None:
         """The client reads too slowly: let the monitor wait."""
         self.writable.clear()
-        if self._monitor is not None and not self._monitor_closed:
-            self._monitor.pause_reading()
+        if self._output is not None and not self._over:
+            self._output.pause_reading()
 
     def resume_writing(self) -> None:
         """The client caught up."""
         self.writable.set()
-        if self._monitor is not None and not self._monitor_closed:
-            self._monitor.resume_reading()
+        if self._output is not None and not self._over:
+            self._output.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
         self.writable.set()
-        if self._monitor is None and self.connecting is not None:
-            self.connecting.cancel()
         if self._timer is not None:
             self._timer.cancel()
-        if self._monitor is not None and not self._monitor_closed and not self._detached:
-            self._monitor.abort()
+        if self._output is None and self.connecting is not None:
+            self.connecting.cancel()
+        if self._stdin is not None:
+            self._stdin.close()
+        if self._output is not None and not self._over:
+            self._output.abort()
 
-    def monitor_lost(self) -> None:
+    def flow(self, go: bool) -> None:
+        """Pause or continue the client's input."""
+        with contextlib.suppress(RuntimeError):
+            if go:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    def output_over(self) -> None:
         """End the client's stream behind what is written already.
 
         Closing a socket with unread input resets it and may cost the client its last output: input is read and
         thrown away until the client closes too, for a while.
         """
-        self._monitor_closed = True
-        self._ended(self._detached)
+        if self._over:
+            return
+        self._over = True
+        if self._stdin is not None:
+            self._stdin.close()
+        self._source.ended(self._detached)
         if self.transport.is_closing():
             return
         if self._eof or not self.transport.can_write_eof():
             self.transport.close()
             return
-        with contextlib.suppress(RuntimeError):
-            self.transport.resume_reading()
+        self.flow(True)
         self.transport.write_eof()
         self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self.transport.close)
 
@@ -143,8 +163,7 @@ class ClientSide(asyncio.Protocol):
         if any(flags & (select.POLLHUP | select.POLLERR) for _, flags in poller.poll(0)):
             self.transport.abort()
             return
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(GONE_CHECK_SECONDS, self._watch)
+        self._timer = asyncio.get_running_loop().call_later(GONE_CHECK_SECONDS, self._watch)
 
 
 class MonitorSide(asyncio.BufferedProtocol):
@@ -153,10 +172,6 @@ class MonitorSide(asyncio.BufferedProtocol):
     def __init__(self, client: ClientSide) -> None:
         self._client = client
         self._view = memoryview(bytearray(READ_SIZE))
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connected to the monitor."""
-        cast(asyncio.Transport, transport).set_write_buffer_limits(high=1 << 20)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the loop reads to."""
@@ -170,37 +185,16 @@ class MonitorSide(asyncio.BufferedProtocol):
         """No more output."""
         return False
 
-    def pause_writing(self) -> None:
-        """The container reads its stdin too slowly: let the client wait."""
-        with contextlib.suppress(RuntimeError):
-            self._client.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        """The container caught up."""
-        with contextlib.suppress(RuntimeError):
-            self._client.transport.resume_reading()
-
     def connection_lost(self, exc: Exception | None) -> None:
         """The monitor closed its end."""
-        self._client.monitor_lost()
-
-
-@dataclass(slots=True)
-class Source:
-    """What a client is joined with: a monitor's socket, or a future of it when the process has not started."""
-
-    stream: "socket.socket | Future[socket.socket] | None"
-    stdin: DetachFilter | None = None
-    ended: Ended = lambda detached: None
-    history: Callable[[], AsyncIterator[bytes]] | None = None
-    """Earlier output that is sent first."""
+        self._client.output_over()
 
 
 def relay(source: Source) -> Callable[[asyncio.Transport, bytes, bool], asyncio.BaseProtocol]:
     """What a `Hijack` takes to join a client with a source, whose socket is closed with it."""
 
     def take(transport: asyncio.Transport, early: bytes, eof: bool) -> asyncio.BaseProtocol:
-        client = ClientSide(transport, early, eof, source.stdin)
+        client = ClientSide(transport, early, eof, source)
         client.connecting = asyncio.get_running_loop().create_task(_connect(client, source))
         return client
 
@@ -214,20 +208,21 @@ async def _connect(client: ClientSide, source: Source) -> None:
             await _send_history(client, source.history())
         stream = source.stream
         if stream is None:
-            client.monitor_lost()
+            client.output_over()
             return
         if isinstance(stream, Future):
             stream = await asyncio.wrap_future(stream)
         stream.setblocking(False)
+        stdin = StdinWriter(stream.dup(), client.flow)
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_unix_connection(lambda: MonitorSide(client), sock=stream)
+        output, _ = await loop.create_unix_connection(lambda: MonitorSide(client), sock=stream)
     except (Exception, asyncio.CancelledError) as error:
         _abandon(source.stream)
         if not isinstance(error, asyncio.CancelledError):
             log.debug("nothing to attach to: %s", error)
-        client.monitor_lost()
+        client.output_over()
         return
-    client.connect(transport, source.ended)
+    client.connect(output, stdin)
 
 
 async def _send_history(client: ClientSide, chunks: AsyncIterator[bytes]) -> None:
@@ -249,8 +244,8 @@ def say(data: bytes) -> Callable[[asyncio.Transport, bytes, bool], asyncio.BaseP
 
     def take(transport: asyncio.Transport, early: bytes, eof: bool) -> asyncio.BaseProtocol:
         transport.write(data)
-        client = ClientSide(transport, early, eof, None)
-        client.monitor_lost()
+        client = ClientSide(transport, early, eof, Source(None))
+        client.output_over()
         return client
 
     return take
