@@ -1,0 +1,1 @@
+"""Base images from a distribution's package archive, without an image registry."""
