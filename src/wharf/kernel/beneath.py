@@ -1,50 +1,64 @@
-"""openat2(2) with RESOLVE_IN_ROOT: a path of a container is walked as the container sees it, never out of its root."""
+"""Making directories and files inside a container's root, where symbolic links mean what they mean in there."""
 
-import ctypes
+import errno
 import os
 
-from wharf.kernel.libc import check, syscall
+from wharf.kernel.paths import open_in_root
 
-_SYS_OPENAT2 = 437
-RESOLVE_NO_MAGICLINKS = 0x02
-RESOLVE_IN_ROOT = 0x10
-
-
-class _OpenHow(ctypes.Structure):
-    _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
-
-
-def open_in_root(root: int, path: str, flags: int = os.O_PATH, mode: int = 0) -> int:
-    """Open `path` with the directory `root` as "/"; symbolic links stay inside. OSError with the path."""
-    how = _OpenHow(flags | os.O_CLOEXEC, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
-    size = ctypes.c_size_t(ctypes.sizeof(how))
-    name = ctypes.c_char_p(os.fsencode(path or "."))
-    return check(syscall(_SYS_OPENAT2, ctypes.c_int(root), name, ctypes.byref(how), size), "open", path)
+_MAX_LINKS = 40
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY
 
 
 def make_directory(root: int, path: str, mode: int = 0o755) -> int:
-    """`mkdir -p` inside the root; an O_PATH descriptor of the directory."""
-    try:
-        return open_in_root(root, path, os.O_PATH | os.O_DIRECTORY)
-    except FileNotFoundError:
-        pass
-    current = os.dup(root)
-    walked = ""
-    for part in path.split("/"):
-        if part in ("", "."):
-            continue
-        walked += "/" + part
+    """`mkdir -p` inside the root, through dangling symbolic links too; an O_PATH descriptor of the directory."""
+    for _ in range(_MAX_LINKS):
         try:
-            following = open_in_root(root, walked, os.O_PATH | os.O_DIRECTORY)
+            return open_in_root(root, path, _DIRECTORY)
         except FileNotFoundError:
-            try:
+            path = _make_until_link(root, path, mode)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+
+
+def _make_until_link(root: int, path: str, mode: int) -> str:
+    """Make what is missing and give `path`; at a dangling symbolic link stop and give the path that it means."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    current = os.dup(root)
+    try:
+        for index, part in enumerate(parts):
+            if not _exists(current, part):
                 os.mkdir(part, mode, dir_fd=current)
-            except FileExistsError:  # a dangling symbolic link, or somebody was faster
-                pass
-            following = open_in_root(root, walked, os.O_PATH | os.O_DIRECTORY)
+            elif target := _dangling(root, current, "/".join(parts[: index + 1]), part):
+                return "/".join([target, *parts[index + 1 :]])
+            following = open_in_root(root, "/".join(parts[: index + 1]), _DIRECTORY)
+            os.close(current)
+            current = following
+    finally:
         os.close(current)
-        current = following
-    return current
+    return path
+
+
+def _exists(directory: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _dangling(root: int, directory: int, path: str, name: str) -> str:
+    """Where `name` points to, as the root sees it, when nothing is there; else ""."""
+    try:
+        os.close(open_in_root(root, path))
+    except FileNotFoundError:
+        target = os.readlink(name, dir_fd=directory)
+        return os.path.normpath(os.path.join(_inside(root, directory), target))
+    return ""
+
+
+def _inside(root: int, directory: int) -> str:
+    """The path of an open directory as the root sees it."""
+    base, path = os.readlink(f"/proc/self/fd/{root}"), os.readlink(f"/proc/self/fd/{directory}")
+    return "/" + path[len(base) :].lstrip("/") if path.startswith(base) else "/"
 
 
 def make_file(root: int, path: str, mode: int = 0o755) -> int:
@@ -55,10 +69,9 @@ def make_file(root: int, path: str, mode: int = 0o755) -> int:
         pass
     parent, name = os.path.split(path.rstrip("/"))
     directory = make_directory(root, parent)
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        os.close(
-            os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=directory)
-        )
+        os.close(os.open(name, flags, mode, dir_fd=directory))
     except FileExistsError:
         pass
     finally:

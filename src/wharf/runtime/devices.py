@@ -5,7 +5,8 @@ import stat
 from typing import Any
 
 from wharf.kernel import mounts as mnt
-from wharf.kernel.beneath import make_directory, make_file, open_in_root
+from wharf.kernel.beneath import make_directory, make_file
+from wharf.kernel.paths import open_in_root
 
 _BITS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 DEFAULT_DEVICES: tuple[tuple[str, int, int], ...] = (

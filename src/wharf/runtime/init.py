@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 
 from wharf.kernel import namespaces as ns
 from wharf.kernel import process
-from wharf.kernel.beneath import make_directory, open_in_root
+from wharf.kernel.beneath import make_directory
+from wharf.kernel.paths import open_in_root
 from wharf.runtime import credentials, devices, messages, rootfs, terminal
 from wharf.runtime.credentials import InitFailed
 

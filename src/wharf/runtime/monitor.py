@@ -306,7 +306,11 @@ class Monitor:
 
     def _remove_state(self) -> None:
         base = f"{self._request['state_dir']}/{self._request['name']}"
-        for path in (base, base + ".json"):
+        paths = [base, base + ".json"]
+        if not self._is_exec:  # what execs wrote while no wharfd was there to hear it
+            directory = self._request["state_dir"]
+            paths += [f"{directory}/{name}" for name in os.listdir(directory) if name.endswith(".exit")]
+        for path in paths:
             try:
                 os.unlink(path)
             except FileNotFoundError:
@@ -329,7 +333,8 @@ class Monitor:
             self._log.close()
         self._pump.close_doorbells()
         record = self._record()
-        _write_atomically(self._request["exit_path"], record)
+        if self._control is None or not self._is_exec:
+            _write_atomically(self._request["exit_path"], record)
         if self._cgroup is not None and not self._is_exec:
             try:
                 self._cgroup.kill()

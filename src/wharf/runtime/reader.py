@@ -31,6 +31,8 @@ class Reader:
 
     def stop(self) -> None:
         """End the thread and close all sockets: the monitors go on alone."""
+        if self._stopping:
+            return
         self._stopping = True
         os.eventfd_write(self._wake, 1)
         if self._thread.is_alive() and threading.current_thread() is not self._thread:

@@ -8,7 +8,8 @@ import stat
 from typing import Any
 
 from wharf.kernel import mounts as mnt
-from wharf.kernel.beneath import make_directory, make_file, open_in_root
+from wharf.kernel.beneath import make_directory, make_file
+from wharf.kernel.paths import open_in_root
 
 _FLAGS = {
     "ro": mnt.MS_RDONLY,

@@ -98,6 +98,10 @@ class Waiting:
         """As `Running.attach`."""
         return self._channel.attach(stdin, stdout, stderr)
 
+    def doorbell(self) -> int:
+        """As `Running.doorbell`."""
+        return self._channel.doorbell()
+
     def resize(self, height: int, width: int) -> None:
         """As `Running.resize`."""
         self._channel.resize(height, width)

@@ -1,0 +1,97 @@
+"""wharfd may go at any moment, a monitor too: what is found afterwards."""
+
+import os
+import select
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from tests.system.runtime.conftest import Lab
+from wharf.errors import Internal, Invalid
+from wharf.runtime.supervisor import DIED
+
+
+def test_a_container_is_adopted_and_its_log_is_whole(lab: Lab) -> None:
+    script = "i=0; while [ $i -lt 300 ]; do echo line $i; i=$((i+1)); done; read x; echo last $x"
+    running = lab.start(["sh", "-c", script], request={"open_stdin": True})
+    lab.restart()
+    adopted = lab.supervisor.adopt(running.name)
+    assert adopted is not None
+    assert (adopted.pid, adopted.start_time, adopted.cgroup) == (running.pid, running.start_time, running.cgroup)
+    with adopted.attach(stdin=True, stdout=True, stderr=True) as stream:
+        stream.sendall(b"word\n")
+        record = adopted.wait(10)
+    assert record is not None and record.code == 0
+    assert lab.log_lines(running) == [f"line {number}\n" for number in range(300)] + ["last word\n"]
+    assert lab.supervisor.live() == []
+
+
+def test_an_end_without_wharfd_is_recorded(lab: Lab) -> None:
+    running = lab.start(["sh", "-c", "echo before; exit 5"], request={"open_stdin": True})
+    lab.supervisor.close()
+    deadline = time.monotonic() + 10
+    while lab.supervisor.live() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    lab.restart()
+    assert lab.supervisor.adopt(running.name) is None
+    record = lab.supervisor.exit_record(running.name)
+    assert record is not None and record.code == 5
+    assert lab.log_lines(running) == ["before\n"]
+
+
+def test_a_dead_monitor_takes_the_container_with_it(lab: Lab) -> None:
+    running = lab.start(["sh", "-c", "sleep 1000 & sleep 1000"])
+    processes = running.pids()
+    monitor = _parent(running.pid)
+    os.kill(monitor, signal.SIGKILL)
+    record = running.wait(10)
+    assert record is not None and (record.code, record.reason) == (137, DIED)
+    assert not [pid for pid in processes if os.path.exists(f"/proc/{pid}/exe")]
+    assert lab.supervisor.live() == []
+
+
+def test_a_monitor_that_died_without_wharfd_is_forgotten(lab: Lab) -> None:
+    running = lab.start(["sleep", "1000"])
+    monitor = _parent(running.pid)
+    lab.supervisor.close()
+    os.kill(monitor, signal.SIGKILL)
+    lab.restart()
+    assert lab.supervisor.adopt(running.name) is None
+    assert lab.supervisor.exit_record(running.name) is None
+    assert lab.supervisor.live() == [running.name]
+    lab.supervisor.forget(running.name)
+    assert lab.supervisor.live() == []
+    assert not os.path.exists(f"{next(iter(lab.host.cgroup_mounts.values()))}{running.cgroup}")
+
+
+def test_a_lost_launcher_is_replaced(lab: Lab) -> None:
+    launcher = os.pidfd_open(lab.supervisor._launcher_pid)
+    os.kill(lab.supervisor._launcher_pid, signal.SIGKILL)
+    select.select([launcher], [], [])
+    os.close(launcher)
+    assert lab.shell("echo fine") == "fine\n"
+
+
+def test_wharfd_lost_before_go_leaves_nothing(lab: Lab) -> None:
+    waiting = lab.prepare(["sleep", "1000"])
+    pid = waiting.pid
+    waiting._channel.close()
+    deadline = time.monotonic() + 10
+    while lab.supervisor.live() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert lab.supervisor.live() == [] and not os.path.exists(f"/proc/{pid}/exe")
+
+
+def test_workers_give_results_and_errors(lab: Lab) -> None:
+    with pytest.raises(Internal, match=r"no job 'none' is registered"):
+        lab.supervisor.worker("none", {})
+    with pytest.raises((Invalid, Internal, OSError)):
+        bad: dict[str, Any] = {"lowers": []}
+        lab.supervisor.worker("layer.apply", bad)
+
+
+def _parent(pid: int) -> int:
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rsplit(")", 1)[1].split()[1])
