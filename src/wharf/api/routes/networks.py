@@ -1,14 +1,18 @@
 """Networks: list and inspect; what user-defined networks need is not there yet."""
 
-from typing import Any
-
-from wharf.api.http import Answer, Request
-from wharf.api.requests import filters_of, json_map, json_reply
+from wharf.api.http import Answer, Reply, Request
+from wharf.api.requests import NO_CONTENT, filters_of, json_map, json_reply
 from wharf.api.router import Route
 from wharf.api.server import Api
-from wharf.engine.networks import inspect_network, list_networks, prune_networks
-from wharf.errors import Conflict, Denied, Invalid, NotImplementedYet
-from wharf.spec.network import PREDEFINED
+from wharf.engine.networks import (
+    connect_network,
+    create_network,
+    inspect_network,
+    list_networks,
+    prune_networks,
+    remove_network,
+)
+from wharf.errors import Invalid
 
 
 async def network_list(api: Api, request: Request) -> Answer:
@@ -23,27 +27,24 @@ async def network_inspect(api: Api, request: Request) -> Answer:
 
 async def network_create(api: Api, request: Request) -> Answer:
     """POST /networks/create"""
-    body = await json_map(request)
-    name: Any = body.get("Name")
-    if not isinstance(name, str) or not name.strip():
-        raise Invalid("invalid network name: name is empty")
-    if name in PREDEFINED:
-        raise Denied(f"operation is not permitted on predefined {name} network ")
-    raise NotImplementedYet(f"cannot create network {name[:200]}: user-defined networks are not there yet")
+    name = (await json_map(request)).get("Name")
+    if not isinstance(name, str):
+        raise Invalid("invalid JSON: Name must be a string")
+    await api.run(create_network, api.engine, name)
+    return NO_CONTENT
 
 
 async def network_delete(api: Api, request: Request) -> Answer:
     """DELETE /networks/{id}"""
-    found = await api.run(inspect_network, api.engine, request.names["id"])
-    raise Denied(f"{found['Name']} is a pre-defined network and cannot be removed")
+    await api.run(remove_network, api.engine, request.names["id"])
+    return NO_CONTENT
 
 
 async def network_connect(api: Api, request: Request) -> Answer:
     """POST /networks/{id}/connect and /disconnect"""
-    found = await api.run(inspect_network, api.engine, request.names["id"])
-    if found["Name"] in ("host", "none"):
-        raise Conflict(f"container cannot be connected to or disconnected from the {found['Name']} network")
-    raise NotImplementedYet("connecting a container to a network later on is not there yet")
+    await json_map(request)
+    await api.run(connect_network, api.engine, request.names["id"])
+    return Reply(200, content_type="")
 
 
 async def network_prune(api: Api, request: Request) -> Answer:

@@ -1,0 +1,201 @@
+"""The answer of `docker info`: the daemon, the host, and what is switched on."""
+
+import os
+import platform
+import socket
+import threading
+import time
+import uuid
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from wharf import __version__
+from wharf.engine.config import RUNTIME_NAME
+from wharf.engine.status import state_word
+from wharf.engine.times import format_time
+from wharf.spec.host import CgroupWorld
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+
+INDEX_SERVER = "https://index.docker.io/v1/"
+
+
+def system_info(engine: "Engine") -> dict[str, Any]:
+    """Docker's info document."""
+    states = Counter(state_word(record.state) for record in engine.containers.all())
+    running = states["running"] + states["restarting"]
+    return {
+        "ID": _instance_id(engine),
+        "Containers": sum(states.values()),
+        "ContainersRunning": running,
+        "ContainersPaused": states["paused"],
+        "ContainersStopped": sum(states.values()) - running - states["paused"],
+        "Images": len(engine.images.all()),
+        "Driver": "overlay2",
+        "DriverStatus": _driver_status(engine),
+        **_plugins(),
+        **_resources(engine),
+        "Debug": engine.config.debug,
+        "NFd": len(os.listdir("/proc/self/fd")),
+        "NGoroutines": threading.active_count(),
+        "SystemTime": format_time(time.time_ns()),
+        "LoggingDriver": engine.config.log_driver,
+        "NEventsListener": engine.events.listeners,
+        **_host(engine),
+        **_registries(),
+        **_daemon(engine),
+        **_runtimes(),
+        "SecurityOptions": _security(engine),
+        "FirewallBackend": {"Driver": "nftables"},
+        "CDISpecDirs": [],
+        "Warnings": list(engine.network.warnings()) or None,
+    }
+
+
+def _instance_id(engine: "Engine") -> str:
+    """A UUID that stays with the data root."""
+    kept = engine.database.kv.get("instance-uuid")
+    if kept is None:
+        kept = str(uuid.uuid4())
+        engine.database.kv.put("instance-uuid", kept)
+    return str(kept)
+
+
+def _driver_status(engine: "Engine") -> list[list[str]]:
+    return [
+        ["Backing Filesystem", _filesystem(engine.config.data_root)],
+        ["Supports d_type", "true"],
+        ["Using metacopy", "false"],
+        ["Native Overlay Diff", "true"],
+        ["userxattr", str(engine.host.xattr_prefix.startswith("user.")).lower()],
+    ]
+
+
+def _filesystem(path: str) -> str:
+    """The type of the file system that holds `path`: the longest mount point above it (proc(5), mountinfo)."""
+    best, kind = "", "unknown"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            left, _, right = line.partition(" - ")
+            point = left.split()[4]
+            inside = path == point or path.startswith(point.rstrip("/") + "/")
+            if inside and len(point) >= len(best):
+                best, kind = point, right.split()[0]
+    return {"ext4": "extfs"}.get(kind, kind)
+
+
+def _plugins() -> dict[str, Any]:
+    return {
+        "Plugins": {
+            "Volume": ["local"],
+            "Network": ["bridge", "host", "null"],
+            "Authorization": None,
+            "Log": ["json-file", "none"],
+        }
+    }
+
+
+def _resources(engine: "Engine") -> dict[str, Any]:
+    mounts = engine.host.cgroup_mounts
+    v1 = engine.host.cgroup_world is CgroupWorld.V1
+    v2 = engine.host.cgroup_world is CgroupWorld.V2
+    memory = v2 or "memory" in mounts
+    cpu = v2 or "cpu" in mounts
+    swap_file = os.path.join(mounts.get("memory", ""), "memory.memsw.limit_in_bytes")
+    return {
+        "MemoryLimit": memory,
+        "SwapLimit": memory and (v2 or os.path.exists(swap_file)),
+        "CpuCfsPeriod": cpu,
+        "CpuCfsQuota": cpu,
+        "CPUShares": cpu,
+        "CPUSet": v2 or "cpuset" in mounts,
+        "PidsLimit": v2 or "pids" in mounts,
+        "IPv4Forwarding": _is_one("/proc/sys/net/ipv4/ip_forward"),
+        "OomKillDisable": v1 and memory,
+        "CgroupDriver": engine.host.cgroup_driver,
+        "CgroupVersion": engine.host.cgroup_world.value if v1 or v2 else "",
+    }
+
+
+def _is_one(path: str) -> bool:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip() == "1"
+    except OSError:
+        return False
+
+
+def _host(engine: "Engine") -> dict[str, Any]:
+    return {
+        "KernelVersion": engine.host.kernel_release,
+        "OperatingSystem": _pretty_name(),
+        "OSVersion": "",
+        "OSType": "linux",
+        "Architecture": engine.host.machine,
+        "NCPU": os.cpu_count() or 1,
+        "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "GenericResources": None,
+        "Name": socket.gethostname(),
+    }
+
+
+def _pretty_name() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return "Linux"
+
+
+def _registries() -> dict[str, Any]:
+    official = {"Mirrors": [], "Name": "docker.io", "Official": True, "Secure": True}
+    return {
+        "IndexServerAddress": INDEX_SERVER,
+        "RegistryConfig": {
+            "IndexConfigs": {"docker.io": official},
+            "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"],
+            "Mirrors": None,
+        },
+        "HttpProxy": "",
+        "HttpsProxy": "",
+        "NoProxy": "",
+    }
+
+
+def _daemon(engine: "Engine") -> dict[str, Any]:
+    return {
+        "DockerRootDir": engine.config.data_root,
+        "Labels": list(engine.config.labels),
+        "ExperimentalBuild": False,
+        "ServerVersion": __version__,
+        "LiveRestoreEnabled": False,
+        "Isolation": "",
+        "Swarm": {
+            "NodeID": "",
+            "NodeAddr": "",
+            "LocalNodeState": "inactive",
+            "ControlAvailable": False,
+            "Error": "",
+            "RemoteManagers": None,
+        },
+    }
+
+
+def _runtimes() -> dict[str, Any]:
+    return {
+        "Runtimes": {RUNTIME_NAME: {"path": "wharf-runtime"}},
+        "DefaultRuntime": RUNTIME_NAME,
+        "InitBinary": "",
+        "ContainerdCommit": {"ID": ""},
+        "RuncCommit": {"ID": ""},
+        "InitCommit": {"ID": ""},
+    }
+
+
+def _security(engine: "Engine") -> list[str]:
+    options = ["name=apparmor"] if engine.host.apparmor else []
+    if engine.host.seccomp:
+        options.append("name=seccomp,profile=builtin")
+    if engine.host.cgroup_world is CgroupWorld.V2:
+        options.append("name=cgroupns")
+    return options

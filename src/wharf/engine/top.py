@@ -1,0 +1,65 @@
+"""Processes of a container, as the host's ps shows them."""
+
+import re
+import subprocess
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from wharf.errors import Conflict, Internal, Invalid
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+
+MAX_PS_ARGS = 1000
+PS_SECONDS = 10.0
+_PID_COLUMN = re.compile(r"\s+pid\s*=")
+
+
+def top_container(engine: "Engine", name: str, ps_args: str = "-ef") -> dict[str, Any]:
+    """Titles and rows of `ps ps_args` for the container's processes. Raises NotFound, Conflict, Invalid, Internal."""
+    container = engine.containers.live(name)
+    running = container.must_run()
+    if container.record.state.restarting:
+        raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
+    if len(ps_args) > MAX_PS_ARGS or _PID_COLUMN.search(ps_args):
+        raise Invalid("invalid ps_args: the title of the PID column cannot be changed")
+    pids = running.pids()
+    record = container.record
+    engine.events.publish(
+        "container",
+        "top",
+        record.id,
+        {**(record.config.labels or {}), "image": record.config.image, "name": record.name},
+    )
+    return parse_ps(_run_ps(ps_args.split() or ["-ef"]), set(pids))
+
+
+def _run_ps(arguments: list[str]) -> str:
+    try:
+        out = subprocess.run(
+            ["ps", *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=PS_SECONDS, check=False
+        )
+    except FileNotFoundError:
+        raise Internal("ps is not installed on the host (package procps)") from None
+    except subprocess.TimeoutExpired:
+        raise Internal(f"ps did not end within {PS_SECONDS:.0f} seconds") from None
+    if out.returncode != 0:
+        raise Internal(f"error running ps: {out.stderr.decode(errors='replace').strip()[:500]}")
+    return out.stdout.decode(errors="replace")
+
+
+def parse_ps(text: str, pids: Collection[int]) -> dict[str, Any]:
+    """The rows of `pids`; the last column takes the rest of the line. Raises Internal without a PID column."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    titles = lines[0].split() if lines else []
+    if "PID" not in titles:
+        raise Internal("Couldn't find PID field in ps output")
+    column = titles.index("PID")
+    rows: list[list[str]] = []
+    for line in lines[1:]:
+        fields = line.split(None, len(titles) - 1)
+        if len(fields) <= column or not fields[column].isdigit():
+            continue
+        if int(fields[column]) in pids:
+            rows.append([*fields[:-1], fields[-1].rstrip()])
+    return {"Processes": rows, "Titles": titles}
