@@ -81,7 +81,7 @@ class Lab:
         with inside(netns):
             server = socket.socket(family, socket.SOCK_STREAM)
             server.bind((address, port))
-            server.listen(128)
+            server.listen(4096)
         self.closing.callback(server.close)
         self.closing.callback(lambda: server.shutdown(socket.SHUT_RDWR))
         threading.Thread(target=_accept, args=(server,), daemon=True).start()

@@ -22,6 +22,7 @@ class Loop:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._running = True
+        self._fresh: set[int] = set()
 
     def watch(self, descriptor: int, mask: int, handler: Handler) -> None:
         """Watch, or change what is watched."""
@@ -31,7 +32,11 @@ class Loop:
         if not mask:
             self.unwatch(descriptor)
             return
-        (self._epoll.modify if known else self._epoll.register)(descriptor, mask)
+        if known:
+            self._epoll.modify(descriptor, mask)
+        else:
+            self._epoll.register(descriptor, mask)
+            self._fresh.add(descriptor)
         self._masks[descriptor], self._handlers[descriptor] = mask, handler
 
     def unwatch(self, descriptor: int) -> None:
@@ -49,10 +54,12 @@ class Loop:
     def run(self) -> None:
         """Until `stop`."""
         while self._running:
-            for descriptor, events in self._epoll.poll(self._patience(), 256):
+            events = self._epoll.poll(self._patience(), 256)
+            self._fresh.clear()
+            for descriptor, mask in events:
                 handler = self._handlers.get(descriptor)
-                if handler:
-                    handler(events)
+                if handler and descriptor not in self._fresh:  # else: the number's former owner was meant
+                    handler(mask)
             while self._timers and self._timers[0][0] <= time.monotonic():
                 heapq.heappop(self._timers)[2]()
 
