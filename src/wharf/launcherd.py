@@ -2,9 +2,10 @@
 
 from wharf.runtime import launcher
 from wharf.runtime.worker import Job
+from wharf.storage.archives.jobs import JOBS as ARCHIVE_JOBS
 from wharf.storage.layers.jobs import JOBS as LAYER_JOBS
 
-JOBS: dict[str, Job] = {**LAYER_JOBS}
+JOBS: dict[str, Job] = {**LAYER_JOBS, **ARCHIVE_JOBS}
 
 
 def main(fd: int) -> None:

@@ -54,10 +54,12 @@ _ARCHIVES_FAULT = (
 @dataclass(frozen=True, slots=True)
 class ApplyOptions:
     """`lowers`: the directories below, top first, whose modes and owners a missing parent directory takes over.
+
     `xattr_prefix` is `Host.xattr_prefix`; `mknod` says whether device nodes can be made (else they are left out).
     `whiteouts=False` takes `.wh.` names as ordinary ones (docker cp). `absolute=True` allows a leading slash.
-    `follow=True` lets parents be symbolic links, resolved with the target as root (docker cp); `keep_types` refuses to
-    put a directory over something else or the other way round; `owner` overrides every entry's (uid, gid).
+    `follow` (a root, the target's path in it) lets parents be symbolic links, resolved inside that root (docker cp);
+    `keep_types` refuses to put a directory over something else or the other way round;
+    `owner` overrides every entry's (uid, gid).
     """
 
     lowers: tuple[str, ...] = ()
@@ -65,7 +67,7 @@ class ApplyOptions:
     mknod: bool = True
     whiteouts: bool = True
     absolute: bool = False
-    follow: bool = False
+    follow: tuple[int, bytes] | None = None
     keep_types: bool = False
     owner: tuple[int, int] | None = None
     limits: Limits = field(default_factory=Limits)
@@ -344,9 +346,8 @@ class Applier:
         if fd is not None:
             self._parents.move_to_end(path)
             return fd
-        opener = paths.open_in_root if self._options.follow else paths.open_beneath
         try:
-            fd = opener(self._root, path, paths.DIRECTORY)
+            fd = self._open(path)
         except (FileNotFoundError, NotADirectoryError):
             if not create:
                 raise
@@ -375,9 +376,15 @@ class Applier:
                 self._like_below(current, walked)
         return current
 
+    def _open(self, path: bytes) -> int:
+        if self._options.follow is not None:
+            root, place = self._options.follow
+            return paths.open_in_root(root, place + b"/" + path, paths.DIRECTORY)
+        return paths.open_beneath(self._root, path)
+
     def _enter(self, directory: int, part: bytes, walked: bytes) -> int:
-        if self._options.follow:
-            return paths.open_in_root(self._root, walked, paths.DIRECTORY)
+        if self._options.follow is not None:
+            return self._open(walked)
         return os.open(part, paths.DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
 
     def _make_directory(self, directory: int, base: bytes) -> bool:
@@ -460,6 +467,6 @@ def _failure(error: OSError, entry: Entry) -> Exception:
         return Internal(f"{name}: {reason}")
     if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EXDEV):
         return Invalid(f"{name}: a parent is a symbolic link or no directory: it could lead outside of the root")
-    if error.errno in _ARCHIVES_FAULT:
+    if error.errno in _ARCHIVES_FAULT or error.errno == errno.EROFS:
         return Invalid(f"{name}: {reason.lower()}")
     return Internal(f"{name}: {error}")

@@ -1,0 +1,119 @@
+"""The root of a container as a descriptor, for a worker: a running one's own, or its mounts made anew.
+
+Nothing here changes the worker's root: after a chroot an import would load the container's code. Every path is walked
+by openat2(2) with the descriptor as root instead.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from typing import Any
+
+from wharf.errors import Internal
+from wharf.kernel import mounts, namespaces, paths
+from wharf.kernel.beneath import make_directory, make_file
+
+_MAX_LINKS = 255
+_MISSING = (errno.ENOENT, errno.ENOTDIR)
+
+
+def open_root(args: dict[str, Any], fds: list[int]) -> int:
+    """The root that `args` describe: fds[0] when `root` is true, else a fresh mount of `mounts` (the root's first) in
+    a mount namespace of this process, which ends with it.
+    """
+    if args.get("root"):
+        return fds[0]
+    namespaces.unshare(namespaces.CLONE_NEWNS)
+    mounts.mount("none", "/", None, mounts.MS_REC | mounts.MS_PRIVATE)
+    first, *others = args["mounts"]
+    root = _mount_root(first)
+    for mount in others:
+        if mount["type"] == "bind":
+            _bind(root, mount)
+    return root
+
+
+def _mount_root(mount: dict[str, Any]) -> int:
+    """Mounted upon one of its own directories: nobody else sees this namespace."""
+    overlay = mount.get("overlay")
+    if overlay is None:
+        target = mount["source"]
+        mounts.mount(target, target, None, mounts.MS_BIND | mounts.MS_REC)
+    else:
+        lower, upper = overlay["lower"], overlay.get("upper", "")
+        target = upper or lower[0]
+        rest = (overlay.get("work", ""), target, overlay.get("options", ()))
+        try:
+            mounts.overlay(lower, upper, *rest, append=True)
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EINVAL):
+                raise
+            mounts.overlay(lower, upper, *rest, append=False)
+    return os.open(target, paths.DIRECTORY)
+
+
+def _bind(root: int, mount: dict[str, Any]) -> None:
+    """A volume or bind mount where the container has it; its place is made if need be, as at the start."""
+    source, target = mount["source"], mount["target"]
+    try:
+        is_directory = os.path.isdir(source)
+        place = make_directory(root, target) if is_directory else make_file(root, target)
+    except OSError as error:
+        raise Internal(f"cannot mount {source} at {target}: {os.strerror(error.errno or 0)}") from None
+    tree = mounts.open_tree(source, mounts.OPEN_TREE_CLONE | mounts.OPEN_TREE_CLOEXEC | mounts.AT_RECURSIVE)
+    try:
+        if "ro" in mount.get("options", ()):
+            mounts.set_read_only(f"/proc/self/fd/{tree}", recursive=True)
+        mounts.move_mount_to(tree, place)
+    finally:
+        os.close(tree)
+        os.close(place)
+
+
+def follow(root: int, path: bytes) -> bytes:
+    """`path` with every symbolic link in it resolved inside the root, as far as it exists; starts with a slash."""
+    done: list[bytes] = []
+    todo = [part for part in reversed(path.split(b"/")) if part]
+    links = 0
+    while todo:
+        part = todo.pop()
+        if part == b".":
+            continue
+        if part == b"..":
+            done[-1:] = []
+            continue
+        target = _link_target(root, b"/".join([*done, part]))
+        if target is None:
+            done.append(part)
+            continue
+        links += 1
+        if links > _MAX_LINKS:
+            raise Internal(f"{os.fsdecode(path)}: too many levels of symbolic links")
+        if target.startswith(b"/"):
+            done.clear()
+        todo += [part for part in reversed(target.split(b"/")) if part]
+    return b"/" + b"/".join(done)
+
+
+def _link_target(root: int, path: bytes) -> bytes | None:
+    try:
+        with opened(root, path, os.O_PATH | os.O_NOFOLLOW) as fd:
+            if not stat.S_ISLNK(os.fstat(fd).st_mode):
+                return None
+            return os.readlink(b"", dir_fd=fd)
+    except OSError as error:
+        if error.errno in _MISSING:
+            return None
+        raise
+
+
+@contextlib.contextmanager
+def opened(root: int, path: bytes, flags: int) -> Iterator[int]:
+    """A descriptor of `path` in the root, closed at the end."""
+    fd = paths.open_in_root(root, path, flags)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
