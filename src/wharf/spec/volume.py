@@ -78,7 +78,7 @@ class VolumesPruneReport:
 
 def check_volume_name(name: str) -> str:
     """The name itself; raises Invalid with Docker's wording."""
-    if len(name) == 1:
+    if len(name.encode("utf-8", "surrogateescape")) == 1:
         raise Invalid(f"create {name}: volume name is too short, names should be at least two alphanumeric characters")
     if not _NAME.match(name) or len(name) > MAX_NAME_LENGTH:
         raise Invalid(

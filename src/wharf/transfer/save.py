@@ -4,18 +4,14 @@ The archive is Docker's: an OCI image layout with manifest.json and, for tagged 
 deterministic: the same images and names give the same bytes, whatever machine saved them.
 """
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import Any
 
-from wharf.errors import Internal
 from wharf.spec.digest import Digest
 from wharf.spec.image import (
     MAX_CONFIG_SIZE,
-    MEDIA_DOCKER_LAYER,
     MEDIA_INDEX,
-    MEDIA_LAYER,
     Descriptor,
     Manifest,
     canonical_json,
@@ -26,6 +22,7 @@ from wharf.storage.compression import decompressed
 from wharf.storage.content import ContentStore
 from wharf.transfer.store import ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, ImageStore
 from wharf.transfer.tar_writer import Node, Sink, TarWriter
+from wharf.transfer.unpack import uncompressed
 
 _BLOBS = "blobs/sha256"
 _READ_ONLY = Node(0o644)
@@ -43,7 +40,7 @@ def save(store: ImageStore, chosen: Sequence[Chosen], out: Sink) -> None:
     """Write the archive. The images' blobs cannot go meanwhile. Raises whatever `out.write` raises."""
     with store.operations.operation():
         layers = {layer.digest: layer for item in chosen for layer in item.image.layers}
-        plain = {digest: _uncompressed(store.content, layer) for digest, layer in sorted(layers.items())}
+        plain = {digest: uncompressed(store.content, layer) for digest, layer in sorted(layers.items())}
         documents, index, listing = _describe(store.content, chosen, plain)
         tar = TarWriter(out)
         tar.directory("blobs")
@@ -107,22 +104,3 @@ def _repositories(chosen: Sequence[Chosen], plain: dict[Digest, Descriptor]) -> 
                 top = plain[item.image.layers[-1].digest].digest.hex
                 out.setdefault(name.familiar_name, {})[str(name.tag)] = top
     return out
-
-
-def _uncompressed(content: ContentStore, layer: Descriptor) -> Descriptor:
-    """The descriptor of the layer's plain tar: read through once where it is stored compressed."""
-    if layer.media_type in (MEDIA_LAYER, MEDIA_DOCKER_LAYER):
-        return layer
-    hasher, size = hashlib.sha256(), 0
-    with content.open(layer.digest) as blob:
-        for chunk in _chunks(blob):
-            hasher.update(chunk)
-            size += len(chunk)
-    if not size:
-        raise Internal(f"layer {layer.digest} is empty")
-    return Descriptor(MEDIA_LAYER, Digest(hasher.hexdigest()), size)
-
-
-def _chunks(blob: BinaryIO) -> Iterator[bytes]:
-    reader = decompressed(blob)
-    return iter(lambda: reader.read(1 << 20), b"")

@@ -1,13 +1,19 @@
 """Layers into snapshots: one committed snapshot a layer, named by its chainID, applied by a worker."""
 
+import hashlib
 import uuid
 from collections.abc import Callable, Sequence
 
 from wharf.errors import Invalid
 from wharf.spec.digest import Digest, chain_ids
 from wharf.spec.image import MEDIA_DOCKER_LAYER, MEDIA_LAYER, Descriptor, Manifest
+from wharf.storage.compression import decompressed
+from wharf.storage.content import ContentStore
 from wharf.storage.layers.unpack import unpack as apply_layer
 from wharf.transfer.store import EXTRACT_PREFIX, ImageStore
+
+PLAIN_LAYERS = (MEDIA_LAYER, MEDIA_DOCKER_LAYER)
+CHUNK = 1 << 20
 
 
 def unpack(
@@ -27,8 +33,13 @@ def unpack(
     for layer, diff_id, chain_id in zip(layers, diff_ids, chain_ids(tuple(diff_ids)), strict=True):
         if not store.content.has(layer.digest):
             raise Invalid(f"invalid image: layer {layer.digest} is not there")
+        if layer.media_type in PLAIN_LAYERS and layer.digest != diff_id:
+            raise Invalid(f"invalid layer {layer.digest}: its diffID is {diff_id} in the image config")
         if not store.snapshots.exists(chain_id):
             _apply(store, layer, diff_id, parent, chain_id)
+        elif layer.media_type not in PLAIN_LAYERS and _diff_id(store, layer) != diff_id:
+            # The snapshot is there already, made from another blob: this one must still be what it says.
+            raise Invalid(f"invalid layer {layer.digest}: its diffID is not {diff_id}, as the image config has it")
         sizes.append(store.snapshots.usage(chain_id))
         on_layer(diff_id, layer.size)
         parent = chain_id
@@ -45,9 +56,7 @@ def ensure_unpacked(store: ImageStore, layers: Sequence[Descriptor], diff_ids: S
 
 def _apply(store: ImageStore, layer: Descriptor, diff_id: Digest, parent: Digest | None, chain_id: Digest) -> None:
     key = EXTRACT_PREFIX + uuid.uuid4().hex
-    plain = layer.media_type in (MEDIA_LAYER, MEDIA_DOCKER_LAYER)
-    if plain and layer.digest != diff_id:
-        raise Invalid(f"invalid layer {layer.digest}: its diffID is {diff_id} in the image config")
+    plain = layer.media_type in PLAIN_LAYERS
     store.snapshots.prepare(key, parent)
     try:
         with store.content.open(layer.digest) as blob:
@@ -64,6 +73,23 @@ def _apply(store: ImageStore, layer: Descriptor, diff_id: Digest, parent: Digest
     except BaseException:
         store.snapshots.remove(key)
         raise
+
+
+def _diff_id(store: ImageStore, layer: Descriptor) -> Digest:
+    return uncompressed(store.content, layer).digest
+
+
+def uncompressed(content: ContentStore, layer: Descriptor) -> Descriptor:
+    """The descriptor of a layer's plain tar; a compressed blob is read through for it. Raises Invalid."""
+    if layer.media_type in PLAIN_LAYERS:
+        return layer
+    hasher, size = hashlib.sha256(), 0
+    with content.open(layer.digest) as blob:
+        reader = decompressed(blob)
+        while data := reader.read(CHUNK):
+            hasher.update(data)
+            size += len(data)
+    return Descriptor(MEDIA_LAYER, Digest(hasher.hexdigest()), size)
 
 
 def put_manifest(store: ImageStore, manifest: Manifest) -> Descriptor:

@@ -38,12 +38,12 @@ _ARCHITECTURES = {
 
 @dataclass(frozen=True, slots=True)
 class BootstrapRequest:
-    """`what`: `busybox` or `debian:SUITE`. An empty mirror means the host's apt sources, an empty tag `what`."""
+    """`what`: `busybox` or `debian:SUITE`. No mirror means the host's apt sources, no tag `what` itself."""
 
     what: str
-    mirror: str = ""
-    suite: str = ""
-    tag: str = ""
+    mirror: str | None = None
+    suite: str | None = None
+    tag: str | None = None
 
 
 def bootstrap(store: ImageStore, request: BootstrapRequest, tell: Tell, scratch: str) -> ImageRecord:
@@ -83,7 +83,7 @@ def _debian(
         return import_tar(store, tar, image, names)
 
 
-def _source(mirror: str, suite: str) -> AptSource:
+def _source(mirror: str | None, suite: str) -> AptSource:
     if mirror:
         return AptSource(check_mirror(mirror), suite, ("main",))
     return find_source(host_sources(), suite)
