@@ -14,6 +14,7 @@ from wharf.api.routes import (
 )
 
 ROUTES: tuple[Route, ...] = (
+    *absent.ROUTES,
     *system.ROUTES,
     *streams.ROUTES,
     *execs.ROUTES,
@@ -22,5 +23,4 @@ ROUTES: tuple[Route, ...] = (
     *images.ROUTES,
     *volumes.ROUTES,
     *networks.ROUTES,
-    *absent.ROUTES,
 )
