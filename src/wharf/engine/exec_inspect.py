@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 
 def inspect_exec(engine: Engine, exec_id: str) -> dict[str, Any]:
     """Docker's document of an exec. Raises NotFound."""
-    _, found = engine.live.find_exec(exec_id)
+    _, found = engine.containers.find_exec(exec_id)
     return exec_view(found.record)

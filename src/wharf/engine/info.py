@@ -23,7 +23,7 @@ INDEX_SERVER = "https://index.docker.io/v1/"
 
 def system_info(engine: "Engine") -> dict[str, Any]:
     """Docker's info document."""
-    states = Counter(state_word(record.state) for record in engine.live.all())
+    states = Counter(state_word(record.state) for record in engine.containers.all())
     running = states["running"] + states["restarting"]
     return {
         "ID": _instance_id(engine),

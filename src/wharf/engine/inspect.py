@@ -17,7 +17,7 @@ FILES = {"ResolvConfPath": "resolv.conf", "HostnamePath": "hostname", "HostsPath
 
 def inspect_container(engine: Engine, name: str, size: bool = False) -> dict[str, Any]:
     """Docker's inspect document; `size` measures the container's own files. Raises NotFound, Invalid (ambiguous)."""
-    container = engine.live.live(name)
+    container = engine.containers.live(name)
     record = container.record
     execs = [exec_id for exec_id, item in list(container.execs.items()) if item.record.running]
     out: dict[str, Any] = {

@@ -42,7 +42,7 @@ def list_containers(engine: Engine, request: ListRequest) -> list[dict[str, Any]
     """Views of the containers asked for, newest first. Raises Invalid for a filter, NotFound for `before`, `since`."""
     tests = _tests(engine, request.filters)
     everything = request.all or request.limit > 0 or bool(request.filters.get("status"))
-    records = sorted(engine.live.all(), key=lambda record: _order(record.created), reverse=True)
+    records = sorted(engine.containers.all(), key=lambda record: _order(record.created), reverse=True)
     found = [
         record for record in records if (everything or record.state.running) and all(test(record) for test in tests)
     ]
@@ -189,12 +189,12 @@ def _by_ancestor(engine: Engine, values: list[str]) -> Test:
 
 
 def _before(engine: Engine, values: list[str]) -> Test:
-    limit = _order(engine.live.find(values[0]).created)
+    limit = _order(engine.containers.find(values[0]).created)
     return lambda record: _order(record.created) < limit
 
 
 def _since(engine: Engine, values: list[str]) -> Test:
-    limit = _order(engine.live.find(values[0]).created)
+    limit = _order(engine.containers.find(values[0]).created)
     return lambda record: _order(record.created) > limit
 
 

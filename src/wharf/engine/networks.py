@@ -81,7 +81,7 @@ def _view(record: NetworkRecord, containers: Mapping[str, Any]) -> dict[str, Any
 
 def _attached(engine: "Engine", network: NetworkRecord) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for record in engine.live.all():
+    for record in engine.containers.all():
         settings = record.networks.get(network.name)
         if record.state.running and settings is not None and not _shares(record):
             found[record.id] = _endpoint(record, settings)

@@ -25,7 +25,7 @@ def prune_containers(engine: Engine, filters: Filters) -> dict[str, Any]:
     limit = until(filters, time.time())
     deleted: list[str] = []
     reclaimed = 0
-    for record in engine.live.all():
+    for record in engine.containers.all():
         if record.state.running or not labels_match(filters, record.config.labels):
             continue
         if limit is not None and parse_time(record.created).timestamp() > limit:

@@ -21,7 +21,7 @@ UNLIMITED = 1 << 62
 
 def sample_stats(engine: "Engine", name: str, previous: dict[str, Any] | None = None) -> dict[str, Any]:
     """Usage now; `previous` is the sample before, whose CPU part comes along. Zeroes when stopped. Raises NotFound."""
-    container = engine.live.live(name)
+    container = engine.containers.live(name)
     record = container.record
     out: dict[str, Any] = {
         "name": "/" + record.name,

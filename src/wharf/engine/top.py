@@ -17,7 +17,7 @@ _PID_COLUMN = re.compile(r"\s+pid\s*=")
 
 def top_container(engine: "Engine", name: str, ps_args: str = "-ef") -> dict[str, Any]:
     """Titles and rows of `ps ps_args` for the container's processes. Raises NotFound, Conflict, Invalid, Internal."""
-    container = engine.live.live(name)
+    container = engine.containers.live(name)
     running = container.must_run()
     if container.record.state.restarting:
         raise Conflict(f"Container {container.id} is restarting, wait until the container is running")

@@ -82,16 +82,13 @@ async def logs(api: Api, request: Request) -> Answer:
 async def _log_chunks(api: Api, stream: LogStream) -> AsyncIterator[bytes]:
     try:
         while True:
-            changed = stream.changed()
             chunk = await api.run(stream.read)
             if chunk:
-                changed.cancel()
                 yield chunk
             elif stream.finished:
-                changed.cancel()
                 return
             else:
-                await asyncio.wrap_future(changed)
+                await asyncio.wrap_future(stream.changed())
     finally:
         stream.close()
 
