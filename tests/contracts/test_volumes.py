@@ -17,6 +17,7 @@ from wharf.engine.volumes import (
     prune_volumes,
     remove_anonymous,
     remove_volume,
+    restore_volumes,
     with_usage,
 )
 from wharf.errors import Conflict, Invalid, NotFound, NotImplementedYet
@@ -130,3 +131,14 @@ def test_usage(engine: Any) -> None:
     use(engine, "data")
     usage = with_usage(engine, engine.database.volumes.get("data")).usage_data
     assert usage is not None and (usage.size, usage.ref_count) == (3, 1)
+
+
+def test_a_crash_between_directory_and_row_is_mended_at_start(engine: Any) -> None:
+    create_volume(engine, VolumeCreate("kept"))
+    create_volume(engine, VolumeCreate("gone"))
+    engine.volumes.remove("gone")
+    engine.volumes.create("empty")
+    Path(engine.volumes.create("full"), "data").write_bytes(b"x")
+    restore_volumes(engine)
+    assert [volume.name for volume in list_volumes(engine, {}).volumes] == ["full", "kept"]
+    assert sorted(engine.volumes.names()) == ["full", "kept"]

@@ -12,6 +12,8 @@ from tests.support.worker import ForkedWorker
 from wharf.errors import NotFound
 from wharf.kernel.probe import probe
 from wharf.spec.container import ContainerConfig, ContainerRecord, HostConfig
+from wharf.spec.mount import Mount
+from wharf.storage.archives.jobs import JOBS as ARCHIVE_JOBS
 from wharf.storage.content import ContentStore
 from wharf.storage.layers.jobs import JOBS
 from wharf.storage.metadata import Database
@@ -37,8 +39,24 @@ class Events:
 class Containers:
     """Records in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, snapshots: OverlaySnapshotter) -> None:
         self.records: list[ContainerRecord] = []
+        self.snapshots = snapshots
+        self.frozen: list[str] = []
+
+    def open_root(self, record: ContainerRecord) -> int | None:
+        return None
+
+    def mounts(self, record: ContainerRecord) -> list[Mount]:
+        options = {True: ("rbind",), False: ("rbind", "ro")}
+        binds = [Mount("bind", item.source, item.destination, options[item.rw]) for item in record.mounts]
+        return [*self.snapshots.mounts(record.id), *binds]
+
+    def pause(self, record: ContainerRecord) -> None:
+        self.frozen.append(f"pause {record.name}")
+
+    def unpause(self, record: ContainerRecord) -> None:
+        self.frozen.append(f"unpause {record.name}")
 
     def all(self) -> list[ContainerRecord]:
         return list(self.records)
@@ -70,11 +88,11 @@ class ImageEngine:
         self.snapshots = OverlaySnapshotter(str(root / "snapshots"), self.host, self.trash)
         self.snapshots.start()
         self.volumes = VolumeStore(str(root / "volumes"), self.trash)
-        self.worker = ForkedWorker(JOBS)
+        self.worker = ForkedWorker({**JOBS, **ARCHIVE_JOBS})
         self.images = ImageStore(self.database, self.content, self.snapshots, self.worker, self.host)
         self.images.restore()
         self.events = Events()
-        self.containers = Containers()
+        self.containers = Containers(self.snapshots)
 
     def close(self) -> None:
         self.snapshots.close()

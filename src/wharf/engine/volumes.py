@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Sequence
@@ -45,7 +46,7 @@ def ensure_volume(
     engine: Engine,
     name: str,
     driver: str = LOCAL_DRIVER,
-    options: dict[str, str] | None = None,
+    opts: dict[str, str] | None = None,
     labels: dict[str, str] | None = None,
 ) -> Volume:
     """As `create_volume`; an empty name makes an anonymous volume."""
@@ -55,7 +56,7 @@ def ensure_volume(
     check_volume_name(name)
     if driver != LOCAL_DRIVER:
         raise NotFound(f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found')
-    _check_options(name, options or {})
+    _check_options(name, opts or {})
     with engine.database.transaction():
         known = engine.database.volumes.get(name)
         if known is None:
@@ -63,7 +64,7 @@ def ensure_volume(
                 name=name,
                 mountpoint=engine.volumes.create(name),
                 created=format_time(int(time.time()) * 10**9),
-                options=options or None,
+                options=opts or None,
                 labels=labels or None,
             )
             engine.database.volumes.put(record)
@@ -158,6 +159,23 @@ def copy_up(engine: Engine, image_mounts: Sequence[Mount], image_path: str, name
     engine.worker.run("archive.copyup", args, ())
 
 
+def restore_volumes(engine: Engine) -> None:
+    """At start: finish what a crash cut off. Data is never deleted; a directory with some becomes a volume again."""
+    present = set(engine.volumes.names())
+    recorded = {record.name for record in engine.database.volumes.all()}
+    for name in recorded - present:
+        engine.database.volumes.delete(name)
+    for name in present - recorded:
+        try:
+            path = engine.volumes.path(name)
+        except (Invalid, NotFound):
+            continue  # not ours
+        if not os.listdir(path):
+            engine.volumes.remove(name)  # its creation was never acknowledged
+        else:
+            ensure_volume(engine, name)
+
+
 def with_usage(engine: Engine, record: VolumeRecord) -> Volume:
     """The volume with its size in bytes and number of users."""
     view = _view(record)
@@ -190,9 +208,9 @@ def _remove(engine: Engine, record: VolumeRecord) -> None:
 
 
 def _delete(engine: Engine, record: VolumeRecord) -> None:
-    # The row first: data without a row is swept at the next start, a row without data would be a lie.
-    engine.database.volumes.delete(record.name)
+    # The data first, by one rename: `restore_volumes` drops a row without data, but adopts data without a row.
     engine.volumes.remove(record.name)
+    engine.database.volumes.delete(record.name)
     engine.events.publish("volume", "destroy", record.name, {"driver": record.driver})
 
 
