@@ -93,16 +93,24 @@ class NetworkManager:
         self._ports = PortTable()
         self._open: dict[str, Published] = {}
         self._held: dict[str, Endpoint] = {}
-        self._closing = contextlib.ExitStack()
+        self._closing, self._removal = contextlib.ExitStack(), contextlib.ExitStack()
 
     # -- life ----------------------------------------------------------------------------------------------------
 
     def start(self, running: Sequence[Endpoint] = ()) -> None:
         """Make or find bridge and table, take over the endpoints of running containers, remove what is left of
-        others. Raises Unavailable when the host does not let us."""
+        others. Raises Unavailable when the host does not let us; then nothing new is left."""
+        try:
+            self._start(running)
+        except BaseException:
+            self.close(remove=not running)
+            raise
+
+    def _start(self, running: Sequence[Endpoint]) -> None:
         self._route = NetlinkSocket()
         self._closing.callback(self._route.close)
         self._plan = self._plan_bridge()
+        self._removal.callback(bridge.remove, self._route, self._names.bridge)
         self._bridge = bridge.apply(self._route, self._plan).index
         self._keep_records()
         self._space = AddressSpace(self._plan.subnet, self._plan.gateway)
@@ -111,21 +119,25 @@ class NetworkManager:
         live = list(self._held.values())
         if self._relay:
             self._relay.restore(live)
-        bridge.remove_veths(self._route, self._names.veth_prefix, {self._names.veth(e.id) for e in live})
+        prefix = self._names.veth_prefix
+        bridge.remove_veths(self._route, prefix, {self._names.veth(endpoint.id) for endpoint in live})
+        self._removal.callback(bridge.remove_veths, self._route, prefix, set())
         self._firewall = Firewall(self._names)
         self._closing.callback(self._firewall.close)
+        self._removal.callback(self._firewall.remove)
         self._firewall.load(self._plan.subnet, live)
         self._forward()
         self._look_at_others()
 
     def close(self, remove: bool) -> None:
-        """Let go of everything; `remove`: no container runs, so take bridge and table away too."""
+        """Let go of everything; `remove`: no container runs, so take bridge and table away too. Never raises."""
         if self._relay:
             self._relay.close(stop=remove)
-        if remove:
-            self._firewall.remove()
-            bridge.remove_veths(self._route, self._names.veth_prefix, set())
-            bridge.remove(self._route, self._names.bridge)
+        try:
+            if remove:
+                self._removal.close()
+        except (OSError, WharfError) as error:
+            self._warn(f"cannot remove the network of this instance: {error}")
         self._closing.close()
 
     # -- networks ------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.network.lab import Lab, ask_tcp, ask_udp, inside
-from wharf.errors import Internal
+from wharf.errors import Internal, Unavailable
 from wharf.network.manager import NetworkConfig
 from wharf.spec.network import Port, PortRequest
 
@@ -283,3 +283,14 @@ def test_close_leaves_nothing(make_net):
     net.stop(remove=True)
     assert not [name for name in _interfaces() if name.startswith(("wv-", "wharf"))]
     assert "wharf" not in subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True).stdout
+
+
+def test_failed_start_leaves_nothing_new(make_net, monkeypatch):
+    subprocess.run(["ip", "link", "add", "wharf0", "type", "veth"], check=True)
+    with pytest.raises(Unavailable, match="wharf0 exists and is no bridge"):
+        make_net()
+    subprocess.run(["ip", "link", "del", "wharf0"], check=True)
+    monkeypatch.setattr("wharf.kernel.nft._SEARCHED", "/nowhere")
+    with pytest.raises(Unavailable, match="install the package nftables"):
+        make_net(netd=True)
+    assert not [name for name in _interfaces() if name.startswith("wharf")]

@@ -69,15 +69,15 @@ class NetdClient:
         self._ask({"op": "release", "id": endpoint.id})
 
     def close(self, stop: bool) -> None:
-        """Leave netd to the next wharfd, or end it and wait for its end."""
-        if stop:
-            self._ask({"op": "stop"})
+        """Leave netd to the next wharfd, or end it and wait for its end. Never raises."""
         with self._lock:
-            self._disconnect()
             if stop:
+                with suppress(OSError, ValueError, Unavailable):  # it does not run: fine too
+                    self._exchange({"v": messages.VERSION, "op": "stop"}, None, start=False)
                 self._reap(time.monotonic() + _STOP_SECONDS)
-                with suppress(FileNotFoundError):
+                with suppress(OSError):
                     os.unlink(os.path.join(self._root, _SOCKET))
+            self._disconnect()
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -94,8 +94,8 @@ class NetdClient:
                         break
         return {}
 
-    def _exchange(self, message: dict[str, Any], descriptors: list[int] | None) -> dict[str, Any]:
-        connection = self._connection or self._connect()
+    def _exchange(self, message: dict[str, Any], descriptors: list[int] | None, start: bool = True) -> dict[str, Any]:
+        connection = self._connection or self._connect(start)
         messages.send(connection, message, descriptors)
         received = messages.receive(connection)
         if received is None:
@@ -105,7 +105,7 @@ class NetdClient:
             self._warn(f"netd refused: {answer.get('error')}")
         return answer
 
-    def _connect(self) -> socket.socket:
+    def _connect(self, start: bool) -> socket.socket:
         """To the netd that runs, else to a new one. Through a descriptor of the directory: a path of any length."""
         directory = os.open(self._root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -115,6 +115,9 @@ class NetdClient:
             try:
                 connection.connect(address)
             except (ConnectionRefusedError, FileNotFoundError):
+                if not start:
+                    connection.close()
+                    raise
                 with suppress(FileNotFoundError):
                     os.unlink(_SOCKET, dir_fd=directory)
                 with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
