@@ -1,0 +1,30 @@
+"""One private wharfd per test process, with the base images loaded."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.image import archive, find_busybox
+from tests.conformance.runner import Runner
+from tests.support.wharfd import Wharfd, docker_client
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Runner]:
+    """A docker client that speaks to a wharfd of this test process's own."""
+    if os.geteuid() != 0:
+        pytest.skip("containers need root here")
+    with Wharfd() as daemon, tempfile.NamedTemporaryFile(suffix=".tar") as tar:
+        tar.write(archive(find_busybox()))
+        tar.flush()
+        runner = Runner(docker_client(), daemon.host, Path(tar.name))
+        try:
+            runner.docker("load", "-i", tar.name)
+            yield runner
+        finally:
+            runner.close()

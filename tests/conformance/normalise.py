@@ -1,0 +1,83 @@
+"""Makes two answers comparable: what no two runs can have in common becomes a word in angle brackets.
+
+Ids are numbered by first appearance within a scenario, so that it still shows which of them are equal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from tests.conformance.runner import Answer
+from tests.conformance.table import Line
+
+_ID = re.compile(r"(?<![0-9a-zA-Z_])(?:[0-9a-f]{64}|[0-9a-f]{12})(?![0-9a-zA-Z_])")
+_AGO = r"(?:Less than a second|About a minute|About an hour|\d+ (?:second|minute|hour|day|week|month|year)s?)"
+_RULES = [
+    (re.compile(r"(?!0001-01-01)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"), "<time>"),
+    (re.compile(r"(?!0001-01-01)\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [+-]\d{4} [A-Z]{3}"), "<time>"),
+    (re.compile(r"/[^\s\"']+/volumes/(?=[a-z0-9<])"), "<root>/volumes/"),
+    (re.compile(r"(?<= AS /)[a-z]+_[a-z]+[0-9]?\b"), "<name>"),
+    (re.compile(r"0x[0-9a-f]{6,}"), "<pointer>"),
+    (re.compile(rf"{_AGO} ago"), "<ago>"),
+    (re.compile(rf"Up {_AGO}"), "Up <time>"),
+    (re.compile(r"\b(?!0B)\d+(?:\.\d+)?(?:kB|MB|GB|B)\b"), "<size>"),
+    (re.compile(r"\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b"), "<mac>"),
+    (re.compile(r"\b172\.\d+\.0\.1\b"), "<gateway>"),
+    (re.compile(r"\b172\.\d+\.0\.0\b"), "<subnet>"),
+    (re.compile(r"\b172\.\d+\.\d+\.\d+\b"), "<ip>"),
+    (re.compile(r"\b(?:3276[89]|327[7-9]\d|32[89]\d\d|3[3-9]\d{3}|[45]\d{4}|60\d{3})\b(?!\.)"), "<port>"),
+    (re.compile(r"\b(timeNano|time)\":\d+"), r'\1":0'),
+    (re.compile(r"\b(execDuration)=\d+"), r"\1=<n>"),
+    (re.compile(r" {2,}"), "  "),
+    (re.compile(r"[ \t]+$", re.M), ""),
+]
+
+
+class Normaliser:
+    """For one scenario on one engine: remembers the ids that it has seen."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, str] = {}
+
+    def answer(self, line: Line, answer: Answer) -> tuple[int, str, str]:
+        """Code, stdout and stderr as they are compared."""
+        out, err = answer.stdout, answer.stderr
+        if "json" in line.directives:
+            out = _shape_of(out)
+        out, err = self._text(out), self._text(err)
+        if "sorted" in line.directives:
+            out = "\n".join(sorted(out.splitlines()))
+        if "tty" in line.directives:
+            out = out.replace("\r\n", "\n")
+        return answer.code, out, err
+
+    def _text(self, text: str) -> str:
+        text = _ID.sub(self._number, text)
+        for pattern, word in _RULES:
+            text = pattern.sub(word, text)
+        return text
+
+    def _number(self, match: re.Match[str]) -> str:
+        found = match[0]
+        name = self._ids.setdefault(found[:12], f"id{len(self._ids) + 1}")
+        return f"<{name}>" if len(found) == 12 else f"<{name} in full>"
+
+
+def _shape_of(text: str) -> str:
+    """Each key of a JSON text with the type of its value, a line each; text that is no JSON stays as it is."""
+    try:
+        documents = [json.loads(text)] if text.lstrip().startswith("[") else [json.loads(t) for t in text.splitlines()]
+    except ValueError:
+        return text
+    return "\n".join(sorted({row for document in documents for row in _keys(document, "")})) + "\n"
+
+
+def _keys(value: Any, path: str) -> list[str]:
+    if isinstance(value, dict) and value:
+        return [row for key, inner in value.items() for row in _keys(inner, f"{path}.{key}")]
+    if isinstance(value, list) and value:
+        return [row for inner in value for row in _keys(inner, f"{path}[]")]
+    kind = {dict: "{}", list: "[]", str: "text", bool: "boolean", int: "number", float: "number"}
+    return [f"{path}: {kind.get(type(value), 'null')}"]

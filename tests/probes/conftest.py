@@ -1,0 +1,5 @@
+"""The private engine is the same as the conformance tests'."""
+
+from tests.conformance.conftest import engine
+
+__all__ = ["engine"]
