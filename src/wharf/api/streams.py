@@ -131,15 +131,19 @@ async def produced(api: Api, work: Callable[[Outlet], Any], content_type: str, *
     return Stream(outlet.chunks(), content_type, headers={k.replace("_", "-"): v for k, v in headers.items()})
 
 
-async def progress(api: Api, work: Callable[[Callable[[dict[str, Any]], None]], Any]) -> Stream:
-    """A JSON stream of what `work(emit)` reports from a thread; errors behind the first line become a line too."""
+async def progress(api: Api, work: Callable[[Callable[[dict[str, Any]], None]], Any], always: bool = False) -> Stream:
+    """A JSON stream of what `work(emit)` reports from a thread; errors behind the first line become a line too.
+
+    `always`: the status is 200 even when nothing was reported before the error.
+    """
     outlet = Outlet(asyncio.get_running_loop())
     _start(api, outlet, lambda out: work(out.emit))
-    try:
-        await outlet.first()
-    except asyncio.CancelledError:
-        outlet.leave()
-        raise
+    if not always:
+        try:
+            await outlet.first()
+        except asyncio.CancelledError:
+            outlet.leave()
+            raise
     return Stream(_with_error_line(outlet), "application/json")
 
 

@@ -67,7 +67,7 @@ async def image_load(api: Api, request: Request) -> Answer:
     """POST /images/load"""
     stream = request.body.file()
     quiet = request.flag("quiet", default=True)
-    return await progress(api, lambda emit: load_images(api.engine, stream, emit, quiet=quiet))
+    return await progress(api, lambda emit: load_images(api.engine, stream, emit, quiet=quiet), always=True)
 
 
 async def image_save(api: Api, request: Request) -> Answer:
