@@ -2,67 +2,56 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
-from wharf.engine.disk_usage import container_size
-from wharf.engine.views import network_settings, state_view
-from wharf.spec.container import ZERO_TIME, ContainerRecord
+from wharf.engine.start import files_owner
+from wharf.engine.views import InspectExtras, container_inspect
+from wharf.errors import WharfError
+from wharf.spec.container import ContainerRecord
+from wharf.spec.digest import Digest
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
-FILES = {"ResolvConfPath": "resolv.conf", "HostnamePath": "hostname", "HostsPath": "hosts"}
-
 
 def inspect_container(engine: Engine, name: str, size: bool = False) -> dict[str, Any]:
-    """Docker's inspect document; `size` measures the container's own files. Raises NotFound, Invalid (ambiguous)."""
+    """Docker's document; raises NotFound."""
     container = engine.containers.live(name)
     record = container.record
-    execs = [exec_id for exec_id, item in list(container.execs.items()) if item.record.running]
-    out: dict[str, Any] = {
-        "Id": record.id,
-        "Created": record.created,
-        "Path": record.path,
-        "Args": record.args,
-        "State": state_view(record),
-        "Image": record.image_id,
-        **_paths(engine, record),
-        "LogPath": record.log_path if _started(record) else "",
-        "Name": "/" + record.name,
-        "RestartCount": record.restart_count,
-        "Driver": "overlay2",
-        "Platform": record.platform,
-        "MountLabel": "",
-        "ProcessLabel": "",
-        "AppArmorProfile": "",
-        "ExecIDs": execs or None,
-        "HostConfig": record.host_config,
-        "GraphDriver": {"Data": _graph(engine, record), "Name": "overlay2"},
-    }
+    extras = InspectExtras(graph=_graph(engine, record))
+    extras.exec_ids = sorted(item.record.id for item in list(container.execs.values()) if item.record.exit_code is None)
+    if record.log_path:
+        try:
+            extras.directory = engine.directory(files_owner(engine, record))
+        except WharfError:  # the container it shares them with is gone
+            extras.directory = ""
+    elif record.sandbox_id:
+        extras.directory = engine.directory(record.id)
+    if record.state.running and not record.host_config.network_mode.startswith("container:"):
+        short = "default" if record.host_config.network_mode == "host" else record.sandbox_id[:12]
+        extras.sandbox_key = f"{engine.config.exec_root}/netns/{short}"
     if size:
-        changed, whole = container_size(engine, record.id, record.image_id)
-        out |= {"SizeRw": changed, "SizeRootFs": whole}
-    return out | {
-        "Mounts": record.mounts,
-        "Config": record.config,
-        "NetworkSettings": network_settings(record),
+        extras.size_rw, extras.size_root_fs = sizes(engine, record)
+    return container_inspect(record, extras)
+
+
+def sizes(engine: Engine, record: ContainerRecord) -> tuple[int, int]:
+    """Bytes of the container's own layer, and of that with its image."""
+    own = engine.snapshots.usage(record.id)
+    image = engine.images.get(Digest.parse(record.image_id))
+    return own, own + (image.size if image else 0)
+
+
+def _graph(engine: Engine, record: ContainerRecord) -> dict[str, Any]:
+    try:
+        layers = engine.snapshots.layers(record.id)
+    except WharfError:
+        return {}
+    own = layers.upper.removesuffix("/fs")
+    return {
+        "ID": record.id,
+        "LowerDir": ":".join(layers.lowers),
+        "MergedDir": f"{own}/merged",
+        "UpperDir": layers.upper,
+        "WorkDir": f"{own}/work",
     }
-
-
-def _started(record: ContainerRecord) -> bool:
-    return record.state.started_at != ZERO_TIME
-
-
-def _paths(engine: Engine, record: ContainerRecord) -> dict[str, str]:
-    directory = os.path.join(engine.config.data_root, "containers", record.id)
-    return {key: os.path.join(directory, file) if _started(record) else "" for key, file in FILES.items()}
-
-
-def _graph(engine: Engine, record: ContainerRecord) -> dict[str, str]:
-    """Where the layers lie, in overlay2's words."""
-    dirs = engine.snapshots.layers(record.id)
-    data = {"ID": record.id, "UpperDir": dirs.upper}
-    if dirs.lowers:
-        data["LowerDir"] = ":".join(dirs.lowers)
-    return data

@@ -1,28 +1,43 @@
-"""Lists of containers with Docker's filters."""
+"""List containers, with Docker's filters."""
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from wharf.engine.disk_usage import container_size
-from wharf.engine.filters import Filters, check_filters, flag, labels_match
+from wharf.engine.filters import Filters, check_filters, labels_match
+from wharf.engine.inspect import sizes
 from wharf.engine.status import state_word
-from wharf.engine.views import summary_view
+from wharf.engine.times import to_nanoseconds
+from wharf.engine.views import SummaryExtras, container_summary
 from wharf.errors import Invalid, NotFound, WharfError
-from wharf.spec.container import ZERO_TIME, ContainerRecord
+from wharf.spec.container import ContainerRecord
+from wharf.spec.digest import Digest
 from wharf.spec.network import parse_port_range
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
-FILTERS = (
-    "ancestor", "before", "expose", "exited", "health", "id", "isolation", "is-task", "label", "label!", "name",
-    "network", "publish", "since", "status", "volume",
-)  # fmt: skip
+FILTERS = [
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "label!",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
+]
 STATES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
 HEALTH = ("none", "starting", "healthy", "unhealthy")
 Test = Callable[[ContainerRecord], bool]
@@ -30,43 +45,41 @@ Test = Callable[[ContainerRecord], bool]
 
 @dataclass(frozen=True, slots=True)
 class ListRequest:
-    """`all` takes stopped ones too; a `limit` above 0 takes the newest, whatever they do."""
+    """`limit` above 0 or a filter of `before`, `since`, `status`, `exited` also shows what does not run."""
 
     all: bool = False
     limit: int = -1
     size: bool = False
-    filters: Filters = field(default_factory=dict)
+    filters: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 def list_containers(engine: Engine, request: ListRequest) -> list[dict[str, Any]]:
-    """Views of the containers asked for, newest first. Raises Invalid for a filter, NotFound for `before`, `since`."""
+    """Summaries, newest first. Raises Invalid for a filter it does not know, NotFound for `before` and `since`."""
     tests = _tests(engine, request.filters)
-    everything = request.all or request.limit > 0 or bool(request.filters.get("status"))
-    records = sorted(engine.containers.all(), key=lambda record: _order(record.created), reverse=True)
+    shows_stopped = request.all or request.limit > 0 or any(
+        request.filters.get(name) for name in ("before", "since", "status", "exited")
+    )  # fmt: skip
+    records = sorted(engine.containers.all(), key=lambda item: to_nanoseconds(item.created) or 0, reverse=True)
     found = [
-        record for record in records if (everything or record.state.running) and all(test(record) for test in tests)
+        record for record in records if (shows_stopped or record.state.running) and all(test(record) for test in tests)
     ]
     if request.limit > 0:
         found = found[: request.limit]
-    views = []
-    for record in found:
-        with contextlib.suppress(NotFound, FileNotFoundError):  # removed while we list
-            sizes = container_size(engine, record.id, record.image_id) if request.size else None
-            views.append(summary_view(record, _image_name(engine, record), sizes))
-    return views
+    return [_summary(engine, record, request.size) for record in found]
 
 
-def _order(created: str) -> tuple[str, str]:
-    """Sorts RFC 3339 times whose fractions have lost their trailing zeros."""
-    base, _, fraction = created.removesuffix("Z").partition(".")
-    return base, fraction.ljust(9, "0")
+def _summary(engine: Engine, record: ContainerRecord, size: bool) -> dict[str, Any]:
+    extras = SummaryExtras(image=_image_name(engine, record))
+    if size:
+        extras.size_rw, extras.size_root_fs = sizes(engine, record)
+    return container_summary(record, extras)
 
 
 def _image_name(engine: Engine, record: ContainerRecord) -> str:
-    """The name asked for while it still means the same image, else the image's id."""
+    """The name as it was given while it still stands for that image, else the id."""
     name = record.config.image
     try:
-        if name and str(engine.images.resolve(name).id) == record.image_id:
+        if str(engine.images.resolve(name).id) == record.image_id:
             return name
     except WharfError:
         pass
@@ -77,32 +90,12 @@ def _tests(engine: Engine, filters: Filters) -> list[Test]:
     check_filters(filters, FILTERS)
     tests: list[Test] = [lambda record: labels_match(filters, record.config.labels)]
     for name, make in _MAKERS.items():
-        values = filters.get(name)
-        if values:
-            tests.append(make(engine, values))
-    if filters.get("is-task") and flag(filters, "is-task", False):
-        tests.append(lambda record: False)
+        if filters.get(name):
+            tests.append(make(engine, filters[name]))
     return tests
 
 
-def _by_name(engine: Engine, values: list[str]) -> Test:
-    patterns = [_pattern(value.removeprefix("/") if value.startswith("/") else value) for value in values]
-    return lambda record: any(pattern.search(record.name) for pattern in patterns)
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    """A filter's regular expression, or the text itself when it is none."""
-    try:
-        return re.compile(text if len(text) <= 256 else re.escape(text))
-    except re.error:
-        return re.compile(re.escape(text))
-
-
-def _by_id(engine: Engine, values: list[str]) -> Test:
-    return lambda record: any(record.id.startswith(value) for value in values)
-
-
-def _by_status(engine: Engine, values: list[str]) -> Test:
+def _status(engine: Engine, values: list[str]) -> Test:
     for value in values:
         if value not in STATES:
             raise Invalid(
@@ -112,108 +105,131 @@ def _by_status(engine: Engine, values: list[str]) -> Test:
     return lambda record: state_word(record.state) in values
 
 
-def _by_health(engine: Engine, values: list[str]) -> Test:
+def _exited(engine: Engine, values: list[str]) -> Test:
+    try:
+        codes = {int(value) for value in values}
+    except ValueError:
+        raise Invalid(f"invalid filter 'exited={values[0][:100]}'") from None
+    return lambda record: not record.state.running and record.state.exit_code in codes
+
+
+def _health(engine: Engine, values: list[str]) -> Test:
     for value in values:
         if value not in HEALTH:
-            raise Invalid(
-                f"invalid filter 'health={value[:100]}': invalid value for health ({value[:100]}): must be one of "
-                + ", ".join(HEALTH)
-            )
+            raise Invalid(f"invalid filter 'health={value[:100]}': unrecognised filter value for health: {value[:100]}")
     return lambda record: "none" in values
 
 
-def _by_exit_code(engine: Engine, values: list[str]) -> Test:
-    codes = set()
+def _id(engine: Engine, values: list[str]) -> Test:
+    return lambda record: any(record.id.startswith(value) for value in values)
+
+
+def _name(engine: Engine, values: list[str]) -> Test:
+    try:
+        patterns = [re.compile(value) for value in values if len(value) < 1000]
+    except re.error as error:
+        raise Invalid(f"invalid filter 'name={values[0][:100]}': {error}") from None
+    return lambda record: any(p.search(record.name) or p.search("/" + record.name) for p in patterns)
+
+
+def _ancestor(engine: Engine, values: list[str]) -> Test:
+    wanted: set[str] = set()
     for value in values:
-        if not value.lstrip("-").isdecimal():
-            raise Invalid(f"invalid filter 'exited={value[:100]}'")
-        codes.add(int(value))
-    return lambda record: (
-        not record.state.running and record.state.started_at != ZERO_TIME and record.state.exit_code in codes
-    )
+        try:
+            wanted.add(str(engine.images.resolve(value).id))
+        except WharfError:
+            continue
+    chains = {}
 
-
-def _by_volume(engine: Engine, values: list[str]) -> Test:
-    wanted = set(values)
-    return lambda record: any(
-        mount.destination in wanted or mount.name in wanted or mount.source in wanted for mount in record.mounts
-    )
-
-
-def _by_network(engine: Engine, values: list[str]) -> Test:
-    wanted = set(values)
-    for record in engine.network.networks():
-        if any(record.id.startswith(value) for value in values if value):
-            wanted.add(record.name)
-    return lambda record: bool(wanted & record.networks.keys())
-
-
-def _by_published(engine: Engine, values: list[str]) -> Test:
-    ports = _port_names(values)
-    return lambda record: any(
-        name in ports or any(f"{b.host_port}/{name.partition('/')[2]}" in ports for b in bindings or ())
-        for name, bindings in (record.host_config.port_bindings or {}).items()
-    )
-
-
-def _by_exposed(engine: Engine, values: list[str]) -> Test:
-    ports = _port_names(values)
-    return lambda record: bool(ports & (record.config.exposed_ports or {}).keys())
-
-
-def _port_names(values: list[str]) -> set[str]:
-    names: set[str] = set()
-    for value in values:
-        first, last, protocol = parse_port_range(value)
-        names.update(f"{number}/{protocol}" for number in range(first, last + 1))
-    return names
-
-
-def _by_ancestor(engine: Engine, values: list[str]) -> Test:
-    """The image itself, or one made from it: its layers begin with the other's."""
-    bases = []
-    for value in values:
-        with contextlib.suppress(WharfError):
-            bases.append(engine.images.resolve(value))
-
-    def test(record: ContainerRecord) -> bool:
-        if any(str(base.id) == record.image_id for base in bases):
+    def descends(record: ContainerRecord) -> bool:
+        if record.image_id in wanted:
             return True
-        image = next((item for item in engine.images.all() if str(item.id) == record.image_id), None)
-        if image is None:
-            return False
-        layers = image.image.diff_ids
-        return any(base.image.diff_ids and layers[: len(base.image.diff_ids)] == base.image.diff_ids for base in bases)
+        if record.image_id not in chains:
+            chains[record.image_id] = _ancestors(engine, record.image_id)
+        return bool(chains[record.image_id] & wanted)
 
-    return test
+    return descends
+
+
+def _ancestors(engine: Engine, image_id: str) -> set[str]:
+    """Ids of the images that an image was made from."""
+    found: set[str] = set()
+    image = engine.images.get(Digest.parse(image_id))
+    while image is not None and image.parent and str(image.parent) not in found:
+        found.add(str(image.parent))
+        image = engine.images.get(image.parent)
+    return found
 
 
 def _before(engine: Engine, values: list[str]) -> Test:
-    limit = _order(engine.containers.find(values[0]).created)
-    return lambda record: _order(record.created) < limit
+    limit = min(to_nanoseconds(_known(engine, value).created) or 0 for value in values)
+    return lambda record: (to_nanoseconds(record.created) or 0) < limit
 
 
 def _since(engine: Engine, values: list[str]) -> Test:
-    limit = _order(engine.containers.find(values[0]).created)
-    return lambda record: _order(record.created) > limit
+    limit = max(to_nanoseconds(_known(engine, value).created) or 0 for value in values)
+    return lambda record: (to_nanoseconds(record.created) or 0) > limit
 
 
-def _any(engine: Engine, values: list[str]) -> Test:
-    return lambda record: "default" in values or "" in values
+def _known(engine: Engine, name: str) -> ContainerRecord:
+    try:
+        return engine.containers.find(name)
+    except NotFound:
+        raise Invalid(f"No such container: {name}") from None
+
+
+def _volume(engine: Engine, values: list[str]) -> Test:
+    return lambda record: any(
+        value in (point.name, point.source, point.destination) for point in record.mounts for value in values
+    )
+
+
+def _network(engine: Engine, values: list[str]) -> Test:
+    def on_one(record: ContainerRecord) -> bool:
+        ids = {settings.network_id for settings in record.networks.values()} - {""}
+        return any(value in record.networks or any(i.startswith(value) for i in ids if value) for value in values)
+
+    return on_one
+
+
+def _ports(values: list[str]) -> set[tuple[int, str]]:
+    wanted = set()
+    for value in values:
+        first, last, protocol = parse_port_range(value)
+        wanted |= {(number, protocol) for number in range(first, last + 1)}
+    return wanted
+
+
+def _key(text: str) -> tuple[int, str]:
+    number, _, protocol = text.partition("/")
+    return int(number), protocol or "tcp"
+
+
+def _publish(engine: Engine, values: list[str]) -> Test:
+    wanted = _ports(values)
+    return lambda record: any(
+        (int(binding.host_port or 0), _key(text)[1]) in wanted or _key(text) in wanted
+        for text, bindings in record.ports.items()
+        for binding in bindings or ()
+    )
+
+
+def _expose(engine: Engine, values: list[str]) -> Test:
+    wanted = _ports(values)
+    return lambda record: any(_key(text) in wanted for text in record.config.exposed_ports or {} if "-" not in text)
 
 
 _MAKERS: dict[str, Callable[[Engine, list[str]], Test]] = {
-    "name": _by_name,
-    "id": _by_id,
-    "status": _by_status,
-    "health": _by_health,
-    "exited": _by_exit_code,
-    "volume": _by_volume,
-    "network": _by_network,
-    "publish": _by_published,
-    "expose": _by_exposed,
-    "ancestor": _by_ancestor,
+    "status": _status,
+    "exited": _exited,
+    "health": _health,
+    "id": _id,
+    "name": _name,
+    "ancestor": _ancestor,
     "before": _before,
     "since": _since,
-    "isolation": _any,
+    "volume": _volume,
+    "network": _network,
+    "publish": _publish,
+    "expose": _expose,
 }

@@ -1,38 +1,36 @@
-"""A container's log: what is written, then what comes, until the run ends.
+"""The log of a container: history, then what is written while somebody follows.
 
-Reading is blocking but bounded; news of more comes through the monitor's doorbell, a pipe that is readable when the
-log has grown and ends when it is complete.
+The monitor alone writes; it rings a doorbell (a pipe) that the loop listens to. No thread waits.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import struct
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import quote_plus
 
 from wharf.engine.events import parse_stamp
-from wharf.engine.loop import resolve
-from wharf.errors import Conflict, Internal, Invalid, NotImplementedYet
+from wharf.engine.loop import EngineLoop, Timer, done, resolve
+from wharf.errors import Internal, Invalid, NotImplementedYet
 from wharf.runtime.logfile import LogEntry, LogReader
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
-CHUNK = 128 << 10
-"""Bytes that one read gathers, about."""
-FRAME = 64 << 10
-"""Lines of one stream are joined to frames of at most about this size."""
-STREAMS = {"stdout": 1, "stderr": 2}
+CHUNK = 256 << 10
+"""Bytes that one read gathers."""
+_STREAMS = {"stdout": 1, "stderr": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class LogsRequest:
-    """What to read. Times are Unix seconds with an optional fraction, `tail` a number or `all`."""
+    """As the query says it: times are Unix seconds with a fraction or "", `tail` a number or `all`."""
 
     stdout: bool = False
     stderr: bool = False
@@ -41,178 +39,147 @@ class LogsRequest:
     until: str = ""
     timestamps: bool = False
     details: bool = False
-    tail: str = "all"
-
-
-def open_logs(engine: Engine, name: str, request: LogsRequest) -> LogStream:
-    """Open a log. Raises NotFound, Conflict (being removed), Invalid, NotImplementedYet (driver without a log)."""
-    container = engine.containers.live(name)
-    record = container.record
-    if record.state.dead or record.state.removal_in_progress:
-        raise Conflict("can not get logs from container which is dead or marked for removal")
-    if record.host_config.log_config.type == "none":
-        raise NotImplementedYet("configured logging driver does not support reading")
-    since, until = _stamp(request.since), _stamp(request.until)
-    # The bell is asked for before the history is read: nothing can fall between the two.
-    running = container.running if request.follow else None
-    bell = running.doorbell() if running is not None else -1
-    reader = LogReader(record.log_path)
-    tail = int(request.tail) if request.tail.isdecimal() and len(request.tail) < 18 else -1
-    entries = reader.history(tail, since, until)
-    return LogStream(engine, reader, entries, Shape(request, record.config.tty, since, until), bell)
-
-
-def _stamp(text: str) -> int:
-    try:
-        return parse_stamp(text) or 0
-    except Internal as error:
-        raise Invalid(str(error)) from None
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How entries are chosen and written."""
-
-    request: LogsRequest
-    tty: bool
-    since: int
-    until: int
-
-    def wants(self, stream: str) -> bool:
-        """Whether the client asked for that stream; a terminal has one only."""
-        return self.request.stderr if stream == "stderr" else self.request.stdout
-
-    def line(self, entry: LogEntry) -> bytes:
-        """The entry as text, with its time and details in front when asked for."""
-        line = entry.line
-        if self.request.details and entry.attrs:
-            pairs = (f"{quote_plus(key)}={quote_plus(value)}" for key, value in sorted(entry.attrs.items()))
-            line = ",".join(pairs).encode() + b" " + line
-        elif self.request.details:
-            line = b" " + line
-        if self.request.timestamps:
-            line = _fixed(entry.time).encode() + b" " + line
-        return line
-
-
-def _fixed(text: str) -> str:
-    """A time with all nine digits of its fraction."""
-    base, _, fraction = text.removesuffix("Z").partition(".")
-    return f"{base}.{fraction.ljust(9, '0')}Z"
+    tail: str = ""
 
 
 class LogStream:
-    """An open log. One reader at a time; `close` may come from any thread."""
+    """One reading. `read` from one thread at a time; `changed` and `close` from anywhere."""
 
-    def __init__(self, engine: Engine, reader: LogReader, entries: Iterator[LogEntry], shape: Shape, bell: int) -> None:
-        self._engine = engine
-        self._reader = reader
-        self._entries: Iterator[LogEntry] | None = entries
-        self._shape = shape
-        self._bell = bell
-        self._complete = bell < 0
-        self._lock = threading.Lock()
-        self._closed = False
-        self.tty = shape.tty
+    def __init__(self, loop: EngineLoop, path: str, request: LogsRequest, tty: bool, doorbell: int | None) -> None:
+        self.tty = tty
         self.finished = False
-        """True when a read that gave nothing was the last."""
+        self._loop, self._request, self._doorbell = loop, request, doorbell
+        self._since, self._until = _stamp(request.since, "since"), _stamp(request.until, "until")
+        self._reader = LogReader(path)
+        self._entries: Iterator[LogEntry] | None = self._reader.history(_tail(request.tail), self._since, self._until)
+        self._lock = threading.Lock()
+        self._rung = True
+        self._ended = doorbell is None
+        self._closed = False
+        self._waiting: list[Future[None]] = []
+        self._timer: Timer | None = None
+        if doorbell is not None:
+            loop.call(self._listen)
+            if self._until:
+                self._timer = loop.after(max(0.0, (self._until - time.time_ns()) / 1e9), self._end)
 
     def read(self) -> bytes:
-        """The next output, framed unless it is a terminal's; b"" when there is none at the moment."""
+        """What is there now, framed unless there is a terminal; b"" for nothing at the moment or `finished`."""
         with self._lock:
-            if self._closed or self.finished:
-                self.finished = True
-                return b""
-            return self._read()
-
-    def _read(self) -> bytes:
+            ended, self._rung = self._ended, False
         if self._entries is None:
-            complete = self._complete or self._drain_bell()
-            self._entries = self._reader.more(self._shape.since, self._shape.until)
-        else:
-            complete = self._complete
-        out = self._gather(self._entries)
-        if not out:
-            self._entries = None
-            late = bool(self._shape.until) and time.time_ns() > self._shape.until
-            self.finished = complete or late
-            self._complete = complete
-        return out
-
-    def _gather(self, entries: Iterator[LogEntry]) -> bytes:
-        """About CHUNK bytes; adjacent lines of one stream share a frame."""
-        shape, out = self._shape, bytearray()
-        current, parts, size = "", list[bytes](), 0
-        for entry in entries:
-            if not shape.wants(entry.stream):
-                continue
-            line = shape.line(entry)
-            if parts and (entry.stream != current or size > FRAME):
-                self._flush(out, current, parts)
-                size = 0
-            current = entry.stream
-            parts.append(line)
-            size += len(line)
-            if len(out) + size > CHUNK:
-                break
-        if parts:
-            self._flush(out, current, parts)
+            self._entries = self._reader.more(self._since, self._until)
+        out = bytearray()
+        for entry in self._entries:
+            number = _STREAMS.get(entry.stream, 1)
+            if (number == 1 and self._request.stdout) or (number == 2 and self._request.stderr):
+                out += self._format(entry, number)
+                if len(out) >= CHUNK:
+                    return bytes(out)
+        self._entries = None
+        if not out and ended:
+            self.finished = True
+        elif out:
+            with self._lock:
+                self._rung = True  # look again: what is written meanwhile may have rung before
         return bytes(out)
 
-    def _flush(self, out: bytearray, stream: str, parts: list[bytes]) -> None:
-        data = b"".join(parts)
-        if not self.tty:
-            out += bytes((STREAMS.get(stream, 1), 0, 0, 0)) + len(data).to_bytes(4, "big")
-        out += data
-        parts.clear()
-
-    def _drain_bell(self) -> bool:
-        """Silence the bell; True when the log is complete."""
-        while True:
-            try:
-                if not os.read(self._bell, 65536):
-                    return True
-            except BlockingIOError:
-                return False
+    def _format(self, entry: LogEntry, number: int) -> bytes:
+        line = entry.line
+        if self._request.details:
+            line = ",".join(f"{key}={value}" for key, value in sorted(entry.attrs.items())).encode() + b" " + line
+        if self._request.timestamps:
+            line = entry.time.encode() + b" " + line
+        return line if self.tty else struct.pack(">B3xI", number, len(line)) + line
 
     def changed(self) -> Future[None]:
-        """Resolves when there may be more, the log is complete, or `until` has come."""
-        future: Future[None] = Future()
-        if self._bell < 0:
-            resolve(future)
+        """Resolves when `read` may have more, or at the end."""
+        with self._lock:
+            if self._rung or self._ended or self._closed:
+                return done()
+            future: Future[None] = Future()
+            self._waiting = [item for item in self._waiting if not item.cancelled()] + [future]
+            return future
+
+    def _listen(self) -> None:
+        if self._doorbell is not None and not self._closed:
+            self._loop.loop.add_reader(self._doorbell, self._hear)
+
+    def _hear(self) -> None:
+        """On the loop: the log has grown, or is complete."""
+        assert self._doorbell is not None
+        try:
+            ended = not os.read(self._doorbell, 4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            ended = True
+        if ended:
+            self._release()
+            self._end()
         else:
-            self._engine.loop.call(self._listen, future)
-        return future
+            self._wake()
 
-    def _listen(self, future: Future[None]) -> None:
-        """On the loop. The pipe stays readable until it is drained, so nothing is missed."""
-        loop = self._engine.loop.loop
-        if self._closed:
+    def _end(self) -> None:
+        with self._lock:
+            self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._lock:
+            self._rung = True
+            waiting, self._waiting = self._waiting, []
+        for future in waiting:
             resolve(future)
-            return
-        loop.add_reader(self._bell, self._ring, future)
-        if self._shape.until:
-            loop.call_later(max(0.0, (self._shape.until - time.time_ns()) / 1e9) + 0.001, self._ring, future)
-
-    def _ring(self, future: Future[None]) -> None:
-        if not self._closed:
-            self._engine.loop.loop.remove_reader(self._bell)
-        resolve(future)
-
-    def close(self) -> None:
-        """Let go of files and the bell."""
-        self._engine.loop.call(self._close)
-
-    def _close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        if self._bell >= 0:
-            self._engine.loop.loop.remove_reader(self._bell)
-        self._engine.loop.pool.submit(self._release)
 
     def _release(self) -> None:
-        with self._lock:
-            self._reader.close()
-            if self._bell >= 0:
-                os.close(self._bell)
+        """On the loop: close the doorbell."""
+        doorbell, self._doorbell = self._doorbell, None
+        if doorbell is not None:
+            self._loop.loop.remove_reader(doorbell)
+            os.close(doorbell)
+
+    def close(self) -> None:
+        """Let go of file and doorbell."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop.call(self._release)
+        self._reader.close()
+        self._wake()
+
+
+def open_logs(engine: Engine, name: str, request: LogsRequest) -> LogStream:
+    """Raises NotFound, Invalid, and NotImplementedYet for a container without a log."""
+    container = engine.containers.live(name)
+    if not request.stdout and not request.stderr:
+        raise Invalid("Bad parameters: you must choose at least one stream")
+    record = container.record
+    if record.host_config.log_config.type != "json-file":
+        raise NotImplementedYet("configured logging driver does not support reading")
+    path = record.log_path or f"{engine.directory(record.id)}/{record.id}-json.log"
+    doorbell = None
+    running = container.running
+    if request.follow and running is not None:
+        doorbell = running.doorbell()
+    try:
+        return LogStream(engine.loop, path, request, record.config.tty, doorbell)
+    except BaseException:
+        if doorbell is not None:
+            with contextlib.suppress(OSError):
+                os.close(doorbell)
+        raise
+
+
+def _tail(text: str) -> int:
+    try:
+        return max(-1, int(text))
+    except ValueError:
+        return -1
+
+
+def _stamp(text: str, what: str) -> int:
+    try:
+        return max(0, parse_stamp(text) or 0)
+    except Internal:
+        raise Invalid(f'invalid value for "{what}": {text[:100]}') from None

@@ -1,41 +1,38 @@
-"""Remove the containers that do not run."""
+"""Remove every container that does not run."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
-from wharf.engine.disk_usage import container_size
 from wharf.engine.filters import Filters, check_filters, labels_match, until
-from wharf.engine.remove import remove_container
-from wharf.engine.status import parse_time
-from wharf.errors import Conflict, NotFound
+from wharf.engine.remove import remove_now
+from wharf.engine.times import to_nanoseconds
+from wharf.errors import WharfError
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
 FILTERS = ("label", "label!", "until")
-REMOVE_SECONDS = 30.0
-"""A container that does not run is removed in milliseconds."""
 
 
 def prune_containers(engine: Engine, filters: Filters) -> dict[str, Any]:
-    """Ids removed and bytes freed. Raises Invalid for a bad filter."""
+    """What was removed, and the bytes of their own layers. Raises Invalid for a bad filter."""
     check_filters(filters, FILTERS)
-    limit = until(filters, time.time())
+    limit = until(filters)
     deleted: list[str] = []
-    reclaimed = 0
-    for record in engine.containers.all():
-        if record.state.running or not labels_match(filters, record.config.labels):
+    space = 0
+    for container in engine.containers:
+        record = container.record
+        created = (to_nanoseconds(record.created) or 0) / 1e9
+        if record.state.running or (limit is not None and created > limit):
             continue
-        if limit is not None and parse_time(record.created).timestamp() > limit:
+        if not labels_match(filters, record.config.labels):
             continue
         try:
-            changed, _ = container_size(engine, record.id, record.image_id)
-            remove_container(engine, record.id).result(REMOVE_SECONDS)
-        except (Conflict, NotFound, FileNotFoundError):
-            continue  # started or removed by somebody else meanwhile
+            size = engine.snapshots.usage(record.id)
+            remove_now(engine, container, volumes=False)
+        except WharfError:
+            continue
         deleted.append(record.id)
-        reclaimed += changed
-    engine.events.publish("container", "prune", "", {"reclaimed": str(reclaimed)})
-    return {"ContainersDeleted": deleted or None, "SpaceReclaimed": reclaimed}
+        space += size
+    return {"ContainersDeleted": deleted or None, "SpaceReclaimed": space}

@@ -1,23 +1,74 @@
-"""Containers and execs as Docker's API shows them. Which keys are null, [] or {} follows recorded answers.
+"""Containers as Docker's API shows them. Which keys are null, [] or {} follows recorded answers.
 
-A view is a dict with Docker's keys; its values may be dataclasses of spec/, which wire/ turns into JSON.
+Values may be dataclasses of `spec`: whoever writes the JSON turns them into Docker's.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from wharf.engine.status import state_word, status_line, unix_seconds
-from wharf.spec.container import ContainerRecord, EndpointSettings, ExecRecord, PortBinding
-
-Sizes = tuple[int, int]
-"""Bytes that a container changed, and of its whole tree."""
+from wharf.spec.container import ContainerRecord, EndpointSettings, PortBinding
 
 
-def state_view(record: ContainerRecord) -> dict[str, Any]:
-    """`State` of inspect."""
+@dataclass(slots=True)
+class InspectExtras:
+    """What inspect shows beside the record; paths are of the host, sizes bytes (None: not asked for)."""
+
+    directory: str = ""
+    """Where resolv.conf, hostname and hosts of the container are; empty before the first start."""
+    graph: Mapping[str, Any] = field(default_factory=dict)
+    driver: str = "overlay2"
+    exec_ids: list[str] | None = None
+    size_rw: int | None = None
+    size_root_fs: int | None = None
+    health: Mapping[str, Any] | None = None
+    sandbox_key: str = ""
+
+
+@dataclass(slots=True)
+class SummaryExtras:
+    """What a list shows beside the record. `image` is the name as asked for, or the id when it moved on."""
+
+    image: str = ""
+    size_rw: int | None = None
+    size_root_fs: int | None = None
+
+
+def container_inspect(record: ContainerRecord, extras: InspectExtras) -> dict[str, Any]:
+    """The answer of GET /containers/{id}/json."""
+    out: dict[str, Any] = {
+        "Id": record.id,
+        "Created": record.created,
+        "Path": record.path,
+        "Args": list(record.args),
+        "State": _state(record, extras),
+        "Image": record.image_id,
+        **_paths(record, extras),
+        "LogPath": record.log_path,
+        "Name": "/" + record.name,
+        "RestartCount": record.restart_count,
+        "Driver": extras.driver,
+        "Platform": record.platform,
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": extras.exec_ids or None,
+        "HostConfig": record.host_config,
+        "GraphDriver": {"Data": dict(extras.graph) or None, "Name": extras.driver},
+    }
+    if extras.size_root_fs is not None:
+        out |= {"SizeRw": extras.size_rw or 0, "SizeRootFs": extras.size_root_fs}
+    out["Mounts"] = record.mounts
+    out["Config"] = record.config
+    out["NetworkSettings"] = network_settings(record, extras.sandbox_key)
+    return out
+
+
+def _state(record: ContainerRecord, extras: InspectExtras) -> dict[str, Any]:
     state = record.state
-    return {
+    out: dict[str, Any] = {
         "Status": state_word(state),
         "Running": state.running,
         "Paused": state.paused,
@@ -30,16 +81,25 @@ def state_view(record: ContainerRecord) -> dict[str, Any]:
         "StartedAt": state.started_at,
         "FinishedAt": state.finished_at,
     }
+    if extras.health is not None:
+        out["Health"] = dict(extras.health)
+    return out
 
 
-def network_settings(record: ContainerRecord) -> dict[str, Any]:
+def _paths(record: ContainerRecord, extras: InspectExtras) -> dict[str, str]:
+    files = {"ResolvConfPath": "resolv.conf", "HostnamePath": "hostname", "HostsPath": "hosts"}
+    return {key: f"{extras.directory}/{name}" if extras.directory else "" for key, name in files.items()}
+
+
+def network_settings(record: ContainerRecord, sandbox_key: str = "") -> dict[str, Any]:
     """`NetworkSettings` with the old fields at its top, which tell about the default bridge only."""
     running = record.state.running
-    bridge = (record.networks.get("bridge") if running else None) or EndpointSettings()
+    bridge = record.networks.get("bridge") if running else None
+    bridge = bridge or EndpointSettings()
     return {
         "Bridge": "",
-        "SandboxID": record.sandbox_id if running else "",
-        "SandboxKey": f"/proc/{record.state.pid}/ns/net" if running and record.sandbox_id else "",
+        "SandboxID": record.sandbox_id if own else "",
+        "SandboxKey": sandbox_key if running else "",
         "Ports": record.ports if running else {},
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",
@@ -58,32 +118,36 @@ def network_settings(record: ContainerRecord) -> dict[str, Any]:
     }
 
 
-def summary_view(
-    record: ContainerRecord, image: str, sizes: Sizes | None = None, now: datetime | None = None
-) -> dict[str, Any]:
-    """One element of a list. `image` is the name as asked for, or the id when that name moved on."""
+def container_summary(record: ContainerRecord, extras: SummaryExtras, now: datetime | None = None) -> dict[str, Any]:
+    """One element of GET /containers/json."""
     out: dict[str, Any] = {
         "Id": record.id,
         "Names": ["/" + record.name],
-        "Image": image,
+        "Image": extras.image or record.config.image or record.image_id,
         "ImageID": record.image_id,
         "Command": command_line(record.path, record.args),
         "Created": unix_seconds(record.created),
         "Ports": _ports(record.ports) if record.state.running else [],
     }
-    if sizes is not None:
-        out |= {key: size for key, size in zip(("SizeRw", "SizeRootFs"), sizes, strict=True) if size}
-    host: dict[str, Any] = {"NetworkMode": record.host_config.network_mode}
-    if record.host_config.annotations:
-        host["Annotations"] = record.host_config.annotations
+    if extras.size_rw:
+        out["SizeRw"] = extras.size_rw
+    if extras.size_root_fs:
+        out["SizeRootFs"] = extras.size_root_fs
     return out | {
-        "Labels": record.config.labels or {},
+        "Labels": dict(record.config.labels or {}),
         "State": state_word(record.state),
         "Status": status_line(record.state, now),
-        "HostConfig": host,
+        "HostConfig": _host_summary(record),
         "NetworkSettings": {"Networks": record.networks},
         "Mounts": record.mounts,
     }
+
+
+def _host_summary(record: ContainerRecord) -> dict[str, Any]:
+    out: dict[str, Any] = {"NetworkMode": record.host_config.network_mode}
+    if record.host_config.annotations:
+        out["Annotations"] = record.host_config.annotations
+    return out
 
 
 def command_line(path: str, args: list[str]) -> str:
@@ -101,29 +165,3 @@ def _ports(ports: Mapping[str, list[PortBinding] | None]) -> list[dict[str, Any]
         for binding in bindings or ():
             out.append({"IP": binding.host_ip, **base, "PublicPort": int(binding.host_port or 0)})
     return out
-
-
-def exec_view(record: ExecRecord) -> dict[str, Any]:
-    """The answer to an inspect of an exec."""
-    command = record.config.cmd or [""]
-    process: dict[str, Any] = {
-        "tty": record.config.tty,
-        "entrypoint": command[0],
-        "arguments": command[1:],
-        "privileged": record.config.privileged,
-    }
-    if record.config.user:
-        process["user"] = record.config.user
-    return {
-        "ID": record.id,
-        "Running": record.running,
-        "ExitCode": record.exit_code,
-        "ProcessConfig": process,
-        "OpenStdin": record.config.attach_stdin,
-        "OpenStderr": record.config.attach_stderr,
-        "OpenStdout": record.config.attach_stdout,
-        "CanRemove": record.can_remove,
-        "ContainerID": record.container_id,
-        "DetachKeys": record.config.detach_keys,
-        "Pid": record.pid,
-    }

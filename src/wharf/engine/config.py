@@ -1,0 +1,31 @@
+"""What an engine is opened with."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from wharf.spec.network import AddressPool
+
+log = logging.getLogger("wharf.engine")
+
+DEFAULT_SHM_SIZE = 64 << 20
+RUNTIME_NAME = "runc"
+"""The name Docker's clients expect; ours stands behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """Roots are absolute paths; times in seconds. `warn` gets what a person should read in the daemon's log."""
+
+    data_root: str
+    exec_root: str
+    bip: str = ""
+    default_pools: tuple[AddressPool, ...] = ()
+    mtu: int = 1500
+    ip_forward: bool = True
+    log_driver: str = "json-file"
+    log_opts: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    shutdown_timeout: int = 15
+    debug: bool = False
+    warn: Callable[[str], None] = log.warning

@@ -1,0 +1,188 @@
+"""A container as the engine holds it: the record, what runs, and who waits for it.
+
+`record` is what is stored; everything else here is lost with the process and made again by `restore`.
+All changes are made under `lock`, which no waiting holds; views read the record as it is.
+"""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from wharf.engine.loop import Timer, fail, resolve
+from wharf.errors import Conflict, Invalid, NotFound
+from wharf.spec.container import ContainerRecord, ExecRecord
+from wharf.spec.network import Endpoint
+
+if TYPE_CHECKING:
+    from wharf.runtime.running import Running
+
+Condition = Literal["not-running", "next-exit", "removed"]
+ATTACH_CLOSED = "the container will not start"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitResult:
+    """How a container ended; `error` is why it could not start or be removed, or empty."""
+
+    status_code: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttachRequest:
+    """Which streams a client wants; `stream` false ends after the replay that `logs` asks for."""
+
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    stream: bool = True
+    logs: bool = False
+
+
+class Container:
+    """One container, live."""
+
+    def __init__(self, record: ContainerRecord) -> None:
+        self.record = record
+        self.lock = threading.RLock()
+        self.running: Running | None = None
+        self.endpoint: Endpoint | None = None
+        self.stopped: Future[None] = Future()
+        """Resolves when the run that is on now has ended and is recorded."""
+        self.waiting: list[tuple[Condition, Future[WaitResult]]] = []
+        self.attaching: list[tuple[AttachRequest, Future[Any]]] = []
+        self.restart_timer: Timer | None = None
+        self.restart_delay = 0.0
+        self.started_monotonic = 0.0
+        self.execs: dict[str, LiveExec] = {}
+
+    @property
+    def id(self) -> str:
+        """64 hexadecimal digits."""
+        return self.record.id
+
+    def must_run(self) -> "Running":
+        """What runs; raises Conflict in Docker's words when nothing does."""
+        if self.running is None:
+            raise Conflict(f"container {self.id} is not running")
+        return self.running
+
+    def wake(self, result: WaitResult, *conditions: Condition) -> None:
+        """Answer those who wait for one of the conditions."""
+        ready = [future for condition, future in self.waiting if condition in conditions]
+        self.waiting = [item for item in self.waiting if item[0] not in conditions and not item[1].cancelled()]
+        for future in ready:
+            resolve(future, result)
+
+    def drop_attaching(self) -> None:
+        """Tell those who wait for a start that there will be none."""
+        attaching, self.attaching = self.attaching, []
+        for _, future in attaching:
+            fail(future, Conflict(ATTACH_CLOSED))
+
+
+class LiveExec:
+    """One exec: its record and, while it runs, its process."""
+
+    def __init__(self, record: ExecRecord) -> None:
+        self.record = record
+        self.lock = threading.Lock()
+        self.running: Running | None = None
+        self.started = False
+        self.size: tuple[int, int] | None = None
+
+
+class Containers:
+    """All containers by id and name. Names are reserved before a record is stored."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_id: dict[str, Container] = {}
+        self._names: dict[str, str] = {}
+        self._execs: dict[str, tuple[Container, LiveExec]] = {}
+
+    def __iter__(self) -> Iterator[Container]:
+        with self._lock:
+            return iter(list(self._by_id.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def reserve(self, name: str, container_id: str) -> None:
+        """Take a name; raises Conflict in Docker's words."""
+        with self._lock:
+            owner = self._names.setdefault(name, container_id)
+        if owner != container_id:
+            raise Conflict(
+                f'Conflict. The container name "/{name}" is already in use by container "{owner}". You have to '
+                "remove (or rename) that container to be able to reuse that name."
+            )
+
+    def release(self, name: str, container_id: str) -> None:
+        """Give a name back if it is this container's."""
+        with self._lock:
+            if self._names.get(name) == container_id:
+                del self._names[name]
+
+    def taken(self, name: str) -> bool:
+        """Whether a name is in use."""
+        return name in self._names
+
+    def add(self, container: Container) -> None:
+        """A container that is stored now."""
+        with self._lock:
+            self._by_id[container.id] = container
+            self._names[container.record.name] = container.id
+
+    def discard(self, container: Container) -> None:
+        """A container that is gone."""
+        with self._lock:
+            self._by_id.pop(container.id, None)
+            for name in [name for name, owner in self._names.items() if owner == container.id]:
+                del self._names[name]
+            for exec_id in container.execs:
+                self._execs.pop(exec_id, None)
+
+    def live(self, name: str) -> Container:
+        """By id, name or unambiguous beginning of an id; raises NotFound, Invalid."""
+        name = name.removeprefix("/")
+        with self._lock:
+            found = self._by_id.get(name) or self._by_id.get(self._names.get(name, ""))
+            if found is not None:
+                return found
+            close = [item for key, item in self._by_id.items() if key.startswith(name)] if name else []
+        if len(close) > 1:
+            raise Invalid(f"multiple IDs found with provided prefix: {name}")
+        if not close:
+            raise NotFound(f"No such container: {name}")
+        return close[0]
+
+    def find(self, name: str) -> ContainerRecord:
+        """As `live`, the record only."""
+        return self.live(name).record
+
+    def all(self) -> list[ContainerRecord]:
+        """Every record, as it is now."""
+        return [container.record for container in self]
+
+    def add_exec(self, container: Container, item: LiveExec) -> None:
+        """A new exec of a container."""
+        with self._lock:
+            container.execs[item.record.id] = item
+            self._execs[item.record.id] = (container, item)
+
+    def find_exec(self, exec_id: str) -> tuple[Container, LiveExec]:
+        """Raises NotFound in Docker's words."""
+        found = self._execs.get(exec_id)
+        if found is None:
+            raise NotFound(f"No such exec instance: {exec_id}")
+        return found
+
+    def drop_exec(self, exec_id: str) -> None:
+        """Forget an exec."""
+        with self._lock:
+            found = self._execs.pop(exec_id, None)
+            if found is not None:
+                found[0].execs.pop(exec_id, None)

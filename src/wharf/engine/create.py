@@ -1,0 +1,217 @@
+"""Create a container: a request and an image become one record, a writable snapshot and the volumes it needs.
+
+Steps, each undone when a later one fails: name reserved, snapshot prepared, volumes made, record stored (the only
+one that a crash leaves visible; `restore` removes the others when they have no record).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import secrets
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from wharf.engine.container import Container
+from wharf.engine.container_events import publish_container_event
+from wharf.engine.defaults import command_of, fill_host_config, merge_image
+from wharf.engine.image_inspect import find_image
+from wharf.engine.mount_spec import Planned, plan_mounts
+from wharf.engine.names import check_name, generate_name
+from wharf.engine.times import format_time
+from wharf.engine.validate import check_config, check_host_config, check_log_config, check_network_conflicts
+from wharf.engine.volumes import copy_up, ensure_volume, remove_volume
+from wharf.errors import Invalid, WharfError
+from wharf.spec.container import (
+    ContainerRecord,
+    CreateRequest,
+    EndpointSettings,
+    HostConfig,
+    VolumeOptions,
+)
+from wharf.spec.image_record import ImageRecord
+from wharf.transfer.unpack import ensure_unpacked
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+
+MAX_ENTRIES = 10_000
+"""Of environment variables, arguments, labels, mounts: more can only be a mistake."""
+
+
+@dataclass(slots=True)
+class Created:
+    """The new container's id, and what the client should tell its user."""
+
+    id: str
+    warnings: list[str] = field(default_factory=list)
+
+
+def create_container(engine: Engine, request: CreateRequest) -> Created:
+    """Make a container, not started. Raises NotFound (image, volumes-from), Invalid, Conflict (name); leaves
+    nothing behind when it fails."""
+    request = dataclasses.replace(request)
+    config, host_config = request.config, request.host_config
+    name = check_name(request.name) if request.name else ""
+    _check_sizes(request)
+    check_config(config)
+    fill_host_config(host_config, engine.config, engine.host)
+    image = find_image(engine, config.image)
+    merge_image(config, image.image.config)
+    path, args = command_of(config)
+    check_host_config(host_config)
+    check_log_config(host_config.log_config)
+    check_network_conflicts(config, host_config)
+    planned = plan_mounts(config, host_config, _inherited(engine, host_config))
+    container_id = secrets.token_hex(32)
+    _resolve_joined(engine, host_config, container_id)
+    config.hostname = config.hostname or _hostname(host_config, container_id)
+    with contextlib.ExitStack() as undo:
+        name = _take_name(engine, name, container_id)
+        undo.callback(engine.containers.release, name, container_id)
+        record = ContainerRecord(
+            id=container_id,
+            name=name,
+            created=format_time(time.time_ns()),
+            image_id=str(image.id),
+            config=config,
+            host_config=host_config,
+            path=path,
+            args=args,
+            networks=_networks(request),
+        )
+        _make_root(engine, record, image, undo)
+        _make_volumes(engine, record, planned, undo)
+        container = Container(record)
+        engine.database.containers.put(record)
+        engine.containers.add(container)
+        undo.pop_all()
+    publish_container_event(engine, record, "create")
+    return Created(container_id, _warnings(engine, request, image))
+
+
+def _check_sizes(request: CreateRequest) -> None:
+    config, host = request.config, request.host_config
+    for what, items in (
+        ("environment variables", config.env),
+        ("arguments", config.cmd),
+        ("labels", config.labels),
+        ("binds", host.binds),
+        ("mounts", host.mounts),
+        ("exposed ports", config.exposed_ports),
+    ):
+        if items and len(items) > MAX_ENTRIES:
+            raise Invalid(f"too many {what}: {len(items)}, the limit is {MAX_ENTRIES}")
+
+
+def _take_name(engine: Engine, name: str, container_id: str) -> str:
+    if name:
+        engine.containers.reserve(name, container_id)
+        return name
+    while True:
+        made = generate_name(engine.containers.taken, container_id)
+        with contextlib.suppress(WharfError):
+            engine.containers.reserve(made, container_id)
+            return made
+
+
+def _hostname(host_config: HostConfig, container_id: str) -> str:
+    if host_config.network_mode == "host" or host_config.uts_mode == "host":
+        return socket.gethostname()
+    return "" if host_config.network_mode.startswith("container:") else container_id[:12]
+
+
+def _resolve_joined(engine: Engine, host_config: HostConfig, container_id: str) -> None:
+    """`container:name` becomes `container:<id>` where there is such a container, as Docker stores it."""
+    for key in ("network_mode", "pid_mode", "ipc_mode"):
+        mode: str = getattr(host_config, key)
+        if mode.startswith("container:"):
+            with contextlib.suppress(WharfError):
+                setattr(host_config, key, "container:" + engine.containers.find(mode.partition(":")[2]).id)
+
+
+def _networks(request: CreateRequest) -> dict[str, EndpointSettings]:
+    mode = request.host_config.network_mode
+    if mode.startswith("container:"):
+        return {}
+    asked = dict(request.networking_config.endpoints_config or {})
+    if "default" in asked:
+        asked["bridge"] = asked.pop("default")
+    settings = asked.get(mode) or EndpointSettings()
+    if request.config.mac_address and not settings.mac_address:
+        settings.mac_address = request.config.mac_address
+    # Kept here too: the settings lose the address of one run, a wanted one stays.
+    request.config.mac_address = settings.mac_address
+    if (settings.aliases or (settings.ipam_config and settings.ipam_config.ipv4_address)) and mode == "bridge":
+        if settings.aliases:
+            raise Invalid("network-scoped alias is supported only for containers in user defined networks")
+        raise Invalid("user specified IP address is supported on user defined networks only")
+    return {mode: settings}
+
+
+def _inherited(engine: Engine, host_config: HostConfig) -> list[Planned]:
+    """The mounts of --volumes-from containers."""
+    found: list[Planned] = []
+    for text in host_config.volumes_from or ():
+        name, _, mode = text.partition(":")
+        if mode not in ("", "ro", "rw", "z", "Z"):
+            raise Invalid(f"invalid mode: {mode[:100]}")
+        other = engine.containers.find(name)
+        for point, request in zip(other.mounts, other.mount_requests, strict=True):
+            copied = dataclasses.replace(point, rw=point.rw and mode != "ro")
+            asked = dataclasses.replace(request, read_only=request.read_only or mode == "ro")
+            found.append(Planned(copied, asked))
+    return found
+
+
+def _make_root(engine: Engine, record: ContainerRecord, image: ImageRecord, undo: contextlib.ExitStack) -> None:
+    # Registered first: a snapshot that is half made goes too.
+    undo.callback(engine.snapshots.remove, record.id)
+    ensure_unpacked(engine.images, image.layers, image.image.diff_ids)
+    engine.snapshots.prepare(record.id, image.chain_id, init=True)
+
+
+def _make_volumes(
+    engine: Engine, record: ContainerRecord, planned: Sequence[Planned], undo: contextlib.ExitStack
+) -> None:
+    for item in planned:
+        point, request = item.point, item.request
+        if point.type == "volume" and not point.source:
+            _make_volume(engine, record, item, undo)
+        record.mounts.append(point)
+        record.mount_requests.append(request)
+
+
+def _make_volume(engine: Engine, record: ContainerRecord, item: Planned, undo: contextlib.ExitStack) -> None:
+    point, options = item.point, item.request.volume_options or VolumeOptions()
+    driver = options.driver_config
+    is_new = not point.name or engine.database.volumes.get(point.name) is None
+    volume = ensure_volume(
+        engine,
+        point.name,
+        driver=(driver.name if driver else "") or point.driver,
+        opts=driver.options if driver else None,
+        labels=options.labels,
+    )
+    point.name, point.source = volume.name, volume.mountpoint
+    if is_new:
+        undo.callback(remove_volume, engine, volume.name, force=True)
+    if not options.no_copy and not options.subpath and not os.listdir(volume.mountpoint):
+        copy_up(engine, engine.snapshots.mounts(record.id), point.destination, volume.name)
+
+
+def _warnings(engine: Engine, request: CreateRequest, image: ImageRecord) -> list[str]:
+    warnings = []
+    host_config, platform = request.host_config, image.image.platform
+    if not request.platform and platform.architecture and platform.architecture != engine.images.platform.architecture:
+        warnings.append(
+            f"The requested image's platform ({platform}) does not match the detected host platform "
+            f"({engine.images.platform}) and no specific platform was requested"
+        )
+    if host_config.network_mode == "host" and host_config.port_bindings:
+        warnings.append("Published ports are discarded when using host network mode")
+    return warnings

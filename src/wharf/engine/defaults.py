@@ -1,0 +1,118 @@
+"""What Docker fills in at create, so that inspect shows it: the host config's defaults and the image's config."""
+
+from collections.abc import Iterable
+
+from wharf.engine.config import DEFAULT_SHM_SIZE, RUNTIME_NAME, EngineConfig
+from wharf.engine.security import parse_options
+from wharf.errors import Invalid
+from wharf.spec.container import ContainerConfig, Healthcheck, HostConfig
+from wharf.spec.host import CgroupWorld, Host
+from wharf.spec.image import ImageConfig
+
+DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+MASKED_PATHS = (
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+)
+READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+def fill_host_config(host_config: HostConfig, config: EngineConfig, host: Host) -> None:
+    """Put Docker's defaults in place of what was not said."""
+    if host_config.network_mode in ("", "default"):
+        host_config.network_mode = "bridge"
+    log = host_config.log_config
+    if not log.type:
+        log.type = config.log_driver
+        log.config = {**config.log_opts, **(log.config or {})}
+    log.config = log.config or {}
+    if not host_config.restart_policy.name:
+        host_config.restart_policy.name = "no"
+    host_config.ipc_mode = host_config.ipc_mode or "private"
+    if not host_config.cgroupns_mode:
+        host_config.cgroupns_mode = "private" if host.cgroup_world is CgroupWorld.V2 else "host"
+    host_config.shm_size = host_config.shm_size or DEFAULT_SHM_SIZE
+    host_config.runtime = host_config.runtime or RUNTIME_NAME
+    if host_config.memory > 0 and host_config.memory_swap == 0:
+        host_config.memory_swap = 2 * host_config.memory
+    if host_config.oom_kill_disable is None and host.cgroup_world is CgroupWorld.V1:
+        host_config.oom_kill_disable = False
+    if host_config.memory_swappiness == -1:
+        host_config.memory_swappiness = None
+    if host_config.pids_limit is not None and host_config.pids_limit <= 0:
+        host_config.pids_limit = None
+    if host_config.privileged:
+        host_config.masked_paths = host_config.readonly_paths = None
+        host_config.security_opt = host_config.security_opt or ["label=disable"]
+        return
+    if host_config.masked_paths is None:
+        host_config.masked_paths = list(MASKED_PATHS)
+    if host_config.readonly_paths is None:
+        host_config.readonly_paths = list(READONLY_PATHS)
+    parse_options(host_config)
+
+
+def merge_image(config: ContainerConfig, image: ImageConfig) -> None:
+    """The image's config under the user's, by Docker's rules; `config` is changed in place."""
+    config.user = config.user or image.user
+    if image.exposed_ports:
+        config.exposed_ports = {**dict.fromkeys(image.exposed_ports, {}), **(config.exposed_ports or {})}
+    config.env = merge_env(config.env or (), image.env)
+    config.labels = {**image.labels, **(config.labels or {})}
+    if not config.entrypoint:
+        explicit = config.entrypoint is not None
+        if not config.cmd and not explicit:
+            config.cmd = list(image.cmd) if image.cmd else config.cmd
+        if config.entrypoint is None:
+            config.entrypoint = list(image.entrypoint) if image.entrypoint else None
+    if config.entrypoint == [""]:
+        config.entrypoint = None
+    config.working_dir = config.working_dir or image.working_dir
+    if image.volumes:
+        config.volumes = {**dict.fromkeys(image.volumes, {}), **(config.volumes or {})}
+    config.volumes = config.volumes or None
+    config.stop_signal = config.stop_signal or image.stop_signal
+    config.stop_timeout = config.stop_timeout if config.stop_timeout is not None else image.stop_timeout
+    config.shell = config.shell or (list(image.shell) if image.shell else None)
+    _merge_health(config, image)
+
+
+def merge_env(own: Iterable[str], image: Iterable[str]) -> list[str]:
+    """The user's variables first, then those of the image that the user did not name; PATH always has a value."""
+    env = list(own)
+    names = {entry.partition("=")[0] for entry in env}
+    env += [entry for entry in image if entry.partition("=")[0] not in names]
+    return env
+
+
+def _merge_health(config: ContainerConfig, image: ImageConfig) -> None:
+    base = image.healthcheck
+    if base is None:
+        return
+    if config.healthcheck is None:
+        config.healthcheck = Healthcheck()
+    own = config.healthcheck
+    own.test = own.test or list(base.test)
+    own.interval = own.interval or base.interval
+    own.timeout = own.timeout or base.timeout
+    own.start_period = own.start_period or base.start_period
+    own.start_interval = own.start_interval or base.start_interval
+    own.retries = own.retries or base.retries
+
+
+def command_of(config: ContainerConfig) -> tuple[str, list[str]]:
+    """Program and arguments; raises Invalid when there is none."""
+    words = [*(config.entrypoint or ()), *(config.cmd or ())]
+    if not words or (len(words) == 1 and not words[0]):
+        raise Invalid("no command specified")
+    return words[0], words[1:]

@@ -1,0 +1,126 @@
+"""The engine: composition only. Use cases are functions that take it, one to a file.
+
+As a library: `Engine.open(config)` … `close()`; no signal handler, no loop policy, threads end at close.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from wharf.engine.config import EngineConfig
+from wharf.engine.devices import thermal_paths
+from wharf.engine.events import EventBus
+from wharf.engine.live import LiveContainers
+from wharf.engine.loop import EngineLoop
+from wharf.engine.restore import restart_after_open, restore_containers
+from wharf.engine.shutdown import stop_all
+from wharf.errors import Conflict
+from wharf.kernel.probe import probe
+from wharf.network.manager import NetworkConfig, NetworkManager
+from wharf.network.names import Names, instance_id
+from wharf.network.netd.client import NetdClient
+from wharf.runtime.supervisor import Supervisor
+from wharf.spec.host import Host
+from wharf.spec.network import Endpoint
+from wharf.storage.content import ContentStore
+from wharf.storage.metadata import Database
+from wharf.storage.snapshots.overlay import OverlaySnapshotter
+from wharf.storage.trash import Trash
+from wharf.storage.volumes import VolumeStore
+from wharf.transfer.store import ImageStore
+
+CGROUP_PARENT = "/wharf"
+
+
+class Worker:
+    """Jobs in processes of their own, as storage wants them."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    def run(self, job: str, args: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
+        """Run one job; raises what it raised."""
+        return self._supervisor.worker(job, args, fds)
+
+
+class Engine:
+    """The stores and services of one data root."""
+
+    def __init__(self, config: EngineConfig, loop: asyncio.AbstractEventLoop | None, host: Host, lock: int) -> None:
+        self.config, self.host, self._lock = config, host, lock
+        root = config.data_root
+        self.instance = instance_id(root)
+        self.loop = EngineLoop(loop)
+        self.events = EventBus(self.loop)
+        self.database = Database(os.path.join(root, "wharf.db"))
+        self.trash = Trash(os.path.join(root, "trash"))
+        self.content = ContentStore(os.path.join(root, "content"))
+        self.snapshots = OverlaySnapshotter(os.path.join(root, "snapshots"), host, self.trash)
+        self.volumes = VolumeStore(os.path.join(root, "volumes"), self.trash)
+        self.supervisor = Supervisor(config.exec_root, root, host)
+        self.worker = Worker(self.supervisor)
+        self.images = ImageStore(self.database, self.content, self.snapshots, self.worker, host)
+        settings = NetworkConfig(self.instance, config.bip, config.default_pools, config.mtu, config.ip_forward)
+        relay = NetdClient(config.exec_root, Names(self.instance).table, config.warn)
+        self.network = NetworkManager(settings, self.database.networks, config.warn, relay)
+        self.containers = LiveContainers(self.snapshots)
+        self.thermal = thermal_paths()
+        self.closing = False
+
+    @classmethod
+    def open(cls, config: EngineConfig, loop: asyncio.AbstractEventLoop | None = None) -> "Engine":
+        """Take the data root and bring everything to the state it should be in. Blocking; raises WharfError."""
+        for path in (config.data_root, config.exec_root):
+            os.makedirs(path, mode=0o710, exist_ok=True)
+        engine = cls(config, loop, probe(), _take_lock(config.data_root))
+        engine._start()
+        return engine
+
+    def _start(self) -> None:
+        self.trash.start()
+        self.snapshots.start()
+        self.supervisor.start()
+        endpoints: list[Endpoint] = restore_containers(self)
+        self.network.start(endpoints)
+        self.images.restore()
+        restart_after_open(self)
+
+    def cgroup_path(self, container_id: str, parent: str = "") -> str:
+        """Path of a container's cgroup below each hierarchy; other instances have a parent of their own."""
+        own = f"{CGROUP_PARENT}-{self.instance}" if self.instance else CGROUP_PARENT
+        return f"{'/' + parent.strip('/') if parent.strip('/') else own}/{container_id}"
+
+    def directory(self, container_id: str) -> str:
+        """Where a container's own files are."""
+        return os.path.join(self.config.data_root, "containers", container_id)
+
+    def busy(self) -> bool:
+        """Whether containers run or wait for their restart."""
+        return any(container.record.state.running for container in self.containers)
+
+    def close(self, stop_containers: bool = True) -> None:
+        """End; with `stop_containers` stop them first, within `shutdown_timeout`. Without, they go on running."""
+        self.closing = True
+        if stop_containers:
+            stop_all(self)
+        running = self.busy()
+        self.loop.close()
+        self.network.close(remove=not running)
+        self.supervisor.close()
+        self.snapshots.close()
+        self.trash.close()
+        self.database.close()
+        os.close(self._lock)
+
+
+def _take_lock(data_root: str) -> int:
+    path = os.path.join(data_root, "lock")
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise Conflict(f"the data root {data_root} is in use by another daemon (lock {path})") from None
+    return fd

@@ -1,0 +1,165 @@
+"""Start an exec; what follows when it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wharf.engine.container import Container, LiveExec
+from wharf.engine.container_events import publish_container_event
+from wharf.engine.exec_create import command_text
+from wharf.engine.oci_spec import capability_sets, environment, replace_env, rlimits
+from wharf.engine.security import capabilities, parse_options
+from wharf.errors import Conflict, Internal, Invalid, WharfError
+from wharf.kernel.caps import NAMES
+from wharf.runtime.requests import ExecRequest, ExitRecord, StartFailed
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+    from wharf.runtime.running import Running
+
+KEEP_SECONDS = 300.0
+"""How long a finished exec can be inspected."""
+log = logging.getLogger("wharf.engine")
+
+
+@dataclass(frozen=True, slots=True)
+class ExecStart:
+    """How to start: in the background or joined, with the terminal's size as height and width."""
+
+    detach: bool = False
+    tty: bool = False
+    console_size: list[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecStarted:
+    """`stream` when joined and running; `failure` is what to say in its place when it could not start."""
+
+    engine: Engine
+    container: Container
+    exec_id: str
+    tty: bool
+    stream: socket.socket | None = None
+    failure: str = ""
+
+    def detached(self) -> None:
+        """The client left by its detach keys."""
+        publish_container_event(self.engine, self.container.record, "exec_detach", execID=self.exec_id)
+
+
+def start_exec(engine: Engine, exec_id: str, request: ExecStart) -> ExecStarted:
+    """Raises NotFound, Conflict; a program that does not start is a failure in the result, or raised when detached."""
+    container, item = engine.containers.find_exec(exec_id)
+    config = item.record.config
+    with item.lock:
+        if item.started:
+            raise Conflict(f"exec command {exec_id} has already run")
+        running = container.must_run()
+        if container.record.state.paused:
+            raise Conflict(f"Container {container.id} is paused, unpause the container before exec")
+        item.started = True
+        publish_container_event(engine, container.record, f"exec_start: {command_text(config)}", execID=exec_id)
+        try:
+            stream = _start(engine, container, item, running, request)
+        except StartFailed as error:
+            _failed(engine, item, error)
+            if request.detach:
+                raise (Internal if error.exit_code == 128 else Invalid)(error.message) from None
+            return ExecStarted(engine, container, exec_id, config.tty, failure=error.message)
+        except ProcessLookupError:
+            raise Conflict(f"container {container.id} is not running") from None
+    return ExecStarted(engine, container, exec_id, config.tty, stream)
+
+
+def _start(
+    engine: Engine, container: Container, item: LiveExec, running: Running, request: ExecStart
+) -> socket.socket | None:
+    record, config = item.record, item.record.config
+    waiting = engine.supervisor.exec(_request(engine, container, item, request), running)
+    stream = None
+    try:
+        if not request.detach:
+            stream = waiting.attach(stdin=config.attach_stdin, stdout=config.attach_stdout, stderr=config.attach_stderr)
+        if item.size is not None:
+            waiting.resize(*item.size)
+        item.running = waiting.go()
+    except BaseException:
+        if stream is not None:
+            stream.close()
+        raise
+    record.running, record.pid = True, item.running.pid
+    engine.database.execs.put(record, durable=False)
+    item.running.on_exit(lambda ended: on_exec_exit(engine, container, item, ended))
+    return stream
+
+
+def _request(engine: Engine, container: Container, item: LiveExec, request: ExecStart) -> ExecRequest:
+    record, host, config = container.record, container.record.host_config, item.record.config
+    security = parse_options(host)
+    names = capabilities(host, engine.host.last_capability)
+    granted = names
+    if config.privileged:
+        granted = [name for number, name in enumerate(NAMES) if number <= engine.host.last_capability]
+    env = [entry for entry in environment(record) if record.config.tty or not entry.startswith("TERM=xterm")]
+    if config.tty:
+        env = replace_env(["TERM=xterm"], env)
+    process: dict[str, Any] = {
+        "terminal": config.tty,
+        "user": {"uid": 0, "gid": 0},
+        "args": list(config.cmd or ()),
+        "env": replace_env(env, config.env or ()),
+        "cwd": config.working_dir or record.config.working_dir or "/",
+        "capabilities": capability_sets(granted),
+        "rlimits": rlimits(host),
+        "noNewPrivileges": security.no_new_privileges,
+        "oomScoreAdj": host.oom_score_adj,
+    }
+    size = request.console_size or config.console_size
+    if config.tty and size and any(size):
+        process["consoleSize"] = {"height": size[0], "width": size[1]}
+    confined = security.confined and engine.host.seccomp
+    return ExecRequest(
+        container_id=container.id,
+        exec_id=item.record.id,
+        process=process,
+        user=config.user or record.config.user,
+        groups=tuple(host.group_add or ()),
+        open_stdin=config.attach_stdin,
+        seccomp=engine.supervisor.seccomp_filter(security.profile, names) if confined else b"",
+    )
+
+
+def _failed(engine: Engine, item: LiveExec, error: StartFailed) -> None:
+    item.record.exit_code = 126 if error.exit_code == 128 else error.exit_code
+    engine.database.execs.put(item.record, durable=False)
+    _forget_later(engine, item)
+
+
+def on_exec_exit(engine: Engine, container: Container, item: LiveExec, ended: ExitRecord) -> None:
+    """From the supervisor's reader thread."""
+    # The record first and here: a client that saw the stream's end asks for the exit code at once.
+    item.record.running, item.record.exit_code = False, ended.code
+    with contextlib.suppress(RuntimeError):
+        engine.loop.pool.submit(_record_end, engine, container, item, ended)
+
+
+def _record_end(engine: Engine, container: Container, item: LiveExec, ended: ExitRecord) -> None:
+    try:
+        item.running = None
+        engine.database.execs.put(item.record, durable=False)
+    except WharfError as error:
+        log.debug("exec %s: %s", item.record.id, error.message)  # its container is gone already
+    publish_container_event(engine, container.record, "exec_die", execID=item.record.id, exitCode=str(ended.code))
+    _forget_later(engine, item)
+
+
+def _forget_later(engine: Engine, item: LiveExec) -> None:
+    def forget() -> None:
+        engine.containers.drop_exec(item.record.id)
+        engine.database.execs.delete(item.record.id, durable=False)
+
+    engine.loop.after(KEEP_SECONDS, forget)

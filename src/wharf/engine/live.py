@@ -1,0 +1,53 @@
+"""The containers of an engine, with what other use cases need of a live one: its root, its mounts, its freezer."""
+
+import contextlib
+import os
+
+from wharf.engine.container import Containers
+from wharf.spec.container import ContainerRecord
+from wharf.spec.mount import Mount
+from wharf.storage.snapshots.overlay import OverlaySnapshotter
+
+
+class LiveContainers(Containers):
+    """See the module."""
+
+    def __init__(self, snapshots: OverlaySnapshotter) -> None:
+        super().__init__()
+        self._snapshots = snapshots
+
+    def open_root(self, record: ContainerRecord) -> int | None:
+        """An O_PATH descriptor of the running container's root directory, the caller's; None when nothing runs."""
+        running = self.live(record.id).running
+        if running is None:
+            return None
+        with contextlib.suppress(OSError):
+            fd = os.open(f"/proc/{running.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            if running.pidfd >= 0:  # ended meanwhile: the number may be another's
+                return fd
+            os.close(fd)
+        return None
+
+    def mounts(self, record: ContainerRecord) -> list[Mount]:
+        """The root, then volumes and binds, as start makes them; file systems in memory are left out."""
+        out = list(self._snapshots.mounts(record.id))
+        for point, request in zip(record.mounts, record.mount_requests, strict=True):
+            if point.type == "tmpfs":
+                continue
+            source = point.source
+            if request.volume_options and request.volume_options.subpath:
+                source = f"{source}/{request.volume_options.subpath}"
+            out.append(Mount("bind", source, point.destination, ("rbind", "rw" if point.rw else "ro")))
+        return out
+
+    def pause(self, record: ContainerRecord) -> None:
+        """Freeze without telling anyone; a container that does not run, or is frozen, is fine."""
+        running = self.live(record.id).running
+        if running is not None and not record.state.paused:
+            running.pause()
+
+    def unpause(self, record: ContainerRecord) -> None:
+        """Undo `pause`, unless the user paused the container himself."""
+        running = self.live(record.id).running
+        if running is not None and not record.state.paused:
+            running.resume()

@@ -1,0 +1,177 @@
+"""What a client says about mounts, parsed: `Binds`, `Mounts`, `Volumes`, `Tmpfs` -> mount points with their requests.
+
+Pure: nothing is looked up but whether the source of a `--mount type=bind` exists.
+"""
+
+import os
+import posixpath
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from wharf.errors import Internal, Invalid, NotImplementedYet
+from wharf.spec.container import BindOptions, ContainerConfig, HostConfig, MountPoint, MountRequest, VolumeOptions
+from wharf.spec.volume import LOCAL_DRIVER, check_volume_name
+
+PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+_CLASSES = (("ro", "rw"), ("z", "Z"), ("nocopy",), PROPAGATIONS, ("consistent", "cached", "delegated", "default"))
+_MAX_MOUNTS = 10000
+_SIZE = re.compile(r"size=(.*)\Z")
+
+
+@dataclass(slots=True)
+class Planned:
+    """A mount of the container to be: what inspect will show, and what start needs besides."""
+
+    point: MountPoint
+    request: MountRequest
+    anonymous: bool = False
+
+
+def plan_mounts(config: ContainerConfig, host: HostConfig, inherited: Iterable[Planned]) -> list[Planned]:
+    """All mounts by destination. Own ones replace `inherited` (--volumes-from); raises in Docker's words."""
+    own: dict[str, Planned] = {}
+    for text in host.binds or ():
+        _add(own, parse_bind(text, host.volume_driver))
+    for request in host.mounts or ():
+        _add(own, parse_mount(request))
+    for target in host.tmpfs or {}:
+        place = _clean(target)
+        if place in own:
+            raise Invalid(f"Duplicate mount point: {place}")
+    if len(own) > _MAX_MOUNTS:
+        raise Invalid(f"too many mounts: more than {_MAX_MOUNTS}")
+    result = {item.point.destination: item for item in inherited}
+    result.update(own)
+    for target in sorted(config.volumes or {}):
+        place = _clean(target)
+        _check_target(place, "volume", target)
+        if place not in result and place not in {_clean(item) for item in host.tmpfs or {}}:
+            point = MountPoint("volume", "", "", place, LOCAL_DRIVER)
+            result[place] = Planned(point, MountRequest("volume", "", place), anonymous=True)
+    return list(result.values())
+
+
+def _add(own: dict[str, Planned], item: Planned) -> None:
+    if item.point.destination in own:
+        raise Invalid(f"Duplicate mount point: {item.point.destination}")
+    own[item.point.destination] = item
+
+
+def _clean(path: str) -> str:
+    return "/" + posixpath.normpath("/" + path).lstrip("/")
+
+
+def _check_target(target: str, kind: str, given: str) -> None:
+    if not given.startswith("/"):
+        raise Invalid(
+            f"invalid mount config for type \"{kind}\": invalid mount path: '{given[:300]}' mount path must be absolute"
+        )
+    if target == "/":
+        raise Invalid(f"invalid mount config for type \"{kind}\": invalid specification: destination can't be '/'")
+
+
+def parse_bind(text: str, volume_driver: str = "") -> Planned:
+    """`source:target[:mode]` of -v; raises Internal, as Docker answers 500 here, with its words."""
+    parts = text.split(":")
+    if len(parts) not in (2, 3) or not parts[0] or not parts[1]:
+        raise Internal(f"invalid volume specification: '{text[:500]}'")
+    source, target = parts[0], parts[1]
+    mode = parts[2] if len(parts) == 3 else ""
+    words = _mode_words(mode)
+    kind = "bind" if source.startswith("/") else "volume"
+    try:
+        _check_target(_clean(target), kind, target)
+        if kind == "volume":
+            check_volume_name(source)
+    except Invalid as error:
+        raise Internal(f"invalid volume specification: '{text[:500]}': {error.message}") from None
+    read_only = "ro" in words
+    propagation = next((word for word in words if word in PROPAGATIONS), "")
+    if kind == "bind":
+        point = MountPoint("bind", "", posixpath.normpath(source), _clean(target), "", mode, not read_only)
+        point.propagation = propagation or "rprivate"
+        request = MountRequest("bind", point.source, point.destination, read_only)
+        request.bind_options = BindOptions(propagation=point.propagation, create_mountpoint=True)
+        return Planned(point, request)
+    if propagation:
+        raise Internal(f"invalid mode: {mode[:100]}")
+    point = MountPoint("volume", source, "", _clean(target), volume_driver or LOCAL_DRIVER, mode or "z", not read_only)
+    request = MountRequest("volume", source, point.destination, read_only)
+    request.volume_options = VolumeOptions(no_copy="nocopy" in words)
+    return Planned(point, request)
+
+
+def _mode_words(mode: str) -> list[str]:
+    words = mode.split(",") if mode else []
+    seen: set[int] = set()
+    for word in words:
+        group = next((number for number, members in enumerate(_CLASSES) if word in members), -1)
+        if group < 0 or group in seen:
+            raise Internal(f"invalid mode: {mode[:100]}")
+        seen.add(group)
+    return words
+
+
+def parse_mount(request: MountRequest) -> Planned:
+    """One entry of `HostConfig.Mounts`; raises Invalid in Docker's words."""
+    kind = request.type
+    if kind not in ("bind", "volume", "tmpfs"):
+        if kind in ("image", "npipe", "cluster"):
+            raise NotImplementedYet(f"mounts of type {kind} are not there yet")
+        raise Invalid(f'invalid mount config for type "{kind[:100]}": mount type unknown: "{kind[:100]}"')
+    if not request.target:
+        raise Invalid(f'invalid mount config for type "{kind}": field Target must not be empty')
+    _check_target(_clean(request.target), kind, request.target)
+    _check_options(request)
+    return {"bind": _bind_mount, "volume": _volume_mount, "tmpfs": _tmpfs_mount}[kind](request)
+
+
+def _check_options(request: MountRequest) -> None:
+    given = {"bind": request.bind_options, "volume": request.volume_options, "tmpfs": request.tmpfs_options}
+    for kind, options in given.items():
+        if options is not None and kind != request.type:
+            name = f"{kind.capitalize()}Options"
+            raise Invalid(f'invalid mount config for type "{request.type}": field {name} must not be specified')
+
+
+def _bind_mount(request: MountRequest) -> Planned:
+    head = 'invalid mount config for type "bind": '
+    options = request.bind_options or BindOptions()
+    if not request.source:
+        raise Invalid(head + "field Source must not be empty")
+    if not request.source.startswith("/"):
+        raise Invalid(head + f"invalid mount path: '{request.source[:300]}' mount path must be absolute")
+    if options.propagation and options.propagation not in PROPAGATIONS:
+        raise Invalid(head + f"invalid propagation mode: {options.propagation[:100]}")
+    if not options.create_mountpoint and not os.path.exists(request.source):
+        raise Invalid(head + f"bind source path does not exist: {request.source}")
+    propagation = options.propagation or "rprivate"
+    point = MountPoint("bind", "", posixpath.normpath(request.source), _clean(request.target), "", "")
+    point.rw, point.propagation = not request.read_only, propagation
+    return Planned(point, request)
+
+
+def _volume_mount(request: MountRequest) -> Planned:
+    options = request.volume_options or VolumeOptions()
+    if request.source:
+        check_volume_name(request.source)
+    driver = options.driver_config.name if options.driver_config else ""
+    if options.subpath and not _inside(options.subpath):
+        raise Invalid('invalid mount config for type "volume": subpath must be a relative path within the volume')
+    point = MountPoint("volume", request.source, "", _clean(request.target), driver or LOCAL_DRIVER, "z")
+    point.rw = not request.read_only
+    return Planned(point, request, anonymous=not request.source)
+
+
+def _inside(subpath: str) -> bool:
+    return not subpath.startswith("/") and ".." not in subpath.split("/")
+
+
+def _tmpfs_mount(request: MountRequest) -> Planned:
+    head = 'invalid mount config for type "tmpfs": '
+    if request.source:
+        raise Invalid(head + "field Source must not be specified")
+    point = MountPoint("tmpfs", "", "", _clean(request.target), "", "")
+    point.rw = not request.read_only
+    return Planned(point, request)

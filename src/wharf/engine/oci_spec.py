@@ -1,0 +1,350 @@
+"""A container's record as an OCI runtime specification (config.json), with Docker's defaults. Pure.
+
+What must be looked up on the host (device numbers, the sources of mounts, joined namespaces) comes in `Found`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from wharf.engine.defaults import DEFAULT_PATH
+from wharf.engine.security import Security
+from wharf.errors import Invalid
+from wharf.spec.container import ContainerRecord, HostConfig, MountPoint, MountRequest
+
+CPU_PERIOD = 100_000
+"""Microseconds; what NanoCpus is turned into a quota of."""
+
+Spec = dict[str, Any]
+
+_PROC = ("/proc", "proc", "proc", ("nosuid", "noexec", "nodev"))
+_DEV = ("/dev", "tmpfs", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k"))
+_PTS = ("/dev/pts", "devpts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"))
+_SYS = ("/sys", "sysfs", "sysfs", ("nosuid", "noexec", "nodev", "ro"))
+_CGROUP = ("/sys/fs/cgroup", "cgroup", "cgroup", ("ro", "nosuid", "noexec", "nodev"))
+_MQUEUE = ("/dev/mqueue", "mqueue", "mqueue", ("nosuid", "noexec", "nodev"))
+_SHM = ("/dev/shm", "tmpfs", "shm", ("nosuid", "noexec", "nodev", "mode=1777"))
+_STAYS_WRITABLE = ("/proc", "/dev/pts", "/dev/shm", "/dev/mqueue", "/dev")
+
+DEFAULT_DEVICE_RULES: tuple[tuple[bool, str, int | None, int | None, str], ...] = (
+    (False, "a", None, None, "rwm"),
+    (True, "c", None, None, "m"),
+    (True, "b", None, None, "m"),
+    (True, "c", 1, 3, "rwm"),
+    (True, "c", 1, 5, "rwm"),
+    (True, "c", 1, 7, "rwm"),
+    (True, "c", 1, 8, "rwm"),
+    (True, "c", 1, 9, "rwm"),
+    (True, "c", 5, 0, "rwm"),
+    (True, "c", 5, 1, "rwm"),
+    (True, "c", 5, 2, "rwm"),
+    (True, "c", 136, None, "rwm"),
+    (False, "c", 10, 229, "rwm"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device node for the container; `kind` is c, b or p."""
+
+    path: str
+    kind: str
+    major: int
+    minor: int
+    mode: int = 0o666
+    uid: int = 0
+    gid: int = 0
+    access: str = "rwm"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the engine looked up: see the module. `files` are the mounts of hostname, hosts and resolv.conf."""
+
+    capabilities: Sequence[str]
+    security: Security
+    devices: Sequence[Device] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Target in the container -> file on the host."""
+    joined: frozenset[str] = frozenset()
+    """OCI namespace types that are another container's."""
+    thermal: Sequence[str] = ()
+    """Further masked paths of this machine."""
+    recursive_readonly: bool = True
+
+
+def build_spec(record: ContainerRecord, found: Found) -> Spec:
+    """The specification that the monitor carries out."""
+    config, host = record.config, record.host_config
+    own = _own_namespaces(host)
+    spec: Spec = {
+        "ociVersion": "1.2.1",
+        "process": process_of(record, found),
+        "root": {"path": "rootfs", "readonly": host.readonly_rootfs},
+        "hostname": config.hostname,
+        "mounts": mounts_of(record, found),
+        "linux": {
+            "namespaces": [{"type": kind} for kind in own],
+            "resources": resources_of(host, found.devices),
+            "devices": [_device(item) for item in found.devices],
+            "sysctl": _sysctls(host, "network" in own and "network" not in found.joined),
+            "maskedPaths": _masked(host, found.thermal),
+            "readonlyPaths": list(host.readonly_paths or ()),
+            "rootfsPropagation": _root_propagation(record),
+        },
+    }
+    if config.domainname:
+        spec["domainname"] = config.domainname
+    return spec
+
+
+def _own_namespaces(host: HostConfig) -> list[str]:
+    """Types the process is not left in the host's namespace of; those joined are among them."""
+    kinds = ["mount"]
+    if host.network_mode != "host":
+        kinds.append("network")
+    if host.uts_mode != "host":
+        kinds.append("uts")
+    if host.pid_mode != "host":
+        kinds.append("pid")
+    if host.ipc_mode != "host":
+        kinds.append("ipc")
+    if host.cgroupns_mode == "private":
+        kinds.append("cgroup")
+    return kinds
+
+
+# -- the process
+
+
+def process_of(record: ContainerRecord, found: Found) -> Spec:
+    """`process` of the container's first process."""
+    config, host = record.config, record.host_config
+    process: Spec = {
+        "terminal": config.tty,
+        "user": {"uid": 0, "gid": 0},
+        "args": [record.path, *record.args],
+        "env": environment(record),
+        "cwd": config.working_dir or "/",
+        "capabilities": capability_sets(found.capabilities),
+        "rlimits": rlimits(host),
+        "noNewPrivileges": found.security.no_new_privileges,
+        "oomScoreAdj": host.oom_score_adj,
+    }
+    if config.tty and any(host.console_size):
+        process["consoleSize"] = {"height": host.console_size[0], "width": host.console_size[1]}
+    return process
+
+
+def environment(record: ContainerRecord) -> list[str]:
+    """Variables in Docker's order: PATH, HOSTNAME, TERM, then the configured ones in place or behind."""
+    config = record.config
+    base = [DEFAULT_PATH, f"HOSTNAME={config.hostname}"]
+    if config.tty:
+        base.append("TERM=xterm")
+    return replace_env(base, config.env or ())
+
+
+def replace_env(base: Sequence[str], own: Sequence[str]) -> list[str]:
+    """`own` over `base`: a name keeps its place, a name without `=` is taken away."""
+    result = {entry.partition("=")[0]: entry for entry in base}
+    for entry in own:
+        name, equals, _ = entry.partition("=")
+        if equals:
+            result[name] = entry
+        else:
+            result.pop(name, None)
+    return list(result.values())
+
+
+def capability_sets(names: Sequence[str]) -> Spec:
+    """Bounding, permitted and effective alike; nothing inheritable, nothing ambient."""
+    return {"bounding": list(names), "permitted": list(names), "effective": list(names)}
+
+
+def rlimits(host: HostConfig) -> list[Spec]:
+    """`HostConfig.Ulimits` as rlimits."""
+    return [
+        {"type": f"RLIMIT_{limit.name.upper()}", "soft": limit.soft, "hard": limit.hard} for limit in host.ulimits or ()
+    ]
+
+
+# -- mounts
+
+
+def mounts_of(record: ContainerRecord, found: Found) -> list[Spec]:
+    """All mounts below the root: defaults that nothing replaces, the engine's files, the user's; parents first."""
+    host = record.host_config
+    own = _user_mounts(record, found.recursive_readonly)
+    taken = {item["destination"] for item in own}
+    mounts = [item for item in _default_mounts(host, found.security) if item["destination"] not in taken]
+    if "/dev" in taken:
+        mounts = [item for item in mounts if not item["destination"].startswith("/dev/")]
+    for target, source in found.files.items():
+        if target not in taken:
+            options = ["rbind", "rprivate"] + (["ro"] if host.readonly_rootfs else [])
+            mounts.append(_mount(target, "bind", source, options))
+    return sorted(mounts + own, key=lambda item: item["destination"].rstrip("/").count("/"))
+
+
+def _default_mounts(host: HostConfig, security: Security) -> list[Spec]:
+    defaults = [_PROC, _DEV, _PTS, _SYS, _CGROUP, _MQUEUE]
+    mounts = [_mount(target, kind, source, list(options)) for target, kind, source, options in defaults]
+    if host.ipc_mode != "none":
+        mounts.append(_mount(_SHM[0], _SHM[1], _SHM[2], [*_SHM[3], f"size={host.shm_size}"]))
+    for item in mounts:
+        writable = host.privileged and item["destination"] in ("/sys", "/sys/fs/cgroup")
+        if writable or (security.writable_cgroups and item["destination"] == "/sys/fs/cgroup"):
+            item["options"] = ["rw" if word == "ro" else word for word in item["options"]]
+        elif host.readonly_rootfs and item["destination"] not in _STAYS_WRITABLE and "ro" not in item["options"]:
+            item["options"].append("ro")
+    if host.ipc_mode == "host":
+        mounts = [item for item in mounts if item["destination"] not in ("/dev/shm", "/dev/mqueue")]
+        mounts += [_mount(path, "bind", path, ["rbind", "rprivate"]) for path in ("/dev/shm", "/dev/mqueue")]
+    return mounts
+
+
+def _mount(target: str, kind: str, source: str, options: list[str]) -> Spec:
+    return {"destination": target, "type": kind, "source": source, "options": options}
+
+
+def _user_mounts(record: ContainerRecord, recursive_readonly: bool) -> list[Spec]:
+    mounts = [
+        _user_mount(point, request, recursive_readonly)
+        for point, request in zip(record.mounts, record.mount_requests, strict=True)
+    ]
+    for target, options in (record.host_config.tmpfs or {}).items():
+        words = [word for word in options.split(",") if word]
+        mounts.append(_mount(target, "tmpfs", "tmpfs", tmpfs_options(words)))
+    return mounts
+
+
+def _user_mount(point: MountPoint, request: MountRequest, recursive_readonly: bool) -> Spec:
+    if point.type == "tmpfs":
+        options = request.tmpfs_options
+        words = [f"size={options.size_bytes}"] if options and options.size_bytes else []
+        if options and options.mode:
+            words.append(f"mode={options.mode:o}")
+        words += ["=".join(pair) for pair in (options.options if options else None) or ()]
+        words += ["ro"] if request.read_only else []
+        return _mount(point.destination, "tmpfs", "tmpfs", tmpfs_options(words))
+    bind = request.bind_options
+    options_ = ["bind" if bind and bind.non_recursive else "rbind"]
+    if not point.rw:
+        deep = recursive_readonly and point.type == "bind" and not (bind and bind.read_only_non_recursive)
+        options_ += ["ro", "rro"] if deep else ["ro"]
+    options_.append((bind.propagation if bind else "") or point.propagation or "rprivate")
+    source = point.source
+    if request.volume_options and request.volume_options.subpath:
+        source = f"{source}/{request.volume_options.subpath}"
+    return _mount(point.destination, "bind", source, options_)
+
+
+def tmpfs_options(words: Sequence[str]) -> list[str]:
+    """Docker's defaults, then what was asked: a later word takes back an earlier one (`exec`, `suid`, `dev`)."""
+    opposites = {"exec": "noexec", "suid": "nosuid", "dev": "nodev", "rw": "ro", "ro": "rw"}
+    result = ["noexec", "nosuid", "nodev", "rprivate"]
+    for word in words:
+        if word in opposites:
+            result = [item for item in result if item != opposites[word]]
+        result.append(word)
+    return result
+
+
+def _root_propagation(record: ContainerRecord) -> str:
+    """A mount that shares with the host needs a root that is not private to it."""
+    words = {point.propagation for point in record.mounts}
+    if words & {"shared", "rshared"}:
+        return "shared"
+    return "rslave" if words & {"slave", "rslave"} else ""
+
+
+# -- linux
+
+
+def _masked(host: HostConfig, thermal: Sequence[str]) -> list[str]:
+    return [*host.masked_paths, *thermal] if host.masked_paths else []
+
+
+def _sysctls(host: HostConfig, own_network: bool) -> dict[str, str]:
+    base = {}
+    if own_network:
+        base = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+    return {**base, **(host.sysctls or {})}
+
+
+def _device(item: Device) -> Spec:
+    return {
+        "path": item.path,
+        "type": item.kind,
+        "major": item.major,
+        "minor": item.minor,
+        "fileMode": item.mode,
+        "uid": item.uid,
+        "gid": item.gid,
+    }
+
+
+def resources_of(host: HostConfig, devices: Sequence[Device] = ()) -> Spec:
+    """`linux.resources`: only what is limited."""
+    out: Spec = {"devices": _device_rules(host, devices)}
+    memory = {
+        "limit": host.memory or None,
+        "reservation": host.memory_reservation or None,
+        "swap": host.memory_swap or None,
+        "swappiness": host.memory_swappiness,
+        "disableOOMKiller": True if host.oom_kill_disable else None,
+    }
+    cpu = {
+        "shares": host.cpu_shares or None,
+        "quota": host.cpu_quota or None,
+        "period": host.cpu_period or None,
+        "realtimeRuntime": host.cpu_realtime_runtime or None,
+        "realtimePeriod": host.cpu_realtime_period or None,
+        "cpus": host.cpuset_cpus or None,
+        "mems": host.cpuset_mems or None,
+    }
+    if host.nano_cpus > 0:
+        cpu |= {"period": CPU_PERIOD, "quota": host.nano_cpus * CPU_PERIOD // 10**9}
+    for name, values in (("memory", memory), ("cpu", cpu)):
+        given = {key: value for key, value in values.items() if value is not None}
+        if given:
+            out[name] = given
+    if host.pids_limit:
+        out["pids"] = {"limit": host.pids_limit}
+    if host.blkio_weight:
+        out["blockIO"] = {"weight": host.blkio_weight}
+    return out
+
+
+def _device_rules(host: HostConfig, devices: Sequence[Device]) -> list[Spec]:
+    if host.privileged:
+        return [{"allow": True, "access": "rwm"}]
+    rules = [_rule(*rule) for rule in DEFAULT_DEVICE_RULES]
+    rules += [_rule(True, item.kind, item.major, item.minor, item.access) for item in devices if item.kind in "cb"]
+    for text in host.device_cgroup_rules or ():
+        rules.append(parse_device_rule(text))
+    return rules
+
+
+def parse_device_rule(text: str) -> Spec:
+    """`c 1:3 mr` of --device-cgroup-rule; raises Invalid."""
+    words = text.split()
+    numbers = words[1].split(":") if len(words) == 3 else []
+    if len(numbers) != 2 or words[0] not in ("a", "b", "c") or not words[2] or set(words[2]) - set("rwm"):
+        raise Invalid(f"invalid device cgroup rule format: '{text[:100]}'")
+    if not all(part == "*" or part.isdecimal() for part in numbers):
+        raise Invalid(f"invalid device cgroup rule format: '{text[:100]}'")
+    major, minor = (None if part == "*" else int(part) for part in numbers)
+    return _rule(True, words[0], major, minor, words[2])
+
+
+def _rule(allow: bool, kind: str, major: int | None, minor: int | None, access: str) -> Spec:
+    rule: Spec = {"allow": allow, "access": access}
+    if kind != "a":
+        rule["type"] = kind
+    if major is not None:
+        rule["major"] = major
+    if minor is not None:
+        rule["minor"] = minor
+    return rule

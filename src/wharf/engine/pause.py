@@ -1,0 +1,46 @@
+"""Freeze and thaw a container."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wharf.engine.container_events import publish_container_event
+from wharf.errors import Conflict, Internal
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+
+
+def pause_container(engine: Engine, name: str) -> None:
+    """Freeze every process. Raises NotFound, Conflict, Internal."""
+    container = engine.containers.live(name)
+    with container.lock:
+        record = container.record
+        running = container.must_run() if not record.state.restarting else None
+        if running is None:
+            raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
+        if record.state.paused:
+            raise Conflict(f"Container {container.id} is already paused")
+        try:
+            running.pause()
+        except OSError as error:
+            raise Internal(f"cannot pause container {container.id}: {error}") from error
+        record.state.paused = True
+        engine.database.containers.put(record, durable=False)
+    publish_container_event(engine, record, "pause")
+
+
+def unpause_container(engine: Engine, name: str) -> None:
+    """Thaw every process. Raises NotFound, Internal (Docker answers 500 for one that is not paused)."""
+    container = engine.containers.live(name)
+    with container.lock:
+        record, running = container.record, container.running
+        if running is None or not record.state.paused:
+            raise Internal(f"Container {container.id} is not paused")
+        try:
+            running.resume()
+        except OSError as error:
+            raise Internal(f"cannot unpause container {container.id}: {error}") from error
+        record.state.paused = False
+        engine.database.containers.put(record, durable=False)
+    publish_container_event(engine, record, "unpause")

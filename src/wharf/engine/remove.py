@@ -1,0 +1,117 @@
+"""Remove a container: stop it when forced, then take snapshot, files and record, in an order a crash may cut.
+
+The record goes last but for the anonymous volumes; it is marked first, so that a start finds what was begun.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from wharf.engine.container import Container, WaitResult
+from wharf.engine.container_events import publish_container_event
+from wharf.engine.exit import cancel_restart
+from wharf.engine.loop import done, fail, resolve
+from wharf.engine.stop import send_signal
+from wharf.engine.volumes import remove_anonymous
+from wharf.errors import Conflict, Internal, Invalid, WharfError
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+
+log = logging.getLogger("wharf.engine")
+
+
+def remove_container(
+    engine: Engine, name: str, *, force: bool = False, volumes: bool = False, link: bool = False
+) -> Future[None]:
+    """The future resolves when it is gone. Raises NotFound, Conflict in Docker's words."""
+    if link:
+        raise Invalid(f"cannot remove link {name}: links are not there yet")
+    container = engine.containers.live(name)
+    with container.lock:
+        state = container.record.state
+        if state.removal_in_progress:
+            raise Conflict(f"removal of container {name} is already in progress")
+        if not state.running:
+            remove_now(engine, container, volumes)
+            return done()
+        if not force:
+            raise Conflict(f'cannot remove container "{name}": {_why(container)}')
+        container.record.manually_stopped = True
+        if container.running is None:
+            cancel_restart(engine, container)
+            remove_now(engine, container, volumes)
+            return done()
+        return _kill_then_remove(engine, container, volumes)
+
+
+def _why(container: Container) -> str:
+    state = container.record.state
+    if state.paused:
+        return "container is paused and must be unpaused first"
+    if state.restarting:
+        return "container is restarting: stop the container before removing or force remove"
+    return "container is running: stop the container before removing or force remove"
+
+
+def _kill_then_remove(engine: Engine, container: Container, volumes: bool) -> Future[None]:
+    finished: Future[None] = Future()
+
+    def ended(_: Future[Any]) -> None:
+        try:
+            remove_now(engine, container, volumes)
+        except BaseException as error:
+            fail(finished, error)
+        else:
+            resolve(finished)
+
+    container.stopped.add_done_callback(ended)
+    send_signal(engine, container, int(signal.SIGKILL))
+    return finished
+
+
+def remove_in_background(engine: Engine, container: Container) -> None:
+    """For a container with AutoRemove whose start failed: its lock is held now."""
+    engine.loop.pool.submit(remove_now, engine, container, True)
+
+
+def remove_now(engine: Engine, container: Container, volumes: bool) -> None:
+    """Remove a container that does not run; one that is gone already is fine. Raises Internal."""
+    with container.lock:
+        record, state = container.record, container.record.state
+        if state.removal_in_progress or state.running:
+            return
+        state.removal_in_progress = True
+        try:
+            engine.database.containers.put(record, durable=False)
+            discard(engine, record.id)
+            engine.database.containers.delete(record.id)
+        except (OSError, WharfError) as error:
+            state.removal_in_progress, state.dead, state.error = False, True, str(error)
+            engine.database.containers.put(record, durable=False)
+            container.wake(WaitResult(state.exit_code, str(error)), "removed")
+            raise Internal(f"unable to remove container {record.id}: {error}") from error
+        engine.containers.discard(container)
+        container.drop_attaching()
+        if volumes:
+            _remove_volumes(engine, container)
+    publish_container_event(engine, record, "destroy")
+    container.wake(WaitResult(state.exit_code), "removed", "next-exit", "not-running")
+
+
+def _remove_volumes(engine: Engine, container: Container) -> None:
+    try:
+        remove_anonymous(engine, container.record)
+    except (OSError, WharfError) as error:
+        log.warning("volumes of container %s stay: %s", container.id, error)
+
+
+def discard(engine: Engine, container_id: str) -> None:
+    """Take away what a container has on disk, its record aside. Repeatable."""
+    engine.supervisor.forget(container_id)
+    engine.snapshots.remove(container_id)
+    shutil.rmtree(engine.directory(container_id), ignore_errors=True)

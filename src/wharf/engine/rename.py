@@ -1,0 +1,39 @@
+"""Give a container another name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wharf.engine.container_events import publish_container_event
+from wharf.engine.names import check_name
+from wharf.errors import Conflict, Invalid
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+
+HEAD = "Error when allocating new name: "
+
+
+def rename_container(engine: Engine, name: str, new_name: str) -> None:
+    """Raises NotFound, Invalid, Conflict in Docker's words."""
+    if not name or not new_name.removeprefix("/"):
+        raise Invalid("Neither old nor new names may be empty")
+    container = engine.containers.live(name)
+    with container.lock:
+        record, old = container.record, container.record.name
+        if "/" + old == "/" + new_name.removeprefix("/"):
+            raise Invalid("Renaming a container with the same name as its current name")
+        try:
+            new = check_name("/" + new_name.removeprefix("/"))
+            engine.containers.reserve(new, container.id)
+        except (Invalid, Conflict) as error:
+            raise type(error)(HEAD + error.message) from None
+        record.name = new
+        try:
+            engine.database.containers.put(record)
+        except BaseException:
+            record.name = old
+            engine.containers.release(new, container.id)
+            raise
+        engine.containers.release(old, container.id)
+    publish_container_event(engine, record, "rename", oldName=f"/{old}")

@@ -1,0 +1,181 @@
+"""At start: find every container in its true state, whatever the engine was doing when it ended.
+
+record says         the host says                        then
+running             its monitor answers                  adopted, as if nothing had happened
+running             the monitor left an exit record      ended with that code
+running             neither (machine reboot, kill)       cgroup killed, ended with 137 and the reason
+not running         a monitor answers                    a start that was not recorded: adopted as running
+removing            -                                    removed
+auto-remove, ended  -                                    removed
+no record           snapshot, directory, monitor state   removed: a create or removal that was cut
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import TYPE_CHECKING
+
+from wharf.engine.container import Container, LiveExec
+from wharf.engine.exec_start import on_exec_exit
+from wharf.engine.exit import clear_endpoints, on_exit
+from wharf.engine.remove import discard, remove_now
+from wharf.engine.restart_policy import restarts_with_daemon, should_restart
+from wharf.engine.start import start_locked
+from wharf.engine.times import format_time
+from wharf.errors import WharfError
+from wharf.runtime.requests import ExitRecord
+from wharf.spec.container import ZERO_TIME, ContainerRecord
+from wharf.spec.network import Endpoint
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+
+LOST = "the container ended while the engine was not running, and left no record"
+log = logging.getLogger("wharf.engine")
+
+
+def restore_containers(engine: Engine) -> list[Endpoint]:
+    """Take over what runs, record what ended; the endpoints of what runs. Nothing is restarted or removed yet."""
+    records = engine.database.containers.all()
+    _drop_strangers(engine, {record.id for record in records})
+    endpoints: list[Endpoint] = []
+    for record in records:
+        container = Container(record)
+        engine.containers.add(container)
+        endpoint = _restore(engine, container)
+        if endpoint is not None:
+            endpoints.append(endpoint)
+    _restore_execs(engine)
+    return endpoints
+
+
+def _restore(engine: Engine, container: Container) -> Endpoint | None:
+    record = container.record
+    running = engine.supervisor.adopt(record.id)
+    if running is None:
+        if record.state.running:
+            _ended_meanwhile(engine, record)
+        else:
+            engine.supervisor.forget(record.id)
+        return None
+    state = record.state
+    if not state.running or state.pid != running.pid:
+        # The start was not recorded in time: its beginning is the process's.
+        state.started_at = format_time(time.time_ns())
+    state.running, state.restarting = True, False
+    state.pid, state.start_time, state.boot_id = running.pid, running.start_time, engine.host.boot_id
+    state.paused = running.paused()
+    container.running = running
+    container.started_monotonic = time.monotonic()
+    container.endpoint = endpoint_of(record)
+    engine.database.containers.put(record, durable=False)
+    running.on_exit(lambda ended: on_exit(engine, container, running, ended))
+    return container.endpoint
+
+
+def endpoint_of(record: ContainerRecord) -> Endpoint | None:
+    """The bridge endpoint of a running container as its record tells it; None without one."""
+    for name, settings in record.networks.items():
+        if settings.ip_address:
+            return Endpoint.from_settings(name, record.sandbox_id, settings, record.ports)
+    return None
+
+
+def _ended_meanwhile(engine: Engine, record: ContainerRecord) -> None:
+    state = record.state
+    ended = engine.supervisor.exit_record(record.id)
+    engine.supervisor.forget(record.id)
+    if ended is None and state.restarting:
+        ended = ExitRecord(state.exit_code, finished_at=0)
+    if ended is None:
+        ended = ExitRecord(137, 9, False, time.time_ns(), LOST)
+    restart = should_restart(record, ended.code)
+    state.running = state.restarting = state.paused = False
+    state.pid, state.exit_code, state.oom_killed, state.error = 0, ended.code, ended.oom, ended.reason
+    if ended.finished_at:
+        state.finished_at = format_time(ended.finished_at)
+    if restart:
+        record.restart_count += 1
+    clear_endpoints(record)
+    record.ports, record.sandbox_id = {}, ""
+    engine.database.containers.put(record, durable=False)
+
+
+def _restore_execs(engine: Engine) -> None:
+    for record in engine.database.execs.all():
+        try:
+            container = engine.containers.live(record.container_id)
+        except WharfError:
+            engine.database.execs.delete(record.id, durable=False)
+            continue
+        running = engine.supervisor.adopt_exec(record.container_id, record.id) if record.running else None
+        if running is None:
+            # Nobody waits for it any more: its client's stream was cut.
+            engine.database.execs.delete(record.id, durable=False)
+            continue
+        item = LiveExec(record)
+        item.started, item.running = True, running
+        engine.containers.add_exec(container, item)
+        _watch_exec(engine, container, item)
+
+
+def _watch_exec(engine: Engine, container: Container, item: LiveExec) -> None:
+    assert item.running is not None
+    item.running.on_exit(lambda ended: on_exec_exit(engine, container, item, ended))
+
+
+def _drop_strangers(engine: Engine, known: set[str]) -> None:
+    """What has no record: its create or its removal was cut."""
+    strangers = set(engine.supervisor.live()) | set(filter(_is_id, engine.snapshots.keys()))
+    base = os.path.join(engine.config.data_root, "containers")
+    if os.path.isdir(base):
+        strangers |= set(os.listdir(base))
+    for container_id in strangers - known:
+        running = engine.supervisor.adopt(container_id)
+        if running is not None:
+            running.kill_all()
+            running.wait(10.0)
+        try:
+            discard(engine, container_id)
+        except (OSError, WharfError) as error:
+            log.warning("leftovers of container %s stay: %s", container_id, error)
+
+
+def _is_id(key: str) -> bool:
+    return len(key) == 64
+
+
+def restart_after_open(engine: Engine) -> None:
+    """Finish removals that were begun or are due, and start what its policy wants, in the background."""
+    for container in engine.containers:
+        record, state = container.record, container.record.state
+        ended = state.started_at != ZERO_TIME or state.error
+        if state.removal_in_progress or (record.host_config.auto_remove and not state.running and ended):
+            state.removal_in_progress = False
+            engine.loop.pool.submit(_quietly_remove, engine, container)
+        elif not state.running and ended and _wants_start(record):
+            engine.loop.pool.submit(_quietly_start, engine, container)
+
+
+def _wants_start(record: ContainerRecord) -> bool:
+    failed = record.host_config.restart_policy.name == "on-failure" and record.state.exit_code != 0
+    return restarts_with_daemon(record) or (failed and should_restart(record, record.state.exit_code))
+
+
+def _quietly_remove(engine: Engine, container: Container) -> None:
+    try:
+        remove_now(engine, container, volumes=container.record.host_config.auto_remove)
+    except WharfError as error:
+        log.warning("%s", error.message)
+
+
+def _quietly_start(engine: Engine, container: Container) -> None:
+    with container.lock:
+        if container.record.state.running or container.record.state.removal_in_progress:
+            return
+        try:
+            start_locked(engine, container)
+        except WharfError as error:
+            log.warning("container %s does not start: %s", container.id, error.message)

@@ -1,0 +1,105 @@
+"""What a process in a container may do: capability sets, the seccomp profile, the other security options."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wharf.errors import Internal, Invalid
+from wharf.kernel.caps import NAMES
+from wharf.spec.container import HostConfig
+
+_DEFAULT = """
+    CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT
+    KILL AUDIT_WRITE
+"""
+DEFAULT_CAPABILITIES = tuple(f"CAP_{name}" for name in _DEFAULT.split())
+MAX_PROFILE = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """`profile` None is the default one; `confined` false: no filter at all."""
+
+    confined: bool = True
+    profile: dict[str, Any] | None = None
+    no_new_privileges: bool = False
+    writable_cgroups: bool = False
+
+
+def normalise(names: Sequence[str] | None, what: str) -> list[str]:
+    """`net_admin` -> `CAP_NET_ADMIN`; `ALL` stays. Raises Invalid for one that no kernel has."""
+    out = []
+    for name in names or ():
+        upper = name.upper()
+        if upper == "ALL":
+            out.append(upper)
+            continue
+        full = upper if upper.startswith("CAP_") else f"CAP_{upper}"
+        if full not in NAMES:
+            raise Invalid(f'invalid {what}: unknown capability: "{full[:100]}"')
+        out.append(full)
+    return out
+
+
+def capabilities(host_config: HostConfig, last: int) -> list[str]:
+    """The bounding set of a container; `last` is the highest capability of this kernel."""
+    every = [name for number, name in enumerate(NAMES) if number <= last]
+    if host_config.privileged:
+        return every
+    add = normalise(host_config.cap_add, "CapAdd")
+    drop = normalise(host_config.cap_drop, "CapDrop")
+    if "ALL" in add:
+        base = every
+    elif "ALL" in drop:
+        base = []
+    else:
+        base = list(DEFAULT_CAPABILITIES)
+    kept = [name for name in base if name not in drop]
+    return kept + [name for name in add if name != "ALL" and name in every and name not in kept]
+
+
+def parse_options(host_config: HostConfig) -> Security:
+    """`HostConfig.SecurityOpt`; raises Internal or Invalid in Docker's words."""
+    confined, profile, no_new, cgroups = not host_config.privileged, None, False, False
+    for number, text in enumerate(host_config.security_opt or (), 1):
+        key, value = _split(text, number)
+        if key == "no-new-privileges":
+            no_new = _flag(value, text, number)
+        elif key == "writable-cgroups":
+            cgroups = _flag(value, text, number)
+        elif key == "seccomp":
+            confined = value != "unconfined"
+            profile = _profile(value) if confined and value != "builtin" else None
+        elif key not in ("apparmor", "label", "systempaths"):
+            raise Internal(f'invalid --security-opt {number}: "{text[:300]}"')
+    return Security(confined, profile, no_new, cgroups)
+
+
+def _split(text: str, number: int) -> tuple[str, str]:
+    if text == "no-new-privileges":
+        return text, "true"
+    key, separator, value = text.partition("=")
+    if not separator:
+        key, separator, value = text.partition(":")
+    if not separator:
+        raise Internal(f'invalid --security-opt {number}: "{text[:300]}"')
+    return key, value
+
+
+def _flag(value: str, text: str, number: int) -> bool:
+    if value.lower() not in ("true", "false", "1", "0", "t", "f"):
+        raise Internal(f'invalid --security-opt {number}: "{text[:300]}"')
+    return value.lower() in ("true", "1", "t")
+
+
+def _profile(text: str) -> dict[str, Any]:
+    if len(text) > MAX_PROFILE:
+        raise Invalid(f"seccomp profile of {len(text)} bytes exceeds {MAX_PROFILE}")
+    try:
+        profile = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Invalid(f"Decoding seccomp profile failed: {error}") from None
+    if not isinstance(profile, dict):
+        raise Invalid("Decoding seccomp profile failed: not a JSON object")
+    return profile

@@ -1,0 +1,336 @@
+"""Start a container.
+
+    files of /etc -> address and ports -> monitor with the first process, waiting -> network wired -> clients attached
+    -> go -> state stored, events
+
+Each step is undone when a later one fails; the state keeps the exit code and the error that Docker would record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from wharf.engine.container import Container
+from wharf.engine.container_events import publish_container_event, publish_network_event, publish_volume_events
+from wharf.engine.devices import devices_of
+from wharf.engine.exit import clear_endpoints, on_exit
+from wharf.engine.hosts_files import (
+    FILES,
+    Place,
+    extra_hosts,
+    host_network_resolv,
+    host_resolv_conf,
+    hosts_text,
+    read_text,
+    resolv_text,
+    write_file,
+)
+from wharf.engine.oci_spec import Found, build_spec
+from wharf.engine.security import capabilities, parse_options
+from wharf.engine.times import format_time
+from wharf.engine.validate import log_sizes
+from wharf.errors import Conflict, Internal, Invalid, NotFound, NotModified, WharfError
+from wharf.network.manager import Published, SandboxTarget
+from wharf.runtime.requests import LogSettings, MonitorRequest, StartFailed
+from wharf.spec.container import ContainerRecord, PortBinding
+from wharf.spec.network import Port, parse_port_bindings, port_map
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+    from wharf.runtime.running import Running
+    from wharf.runtime.supervisor import Sandboxed
+
+NETWORK_FAILED = "failed to set up container networking: "
+
+
+def start_container(engine: Engine, name: str) -> None:
+    """Raises NotFound, NotModified when it runs, Conflict, Invalid (126, 127) and Internal in Docker's words."""
+    container = engine.containers.live(name)
+    with container.lock:
+        state = container.record.state
+        if state.paused:
+            raise Conflict("cannot start a paused container, try unpause instead")
+        if state.running:
+            raise NotModified("")
+        if state.removal_in_progress or state.dead:
+            raise Conflict("container is marked for removal and cannot be started")
+        container.record.restart_count = 0
+        container.restart_delay = 0.0
+        container.record.manually_stopped = False
+        start_locked(engine, container)
+
+
+def start_locked(engine: Engine, container: Container) -> None:
+    """Start under the container's lock, for the first time or again. Raises as `start_container`."""
+    record = container.record
+    try:
+        with contextlib.ExitStack() as undo:
+            _start(engine, container, undo)
+            undo.pop_all()
+    except StartFailed as error:
+        _record_failure(engine, container, error.message, error.exit_code)
+        raise (Internal if error.exit_code == 128 else Invalid)(error.message) from None
+    except WharfError as error:
+        _record_failure(engine, container, error.message, 128)
+        raise
+    except OSError as error:
+        text = f"{os.strerror(error.errno or 0).lower()}: {error.filename or ''}".rstrip(": ")
+        _record_failure(engine, container, text, 128)
+        raise Internal(f"failed to create task for container: {text}") from error
+    publish_network_event(engine, record, "connect")
+    publish_container_event(engine, record, "start")
+    assert container.running is not None
+    running = container.running
+    running.on_exit(lambda ended: on_exit(engine, container, running, ended))
+
+
+def _record_failure(engine: Engine, container: Container, message: str, exit_code: int) -> None:
+    record, state = container.record, container.record.state
+    state.running = state.restarting = False
+    state.pid = 0
+    state.error, state.exit_code = message, exit_code
+    engine.database.containers.put(record, durable=False)
+    if record.host_config.auto_remove:
+        from wharf.engine.remove import remove_in_background
+
+        remove_in_background(engine, container)
+
+
+def _start(engine: Engine, container: Container, undo: contextlib.ExitStack) -> None:
+    record = container.record
+    _make_bind_sources(record)
+    publish_volume_events(engine, record, "mount")
+    undo.callback(publish_volume_events, engine, record, "unmount")
+    joined = _joined(engine, record, undo)
+    published = _allocate(engine, container, undo)
+    files = _write_files(engine, container)
+    request = _request(engine, record, files, joined, published)
+    sandboxed = engine.supervisor.prepare(request)
+    waiting = contextlib.ExitStack()
+    undo.enter_context(waiting)
+    waiting.callback(sandboxed.abort)
+    if published is not None:
+        _connect(engine, published, sandboxed)
+    _attach_waiting(container, sandboxed.attach)
+    waiting.pop_all()  # a failed go has cleaned up by itself
+    running = sandboxed.go()
+    _record_start(engine, container, running, published)
+
+
+# -- what the container joins
+
+
+def _joined(engine: Engine, record: ContainerRecord, undo: contextlib.ExitStack) -> dict[str, int]:
+    """Descriptors of the namespaces of other containers that this one shares; closed by the caller's stack."""
+    host, found = record.host_config, {}
+    for kind, mode in (("network", host.network_mode), ("pid", host.pid_mode), ("ipc", host.ipc_mode)):
+        if mode.startswith("container:"):
+            found[kind] = _namespace_of(engine, record, kind, mode.partition(":")[2])
+            undo.callback(os.close, found[kind])
+    return found
+
+
+def _namespace_of(engine: Engine, record: ContainerRecord, kind: str, other_name: str) -> int:
+    other = engine.containers.live(other_name)
+    if other.id == record.id:
+        raise Invalid(f"cannot join own {kind} namespace")
+    if other.running is None:
+        if kind == "network":
+            raise Conflict(f"cannot join network of a non running container: {other.id}")
+        raise Conflict(f"cannot join {kind.upper()} of a non running container: {other.id}")
+    if kind == "ipc" and other.record.host_config.ipc_mode == "private":
+        raise Invalid(
+            f"cannot join IPC of container {other.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor "
+            "container)"
+        )
+    if kind == "network":
+        record.config.hostname = other.record.config.hostname
+        record.config.domainname = other.record.config.domainname
+    try:
+        return other.running.namespace(kind)
+    except ProcessLookupError:
+        raise Conflict(f"cannot join {kind} of a non running container: {other.id}") from None
+
+
+# -- network
+
+
+def _allocate(engine: Engine, container: Container, undo: contextlib.ExitStack) -> Published | None:
+    """Address and ports on a bridge; the records' fields alone for host, none and another container's network."""
+    record = container.record
+    mode = record.host_config.network_mode
+    record.sandbox_id = secrets.token_hex(32)
+    record.ports = {}
+    if mode.startswith("container:"):
+        return None
+    try:
+        network = engine.network.find(mode)
+    except NotFound as error:
+        raise NotFound(NETWORK_FAILED + error.message) from None
+    asked = record.networks[mode]
+    if network.driver != "bridge":
+        asked.network_id, asked.endpoint_id = network.id, secrets.token_hex(32)
+        return None
+    endpoint = engine.network.allocate(network.name, record.sandbox_id, asked.mac_address)
+    undo.callback(engine.network.release, endpoint)
+    undo.callback(_forget_endpoint, record)
+    published = engine.network.publish(endpoint, record.name, parse_port_bindings(_wanted_ports(record)))
+    record.networks[mode] = published.endpoint.settings(asked)
+    record.ports = port_map(published.endpoint.ports, record.config.exposed_ports or {})
+    return published
+
+
+def _forget_endpoint(record: ContainerRecord) -> None:
+    clear_endpoints(record)
+    record.ports = {}
+
+
+def _wanted_ports(record: ContainerRecord) -> dict[str, list[PortBinding] | None]:
+    wanted = dict(record.host_config.port_bindings or {})
+    if record.host_config.publish_all_ports:
+        for text in record.config.exposed_ports or {}:
+            wanted.setdefault(str(Port.parse(text)), [PortBinding()])
+    return wanted
+
+
+def _connect(engine: Engine, published: Published, sandboxed: Sandboxed) -> None:
+    if sandboxed.netns_fd is None or sandboxed.rtnl is None:
+        raise Internal(NETWORK_FAILED + "the sandbox has no network namespace of its own")
+    engine.network.connect(published, SandboxTarget(sandboxed.netns_fd, sandboxed.rtnl, sandboxed.monitor_pidfd))
+    sandboxed.close_network()
+
+
+# -- files
+
+
+def _write_files(engine: Engine, container: Container) -> dict[str, str]:
+    """Write hostname, hosts and resolv.conf anew; target in the container -> file."""
+    record = container.record
+    config, host = record.config, record.host_config
+    mode = host.network_mode
+    if mode.startswith("container:"):
+        directory = engine.directory(files_owner(engine, record))
+    else:
+        directory = engine.directory(record.id)
+        os.makedirs(directory, mode=0o710, exist_ok=True)
+        base = host_resolv_conf()
+        gateway = str(engine.network.gateway)
+        write_file(f"{directory}/hostname", config.hostname + "\n")
+        if mode == "host":
+            hosts = read_text("/etc/hosts")
+            extra = extra_hosts(host, gateway)
+            write_file(f"{directory}/hosts", hosts + "".join(line + "\n" for line in extra))
+            write_file(f"{directory}/resolv.conf", host_network_resolv(host, base))
+        else:
+            address = record.networks[mode].ip_address
+            place = Place(address, gateway, engine.host.ipv6)
+            write_file(f"{directory}/hosts", hosts_text(config, host, place))
+            write_file(f"{directory}/resolv.conf", resolv_text(host, base))
+    return {f"/etc/{name}": f"{directory}/{name}" for name in FILES}
+
+
+def files_owner(engine: Engine, record: ContainerRecord) -> str:
+    """Id of the container whose hostname, hosts and resolv.conf this one uses."""
+    seen = set()
+    while record.host_config.network_mode.startswith("container:") and record.id not in seen:
+        seen.add(record.id)
+        record = engine.containers.find(record.host_config.network_mode.partition(":")[2])
+    return record.id
+
+
+def _make_bind_sources(record: ContainerRecord) -> None:
+    """Directories that -v names and that are missing are made, as Docker does; for --mount they must be there."""
+    for point, request in zip(record.mounts, record.mount_requests, strict=True):
+        if point.type != "bind" or os.path.lexists(point.source):
+            continue
+        if request.bind_options and request.bind_options.create_mountpoint:
+            os.makedirs(point.source, mode=0o755, exist_ok=True)
+        else:
+            raise Invalid(f'invalid mount config for type "bind": bind source path does not exist: {point.source}')
+
+
+# -- the monitor
+
+
+def _request(
+    engine: Engine,
+    record: ContainerRecord,
+    files: dict[str, str],
+    joined: dict[str, int],
+    published: Published | None,
+) -> MonitorRequest:
+    config, host = record.config, record.host_config
+    security = parse_options(host)
+    names = capabilities(host, engine.host.last_capability)
+    found = Found(
+        capabilities=names,
+        security=security,
+        devices=devices_of(host),
+        files=files,
+        joined=frozenset(joined),
+        thermal=engine.thermal,
+        recursive_readonly=engine.host.recursive_readonly,
+    )
+    log = None
+    if host.log_config.type == "json-file":
+        size, count = log_sizes(host.log_config)
+        record.log_path = f"{engine.directory(record.id)}/{record.id}-json.log"
+        log = LogSettings(record.log_path, size, count, _log_attributes(record))
+    confined = security.confined and engine.host.seccomp
+    return MonitorRequest(
+        id=record.id,
+        spec=build_spec(record, found),
+        rootfs=engine.snapshots.mounts(record.id)[0],
+        cgroup=engine.cgroup_path(record.id, host.cgroup_parent),
+        user=config.user,
+        groups=tuple(host.group_add or ()),
+        log=log,
+        open_stdin=config.open_stdin,
+        stdin_once=config.stdin_once,
+        seccomp=engine.supervisor.seccomp_filter(security.profile, names) if confined else b"",
+        namespaces=joined,
+        hold=tuple(sock.fileno() for sock in published.sockets) if published else (),
+    )
+
+
+def _log_attributes(record: ContainerRecord) -> dict[str, str]:
+    """What the options `labels` and `env` put into each line."""
+    options = record.host_config.log_config.config or {}
+    labels = record.config.labels or {}
+    env = dict(entry.partition("=")[::2] for entry in record.config.env or ())
+    out = {key: labels[key] for key in options.get("labels", "").split(",") if key in labels}
+    return out | {key: env[key] for key in options.get("env", "").split(",") if key in env}
+
+
+def _attach_waiting(container: Container, attach: Callable[..., socket.socket]) -> None:
+    """Join the clients that attached before the start, so that they miss nothing."""
+    waiting, container.attaching = container.attaching, []
+    for request, future in waiting:
+        if future.cancelled():
+            continue
+        stream = attach(stdin=request.stdin, stdout=request.stdout, stderr=request.stderr)
+        if not future.set_running_or_notify_cancel():
+            stream.close()
+            continue
+        future.set_result(stream)
+
+
+def _record_start(engine: Engine, container: Container, running: Running, published: Published | None) -> None:
+    record, state = container.record, container.record.state
+    state.running, state.paused, state.restarting = True, False, False
+    state.pid, state.start_time, state.boot_id = running.pid, running.start_time, engine.host.boot_id
+    state.exit_code, state.error, state.oom_killed = 0, "", False
+    state.started_at = format_time(time.time_ns())
+    container.running = running
+    container.endpoint = published.endpoint if published else None
+    container.started_monotonic = time.monotonic()
+    if container.stopped.done():
+        container.stopped = Future()
+    engine.database.containers.put(record, durable=False)

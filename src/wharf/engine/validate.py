@@ -1,0 +1,224 @@
+"""Create requests, checked: Docker's rules with Docker's words. Pure, but for the number of processors."""
+
+import os
+import posixpath
+
+from wharf.engine.security import normalise, parse_options
+from wharf.engine.signals import parse_signal
+from wharf.errors import Conflict, Invalid, NotImplementedYet
+from wharf.spec.container import ContainerConfig, HostConfig, LogConfig
+from wharf.spec.network import parse_port_bindings, parse_port_range
+
+MIN_MEMORY = 6 << 20
+CPU_PERIODS = (1000, 1_000_000)
+MIN_QUOTA = 1000
+JSON_FILE_OPTIONS = frozenset(
+    ("max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode")
+)
+KNOWN_DRIVERS = frozenset(["awslogs", "fluentd", "gcplogs", "gelf", "journald", "local", "splunk", "syslog", "etwlogs"])
+RESTART_POLICIES = ("no", "always", "on-failure", "unless-stopped")
+MAX_TEXT = 1 << 20
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
+
+
+def check_config(config: ContainerConfig) -> None:
+    """`Config`; raises Invalid."""
+    if config.working_dir and not posixpath.isabs(config.working_dir):
+        raise Invalid(f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path")
+    for entry in config.env or ():
+        if not entry or entry.startswith("="):
+            raise Invalid(f"invalid environment variable: {entry[:200]}")
+    for text in (*(config.env or ()), *(config.cmd or ()), *(config.entrypoint or ()), config.hostname, config.user):
+        if "\0" in text:
+            raise Invalid("invalid argument: a string of the configuration contains a NUL byte")
+    if len(config.hostname) > 63:
+        raise Invalid(f"invalid hostname: {config.hostname[:200]}")
+    if config.stop_signal:
+        parse_signal(config.stop_signal)
+    for port in config.exposed_ports or {}:
+        parse_port_range(port)
+    if (
+        config.healthcheck
+        and config.healthcheck.test
+        and config.healthcheck.test[0] not in ("NONE", "CMD", "CMD-SHELL")
+    ):
+        raise Invalid(f'Unknown healthcheck type "{config.healthcheck.test[0][:100]}" (expected "CMD" or "CMD-SHELL")')
+
+
+def check_host_config(host: HostConfig) -> None:
+    """`HostConfig`; raises Invalid, or Internal where Docker answers 500."""
+    normalise(host.cap_add, "CapAdd")
+    normalise(host.cap_drop, "CapDrop")
+    parse_options(host)
+    _check_restart(host)
+    _check_namespaces(host)
+    _check_resources(host)
+    parse_port_bindings(host.port_bindings)
+    for text in host.extra_hosts or ():
+        if ":" not in text and "=" not in text:
+            raise Invalid(f'bad format for add-host: "{text[:200]}"')
+    if host.shm_size < 0:
+        raise Invalid("SHM size can not be less than 0")
+    if not -1000 <= host.oom_score_adj <= 1000:
+        raise Invalid(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
+    _refuse_missing(host)
+
+
+def _refuse_missing(host: HostConfig) -> None:
+    for given, what in (
+        (host.links, "links"),
+        (host.device_requests, "device requests (--gpus)"),
+        (host.init, "--init"),
+        (host.storage_opt, "storage options"),
+        (host.userns_mode not in ("", "host"), "user namespaces"),
+        (host.runtime not in ("", "runc", "io.containerd.runc.v2"), f"the runtime {host.runtime}"),
+    ):
+        if given:
+            raise NotImplementedYet(f"{what} of a container: not there yet")
+
+
+def _check_restart(host: HostConfig) -> None:
+    policy = host.restart_policy
+    if policy.name and policy.name not in RESTART_POLICIES:
+        raise Invalid(
+            f"invalid restart policy: unknown policy '{policy.name[:100]}'; use one of 'no', 'always', "
+            "'on-failure', or 'unless-stopped'"
+        )
+    if policy.maximum_retry_count < 0:
+        raise Invalid("invalid restart policy: maximum retry count cannot be negative")
+    if policy.maximum_retry_count and policy.name not in ("on-failure",):
+        raise Invalid("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+    if host.auto_remove and policy.name not in ("", "no"):
+        raise Invalid("can't create 'AutoRemove' container with restart policy")
+
+
+def _check_namespaces(host: HostConfig) -> None:
+    if host.pid_mode not in ("", "host", "private") and not _of_container(host.pid_mode):
+        raise Invalid(f"invalid PID mode: {host.pid_mode[:100]}")
+    if host.ipc_mode not in ("", "host", "private", "shareable", "none") and not _of_container(host.ipc_mode):
+        raise Invalid(f"invalid IPC mode: {host.ipc_mode[:100]}")
+    if host.uts_mode not in ("", "host"):
+        raise Invalid(f"invalid UTS mode: {host.uts_mode[:100]}")
+    if host.cgroupns_mode not in ("", "host", "private"):
+        raise Invalid(f"invalid cgroup namespace mode: {host.cgroupns_mode[:100]}")
+
+
+def _of_container(mode: str) -> bool:
+    return mode.startswith("container:") and len(mode) > len("container:")
+
+
+def check_network_conflicts(config: ContainerConfig, host: HostConfig) -> None:
+    """What makes no sense with `--network container:`; raises Invalid in Docker's words."""
+    if not _of_container(host.network_mode):
+        return
+    conflicts = (
+        (config.hostname, "hostname and the network mode"),
+        (host.links, "container type network can't be used with links. This would result in undefined behavior"),
+        (host.dns, "dns and the network mode"),
+        (host.extra_hosts, "custom host-to-IP mapping and the network mode"),
+        (config.mac_address, "mac-address and the network mode"),
+        (host.port_bindings, "port publishing and the container type network mode"),
+        (host.publish_all_ports, "port publishing and the container type network mode"),
+        (config.exposed_ports, "port exposing and the container type network mode"),
+    )
+    for given, text in conflicts:
+        if given:
+            raise Invalid(text if text.startswith("container type") else f"conflicting options: {text}")
+
+
+def _check_resources(host: HostConfig) -> None:
+    if 0 < host.memory < MIN_MEMORY:
+        raise Invalid("Minimum memory limit allowed is 6MB")
+    if host.memory > 0 and 0 < host.memory_swap < host.memory:
+        raise Invalid("Minimum memoryswap limit should be larger than memory limit, see usage")
+    if host.memory == 0 and host.memory_swap > 0:
+        raise Invalid("You should always set the Memory limit when using Memoryswap limit, see usage")
+    if host.memory_reservation and 0 < host.memory < host.memory_reservation:
+        raise Invalid("Minimum memory limit can not be less than memory reservation limit, see usage")
+    if host.memory_swappiness is not None and host.memory_swappiness != -1 and not 0 <= host.memory_swappiness <= 100:
+        raise Invalid(f"Invalid value: {host.memory_swappiness}, valid memory swappiness range is 0-100")
+    _check_cpu(host)
+    if host.blkio_weight and not 10 <= host.blkio_weight <= 1000:
+        raise Invalid("Range of blkio weight is from 10 to 1000")
+
+
+def _check_cpu(host: HostConfig) -> None:
+    processors = os.cpu_count() or 1
+    if host.nano_cpus:
+        if host.cpu_period > 0:
+            raise Invalid("Conflicting options: Nano CPUs and CPU Period cannot both be set")
+        if host.cpu_quota > 0:
+            raise Invalid("Conflicting options: Nano CPUs and CPU Quota cannot both be set")
+        if not 0 < host.nano_cpus <= processors * 10**9:
+            raise Invalid(
+                f"range of CPUs is from 0.01 to {processors:.2f}, as there are only {processors} CPUs available"
+            )
+    if host.cpu_period and not CPU_PERIODS[0] <= host.cpu_period <= CPU_PERIODS[1]:
+        raise Invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
+    if 0 < host.cpu_quota < MIN_QUOTA:
+        raise Invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+    for name, text in (("cpus", host.cpuset_cpus), ("mems", host.cpuset_mems)):
+        if not _is_set(text):
+            raise Invalid(f"Invalid value {text[:100]} for cpuset {name}")
+
+
+def _is_set(text: str) -> bool:
+    """Whether a text is a list of numbers and ranges (cpuset(7))."""
+    if not text:
+        return True
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or len(part) > 20 or (dash and (not last.isdecimal() or int(last) < int(first))):
+            return False
+    return True
+
+
+def check_log_config(log: LogConfig) -> None:
+    """A container's log driver and options; raises Invalid, NotImplementedYet."""
+    if log.type == "none":
+        return
+    if log.type != "json-file":
+        if log.type in KNOWN_DRIVERS:
+            raise NotImplementedYet(f"the log driver {log.type} is not there yet: json-file and none are")
+        name = log.type[:100]
+        raise Invalid(f'error looking up logging plugin {name}: plugin "{name}" not found')
+    options = log.config or {}
+    for key in sorted(options):
+        if key not in JSON_FILE_OPTIONS:
+            raise Invalid(f"unknown log opt '{key[:100]}' for json-file log driver")
+    if "compress" in options and options["compress"].lower() in ("1", "t", "true"):
+        raise NotImplementedYet("log option compress is not there yet")
+    log_sizes(log)
+
+
+def log_sizes(log: LogConfig) -> tuple[int, int]:
+    """Largest size in bytes (-1: none) and number of files; raises Invalid."""
+    options = log.config or {}
+    size = parse_size(options["max-size"]) if "max-size" in options else -1
+    text = options.get("max-file", "1")
+    if not text.isdecimal() or not 1 <= int(text) <= 10000:
+        raise Invalid(f"max-file cannot be less than 1: {text[:50]}")
+    if int(text) > 1 and size < 0:
+        raise Invalid("max-file cannot be used without max-size")
+    return size, int(text)
+
+
+def parse_size(text: str) -> int:
+    """`10m`, `1.5g`, `-1`: bytes; raises Invalid in go-units' words."""
+    if text == "-1":
+        return -1
+    digits = text.rstrip("bBkKmMgG ")
+    unit = text[len(digits) :].strip().lower()
+    try:
+        number = float(digits)
+    except ValueError:
+        raise Invalid(f"invalid size: '{text[:50]}'") from None
+    if unit not in _UNITS or not 0 <= number < 1 << 50:
+        raise Invalid(f"invalid size: '{text[:50]}'")
+    return int(number * _UNITS[unit])
+
+
+def check_not_container_itself(mode: str, container_id: str) -> None:
+    """Raises Conflict for a container that wants to join its own namespaces."""
+    if mode == f"container:{container_id}":
+        raise Conflict("cannot join own network")

@@ -1,0 +1,29 @@
+"""Wait for the end, or the removal, of a container: a future, no thread."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, cast
+
+from wharf.engine.container import Condition, WaitResult
+from wharf.engine.loop import done
+from wharf.errors import Invalid
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+
+CONDITIONS = ("", "not-running", "next-exit", "removed")
+
+
+def wait_container(engine: Engine, name: str, condition: str = "") -> Future[WaitResult]:
+    """Resolves at once when the condition holds already. Raises NotFound, Invalid."""
+    if condition not in CONDITIONS:
+        raise Invalid(f'invalid condition: "{condition[:100]}"')
+    container = engine.containers.live(name)
+    with container.lock:
+        state = container.record.state
+        if condition in ("", "not-running") and not (state.running and not state.restarting):
+            return done(WaitResult(state.exit_code))
+        future: Future[WaitResult] = Future()
+        container.waiting.append((cast(Condition, condition or "not-running"), future))
+        return future
