@@ -103,7 +103,9 @@ def _resources(engine: "Engine") -> dict[str, Any]:
     memory = v2 or "memory" in mounts
     cpu = v2 or "cpu" in mounts
     swap_file = os.path.join(mounts.get("memory", ""), "memory.memsw.limit_in_bytes")
+    kernel_tcp = os.path.join(mounts.get("memory", ""), "memory.kmem.tcp.limit_in_bytes")
     return {
+        **({"KernelMemoryTCP": os.path.exists(kernel_tcp)} if v1 else {}),
         "MemoryLimit": memory,
         "SwapLimit": memory and (v2 or os.path.exists(swap_file)),
         "CpuCfsPeriod": cpu,

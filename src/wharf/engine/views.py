@@ -94,12 +94,13 @@ def _paths(record: ContainerRecord, extras: InspectExtras) -> dict[str, str]:
 def network_settings(record: ContainerRecord, sandbox_key: str = "") -> dict[str, Any]:
     """`NetworkSettings` with the old fields at its top, which tell about the default bridge only."""
     running = record.state.running
+    own = running and not record.host_config.network_mode.startswith("container:")
     bridge = record.networks.get("bridge") if running else None
     bridge = bridge or EndpointSettings()
     return {
         "Bridge": "",
         "SandboxID": record.sandbox_id if own else "",
-        "SandboxKey": sandbox_key if running else "",
+        "SandboxKey": sandbox_key if own else "",
         "Ports": record.ports if running else {},
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",

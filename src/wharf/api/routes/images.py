@@ -16,6 +16,8 @@ from wharf.engine.image_tag import tag_image
 from wharf.engine.image_transfer import ImportRequest, import_image, load_images, save_images
 from wharf.errors import Invalid, NotImplementedYet
 from wharf.spec.container import ContainerConfig
+from wharf.wire import images
+from wharf.wire.codec import to_wire
 
 TAR = "application/x-tar"
 
@@ -30,12 +32,13 @@ async def image_list(api: Api, request: Request) -> Answer:
         shared_size=request.flag("shared-size"),
         digests=request.flag("digests"),
     )
-    return json_reply(found)
+    return json_reply([images.summary(to_wire(image), request.version) for image in found])
 
 
 async def image_inspect(api: Api, request: Request) -> Answer:
     """GET /images/{name}/json"""
-    return json_reply(await api.run(inspect_image, api.engine, request.names["name"]))
+    found = await api.run(inspect_image, api.engine, request.names["name"])
+    return json_reply(images.inspect(to_wire(found), request.version))
 
 
 async def image_history(api: Api, request: Request) -> Answer:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from wharf.api.detach import DetachFilter, parse_keys
+from wharf.api.errors import status_of
 from wharf.api.http import Answer, Hijack, Reply, Request, Stream
 from wharf.api.relay import Source, relay, say
 from wharf.api.router import Route
@@ -15,7 +16,7 @@ from wharf.engine.logs import LogsRequest, LogStream, open_logs
 from wharf.engine.resize import resize_container
 from wharf.engine.stats import sample_stats
 from wharf.engine.wait import wait_container
-from wharf.errors import Conflict, Invalid, NotFound
+from wharf.errors import Conflict, Invalid, NotFound, WharfError
 from wharf.wire.codec import encode
 
 RAW = "application/vnd.docker.raw-stream"
@@ -37,8 +38,11 @@ async def attach(api: Api, request: Request) -> Answer:
         stream=request.flag("stream"),
         logs=request.flag("logs"),
     )
-    keys = parse_keys(request.text("detachKeys"))
-    attached = await api.run(attach_container, api.engine, request.names["id"], wanted)
+    try:
+        keys = parse_keys(request.text("detachKeys"))
+        attached = await api.run(attach_container, api.engine, request.names["id"], wanted)
+    except WharfError as error:  # in plain text, as after a hijack
+        return Reply(status_of(error), f"{error}\r\n".encode(), RAW)
     kind = stream_type(request, attached.tty, request.upgrades)
     replay = attached.replay
     history = None
