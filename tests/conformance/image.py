@@ -13,6 +13,7 @@ import tarfile
 from pathlib import Path
 
 EPOCH = "2024-01-02T03:04:05Z"
+LATER = "2024-02-02T03:04:05Z"
 APPLETS = """
 [ ash awk basename cat chgrp chmod chown chroot cp cut date dd df dirname du echo env expr false find free
 grep gunzip gzip head hostname id ifconfig ip kill ln ls md5sum mkdir mkfifo mknod mktemp more mount mv nc
@@ -86,7 +87,7 @@ def _config(layers: list[bytes], config: dict[str, object], comments: list[str])
         "architecture": "amd64",
         "os": "linux",
         "author": "wharf tests",
-        "created": EPOCH,
+        "created": EPOCH if len(layers) == 1 else LATER,
         "config": config,
         "history": history,
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in layers]},
