@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wharf.spec.image_views import Change
-from wharf.storage.layers import pack
+from wharf.storage.layers.pack import changes as layer_changes
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 def container_changes(engine: Engine, container: str) -> list[Change]:
     """Changed paths, sorted; kind 0 modified, 1 added, 2 deleted. Raises NotFound."""
     record = engine.containers.find(container)
-    found = pack.changes(engine.worker, engine.snapshots.layers(record.id), host=engine.host)
+    found = layer_changes(engine.worker, engine.snapshots.layers(record.id), host=engine.host)
     return [Change(path, kind) for kind, path in found]

@@ -66,9 +66,7 @@ def put_archive(
             user=record.config.user,
             read_only=_read_only(record),
         )
-        source_to_job(
-            decompressed(stream), lambda pipe: engine.worker.run("archive.put", args, (*fds, pipe))
-        )
+        source_to_job(decompressed(stream), lambda pipe: engine.worker.run("archive.put", args, (*fds, pipe)))
     _publish(engine, record, "extract-to-dir", path)
 
 

@@ -66,7 +66,7 @@ def merge_image(config: ContainerConfig, image: ImageConfig) -> None:
     """The image's config under the user's, by Docker's rules; `config` is changed in place."""
     config.user = config.user or image.user
     if image.exposed_ports:
-        config.exposed_ports = {**dict.fromkeys(image.exposed_ports, {}), **(config.exposed_ports or {})}
+        config.exposed_ports = {**{key: {} for key in image.exposed_ports}, **(config.exposed_ports or {})}
     config.env = merge_env(config.env or (), image.env)
     config.labels = {**image.labels, **(config.labels or {})}
     if not config.entrypoint:
@@ -79,7 +79,7 @@ def merge_image(config: ContainerConfig, image: ImageConfig) -> None:
         config.entrypoint = None
     config.working_dir = config.working_dir or image.working_dir
     if image.volumes:
-        config.volumes = {**dict.fromkeys(image.volumes, {}), **(config.volumes or {})}
+        config.volumes = {**{key: {} for key in image.volumes}, **(config.volumes or {})}
     config.volumes = config.volumes or None
     config.stop_signal = config.stop_signal or image.stop_signal
     config.stop_timeout = config.stop_timeout if config.stop_timeout is not None else image.stop_timeout
