@@ -6,7 +6,7 @@
     <root>/ingest/<random>             blobs being written; emptied at start
     <root>/ingest/.unsynced            there are visible blobs that no sync has covered yet
 
-A blob is hashed while it is written, synced, then renamed to its name. A load of many layers syncs once instead
+A blob is hashed while it is written, synced, then renamed to its name. A load of many layers syncs at its end instead
 (`durable=False`, then `sync()`); the marker then says after a power loss which blobs must be hashed again.
 """
 
@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import BinaryIO, Protocol
 
 from wharf.errors import Internal, Invalid, NotFound
-from wharf.kernel.syncing import sync_directory, sync_file_system
+from wharf.kernel.syncing import start_writeback, sync_directory, sync_file
 from wharf.spec.digest import Digest
 from wharf.spec.image import MEDIA_INDEX, Descriptor
 from wharf.storage.limits import MAX_BLOB_SIZE
@@ -58,7 +58,7 @@ class ContentStore:
         self._ingest = os.path.join(root, "ingest")
         self._marker = os.path.join(self._ingest, _MARKER)
         self._lock = threading.Lock()
-        self._pending = 0
+        self._pending: set[Digest] = set()
         os.makedirs(self._blobs, mode=0o700, exist_ok=True)
         os.makedirs(self._ingest, mode=0o700, exist_ok=True)
         self._recover()
@@ -132,13 +132,20 @@ class ContentStore:
             yield Digest(name)
 
     def sync(self) -> None:
-        """Make everything stored so far survive a power loss (one syncfs(2)); a no-op when nothing is pending."""
-        if not os.path.exists(self._marker):
-            return
-        covered = self._pending
-        sync_file_system(self._blobs)
+        """Make everything stored so far survive a power loss; a no-op when nothing is pending.
+
+        One fsync a blob: a syncfs would also wait for the thousands of files just unpacked beside them.
+        """
+        with self._lock:
+            covered = frozenset(self._pending)
+        for digest in covered:
+            with contextlib.suppress(FileNotFoundError):  # deleted again
+                sync_file(self.path(digest))
+        if covered:
+            sync_directory(self._blobs)
         with self._lock, contextlib.suppress(FileNotFoundError):
-            if self._pending == covered:  # else somebody stored meanwhile, and will sync too
+            self._pending -= covered
+            if not self._pending:  # else somebody stored meanwhile, and will sync too
                 os.unlink(self._marker)
 
     def write_index(self, descriptors: Sequence[Descriptor]) -> None:
@@ -163,7 +170,7 @@ class ContentStore:
             sync_directory(self._blobs)
             return
         with self._lock:
-            self._pending += 1
+            self._pending.add(digest)
             os.close(os.open(self._marker, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
             os.rename(staged, self.path(digest))
 
@@ -177,7 +184,11 @@ class ContentStore:
         since = os.stat(self._marker).st_mtime - _CLOCK_SLACK
         for digest in self.digests():
             path = self.path(digest)
-            if os.stat(path).st_mtime >= since and not _matches(path, digest):
+            if os.stat(path).st_mtime < since:
+                continue
+            if _matches(path, digest):
+                self._pending.add(digest)
+            else:
                 os.unlink(path)
         self.sync()
 
@@ -208,6 +219,8 @@ class BlobWriter:
             raise Invalid(f"wrong digest: expected {expected}, the content is {digest}")
         if durable:
             os.fsync(self._fd)
+        else:
+            start_writeback(self._fd)
         self._store._publish(self._staged, digest, durable)
         self._staged = ""
         return Blob(digest, self.size)
