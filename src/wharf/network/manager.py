@@ -39,6 +39,9 @@ from wharf.spec.network import (
 __all__ = ["NetworkConfig", "NetworkManager", "NetworkStore", "Published", "Relay", "SandboxTarget"]
 
 
+_MAX_HELD = 128
+
+
 class NetworkStore(Protocol):
     """Where records are kept; acknowledged means synced."""
 
@@ -72,6 +75,10 @@ class Published:
 
     endpoint: Endpoint
     sockets: list[socket.socket] = field(default_factory=list)
+
+    def to_hold(self) -> tuple[int, ...]:
+        """Descriptors for the monitor: what fits into one message (SCM_MAX_FD is 253). netd holds all of them."""
+        return tuple(sock.fileno() for sock in self.sockets[:_MAX_HELD])
 
     def close(self) -> None:
         for sock in self.sockets:

@@ -139,7 +139,10 @@ def test_next_daemon_finds_netd_and_relays_go_on(make_net, monitor):
 
 def test_release_frees_the_port_at_once(net, monitor):
     for _ in range(5):
-        endpoint, _ = net.start(WEB, monitor=monitor.pidfd)
+        endpoint, server = net.start(WEB, monitor=monitor.pidfd)
+        net.lab.serve_tcp(server.netns, 80)
+        assert ask_tcp(net.lab.host, "::1", 8080)  # leaves connections in TIME_WAIT
+        assert ask_tcp(net.lab.host, "127.0.0.1", 8080)
         net.manager.release(endpoint)
 
 

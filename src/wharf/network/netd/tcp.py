@@ -32,6 +32,8 @@ class TcpListener:
         self._loop, self._socket, self._target, self._budget = loop, sock, target, budget
         self._open = True
         sock.setblocking(False)
+        # Accepted connections inherit it: left over in TIME_WAIT they must not keep the port from its next owner.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.listen(_BACKLOG)
         self._resume()
 
