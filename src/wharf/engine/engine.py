@@ -16,6 +16,7 @@ from wharf.engine.live import LiveContainers
 from wharf.engine.loop import EngineLoop
 from wharf.engine.restore import restart_after_open, restore_containers
 from wharf.engine.shutdown import stop_all
+from wharf.engine.volumes import restore_volumes
 from wharf.errors import Conflict
 from wharf.kernel.probe import probe
 from wharf.network.manager import NetworkConfig, NetworkManager
@@ -85,6 +86,7 @@ class Engine:
         endpoints: list[Endpoint] = restore_containers(self)
         self.network.start(endpoints)
         self.images.restore()
+        restore_volumes(self)
         restart_after_open(self)
 
     def cgroup_path(self, container_id: str, parent: str = "") -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ImageConflict(Conflict):
-    """Why an image cannot go. `used`: a container stands on it."""
+    """Why an image cannot go. `used`: a container or another image stands on it."""
 
     def __init__(self, image: ImageRecord, reason: str, *, hard: bool, used: bool = False) -> None:
         force = "cannot be forced" if hard else "must be forced"
@@ -111,7 +111,7 @@ class _Deletion:
 
     def _check(self, image: ImageRecord, force: bool, *, names_count: bool = True) -> None:
         if any(other.parent == image.id for other in self._engine.images.all()):
-            raise ImageConflict(image, "image has dependent child images", hard=True)
+            raise ImageConflict(image, "image has dependent child images", hard=True, used=True)
         users = self._users(image)
         running = next((user for user in users if user.state.running), None)
         if running:

@@ -96,7 +96,7 @@ def source(archive: Archive, keys: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     uri = f"http://127.0.0.1:{server.server_port}"
     here = AptSource(uri, "test", ("main",), (str(keys / "archive.gpg"),))

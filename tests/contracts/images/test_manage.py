@@ -1,6 +1,7 @@
 """Resolve, list, inspect, history, tag, delete, prune: Docker's rules and words."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -171,6 +172,21 @@ def test_a_stopped_container_keeps_the_layers_of_a_deleted_image(engine: Any, im
     engine.snapshots.remove(container.id)
     engine.images.operations.request_sweep()
     assert engine.snapshots.chain_ids() == []
+
+
+def test_a_parent_stays_while_another_image_was_made_of_it(engine: Any, image: Any) -> None:
+    for name in ("one:1", "two:1"):
+        load(engine, docker_archive(name, [small_layer(), small_layer(name[:3])]))
+        child = engine.images.resolve(name)
+        engine.database.images.put(replace(child, names=(), parent=image.id))
+    assert deleted(engine, "app:1", force=True) == ["app:1"]
+    assert [item.id for item in list_images(engine, {}) if not item.repo_tags] == []
+    assert len(list_images(engine, {}, all=True)) == 3
+    with pytest.raises(Conflict, match=r"\(cannot be forced\) - image has dependent child images"):
+        delete_image(engine, image.id.hex, force=True)
+    assert str(image.id) not in deleted(engine, "one:1")
+    assert str(image.id) in deleted(engine, "two:1")
+    assert engine.images.all() == []
 
 
 def test_prune(engine: Any, image: Any) -> None:
