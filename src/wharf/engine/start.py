@@ -296,7 +296,7 @@ def _request(
         stdin_once=config.stdin_once,
         seccomp=engine.supervisor.seccomp_filter(security.profile, names) if confined else b"",
         namespaces=joined,
-        hold=tuple(sock.fileno() for sock in published.sockets) if published else (),
+        hold=published.to_hold() if published else (),
     )
 
 
