@@ -1,12 +1,15 @@
 """Snapshots as directories that overlayfs stacks.
 
     <root>/committed/<chainID hex>/fs/       the layer's files, whiteouts as overlayfs wants them
-                                  /parent    chainID of the one below, or empty
+                                  /parent    chainID of the one below, or "-"
                                   /unsynced  boot id of the commit; taken away once a syncfs has covered the tree
     <root>/committed/<parent hex>.init/fs/   Docker's mount points over that parent, shared by its containers
     <root>/active/<key>/fs/ work/            upper and work directory of the mount
-                       /parent               chainID below; then a line "init" or "view" where that is so
+                       /parent               chainID below or "-"; then "init" or "view" where that is so
     <root>/staging/<random>/                 an active one being made; emptied at start
+
+`parent` is a symbolic link that leads nowhere: its text is journaled with the names around it, where a file's data
+would need an fsync to survive a power loss together with them.
 
 Nothing waits for the disk: a commit is a rename, and a thread syncs and takes the marker away. What still carries the
 marker of another boot at the next start was cut off by a power loss, and is discarded: the blobs are there to unpack
@@ -20,7 +23,7 @@ import secrets
 import threading
 from collections.abc import Iterator
 
-from wharf.errors import Conflict, Internal, Invalid, NotFound
+from wharf.errors import Conflict, Invalid, NotFound
 from wharf.spec.digest import Digest
 from wharf.spec.host import Host
 from wharf.spec.mount import Mount, Overlay
@@ -55,7 +58,7 @@ class OverlaySnapshotter:
         for name in self._marker.unclean():
             self._trash.discard(os.path.join(self._committed, name))
         for key in self.keys():  # a view or container cut off within its first instants
-            if not os.path.exists(os.path.join(self._active, key, "parent")):
+            if not os.path.lexists(os.path.join(self._active, key, "parent")):
                 self._trash.discard(os.path.join(self._active, key))
         self._marker.start()
 
@@ -161,8 +164,7 @@ class OverlaySnapshotter:
             os.mkdir(os.path.join(staged, "work"), 0o700)
             os.mkdir(os.path.join(staged, "fs"))
             self._like_parent(os.path.join(staged, "fs"), parent)
-            with open(os.path.join(staged, "parent"), "w") as file:
-                file.write(f"{parent or ''}\n{kind}\n")
+            _write_parent(staged, parent, kind)
             with self._lock:
                 self._chain(parent)
                 if os.path.exists(target):
@@ -194,8 +196,7 @@ class OverlaySnapshotter:
         os.makedirs(upper)
         self._like_parent(upper, parent)
         init_layer.fill(upper, lowers, self._xattr_prefix)
-        with open(os.path.join(staged, "parent"), "w") as file:
-            file.write(f"{parent}\n\n")
+        _write_parent(staged, parent, "")
         self._marker.put(staged)
         with self._lock:
             if os.path.exists(target):
@@ -224,18 +225,20 @@ class OverlaySnapshotter:
 
     def _parent_file(self, directory: str) -> tuple[Digest | None, str]:
         try:
-            with open(os.path.join(directory, "parent")) as file:
-                parent, kind = file.read().split("\n")[:2]
+            text = os.readlink(os.path.join(directory, "parent"))
         except FileNotFoundError:
             raise NotFound(f"snapshot {os.path.basename(directory)} not found") from None
-        except ValueError:
-            raise Internal(f"snapshot {os.path.basename(directory)} is damaged: its parent file is empty") from None
-        return (Digest.parse(parent) if parent else None), kind
+        parent, _, kind = text.partition(" ")
+        return (Digest.parse(parent) if parent != "-" else None), kind
 
     def _all(self) -> Iterator[str]:
         for root in (self._committed, self._active):
             for name in os.listdir(root):
                 yield os.path.join(root, name)
+
+
+def _write_parent(directory: str, parent: Digest | None, kind: str) -> None:
+    os.symlink(f"{parent or '-'} {kind}".rstrip(), os.path.join(directory, "parent"))
 
 
 def _checked(key: str) -> str:
