@@ -132,10 +132,10 @@ def ask_tcp(netns: int, address: str, port: int, source: str = "", seconds: floa
             client.bind((source, 0))
         client.connect((address, port))
         client.shutdown(socket.SHUT_WR)
-        return _read_all(client).decode().strip()
+        return read_all(client).decode().strip()
 
 
-def _read_all(client: socket.socket) -> bytes:
+def read_all(client: socket.socket) -> bytes:
     parts = []
     while part := client.recv(65536):
         parts.append(part)
