@@ -64,33 +64,26 @@ def _wide_pipe() -> tuple[int, int]:
     return reader, writer
 
 
-def give_birth(request: dict[str, Any], joined: dict[str, int], cgroup: Cgroup | None) -> Child:
-    """Clone the first process; `joined` are namespaces to enter (OCI type -> descriptor)."""
+def give_birth(request: dict[str, Any], body: int, joined: dict[str, int], cgroup: Cgroup | None) -> Child:
+    """Clone the first process; it parses `body`. `joined`: namespaces to enter (OCI type -> descriptor)."""
     child = Child()
     child.sync, theirs = messages.pair()
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     streams = [null, null, null]
     ours = [-1, -1, -1]
-    is_terminal = request["spec"]["process"].get("terminal")
-    if not is_terminal:
+    if not request["terminal"]:
         if request["open_stdin"]:
             streams[0], ours[0] = os.pipe()
         ours[1], streams[1] = _wide_pipe()
         ours[2], streams[2] = _wide_pipe()
     child.set_pipes(ours[0], ours[1], ours[2], request["stdin_once"])
-    cgroup_fds: list[int] = []
-    if cgroup is not None:
-        cgroup_fds = cgroup.join_fds()
-        request["cgroup_points"] = cgroup.mount_points() if request["kind"] == "container" else {}
-    else:
-        request["cgroup_points"] = {}
-    inherited = init.Inherited(theirs, (streams[0], streams[1], streams[2]), cgroup_fds, joined)
+    inherited = init.Inherited(theirs, (streams[0], streams[1], streams[2]), body, joined, cgroup)
     run = init.run if request["kind"] == "container" else setns_init.run
     child.pid, child.pidfd = ns.clone3(_flags(request, joined))
     if child.pid == 0:
-        run(request, inherited)
+        run(inherited, request["new"])
     theirs.close()
-    messages.close_all([*set(streams), *cgroup_fds])
+    messages.close_all(list(set(streams)))
     return child
 
 
@@ -100,9 +93,9 @@ def _flags(request: dict[str, Any], joined: dict[str, int]) -> int:
         setns_init.join_pid_namespace(joined)
         return 0
     flags = 0
-    for item in request["spec"]["linux"]["namespaces"]:
-        if item["type"] not in joined and item["type"] != "cgroup":
-            flags |= ns.FLAG_OF_TYPE[item["type"]]
+    for kind in request["new"]:
+        if kind != "cgroup":
+            flags |= ns.FLAG_OF_TYPE[kind]
     if "pid" in joined:
         ns.setns(joined["pid"], ns.CLONE_NEWPID)
     return flags

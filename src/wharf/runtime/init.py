@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from wharf.kernel import namespaces as ns
 from wharf.kernel import process
 from wharf.kernel.beneath import make_directory
+from wharf.kernel.cgroup import Cgroup
 from wharf.kernel.paths import open_in_root
 from wharf.runtime import credentials, devices, messages, rootfs, terminal
 from wharf.runtime.credentials import InitFailed
@@ -27,23 +28,23 @@ _IFF_UP = 1
 
 
 class Inherited:
-    """The descriptors a first process gets from its monitor; everything else is closed."""
+    """What a first process gets from its monitor: descriptors (everything else is closed) and its cgroup."""
 
-    __slots__ = ("cgroup", "join", "streams", "sync")
+    __slots__ = ("body", "cgroup", "join", "streams", "sync")
 
     def __init__(
-        self, sync: socket.socket, streams: tuple[int, int, int], cgroup: list[int], join: dict[str, int]
+        self, sync: socket.socket, streams: tuple[int, int, int], body: int, join: dict[str, int], cgroup: Cgroup | None
     ) -> None:
-        self.sync, self.streams, self.cgroup, self.join = sync, streams, cgroup, join
+        self.sync, self.streams, self.body, self.join, self.cgroup = sync, streams, body, join, cgroup
 
     def keep(self) -> set[int]:
-        """All of them."""
-        return {self.sync.fileno(), *self.streams, *self.cgroup, *self.join.values()}
+        """The descriptors."""
+        return {self.sync.fileno(), self.body, *self.streams, *self.join.values()}
 
 
-def run(request: dict[str, Any], inherited: Inherited) -> NoReturn:
-    """Become the container's first process; never returns."""
-    guarded(inherited.sync, lambda: _run(request, inherited))
+def run(inherited: Inherited, new: list[str]) -> NoReturn:
+    """Become the container's first process, with the namespaces `new` of its own; never returns."""
+    guarded(inherited.sync, lambda: _run(inherited, new))
 
 
 def guarded(sync: socket.socket, body: Callable[[], None]) -> NoReturn:
@@ -72,21 +73,23 @@ def _fail(sync: socket.socket, text: str, bare: bool = False) -> None:
         return
 
 
-def _run(request: dict[str, Any], inherited: Inherited) -> None:
-    spec, linux = request["spec"], request["spec"]["linux"]
+def _run(inherited: Inherited, new: list[str]) -> None:
     begin(inherited)
-    new = {item["type"] for item in linux["namespaces"] if item["type"] not in inherited.join}
-    enter_cgroup(inherited.cgroup)
+    _announce(inherited.sync, "network" in new)
+    request = messages.from_memfd(inherited.body)
+    spec, cgroup = request["spec"], inherited.cgroup
+    if cgroup is not None:
+        cgroup.create(spec["linux"].get("resources") or {})
+        enter_cgroup(cgroup)
     if "cgroup" in new:
         ns.unshare(ns.CLONE_NEWCGROUP)
     for kind, fd in inherited.join.items():
         if kind != "pid":  # the monitor has done that: a pid namespace holds for children only
             ns.setns(fd, ns.FLAG_OF_TYPE[kind])
-    _announce(inherited.sync, "network" in new)
     if spec["process"].get("oomScoreAdj") is not None:
         write_oom_score(spec["process"]["oomScoreAdj"])
     _name_host(spec, "uts" in new)
-    _build_root(request, "cgroup" in new, inherited.sync)
+    _build_root(request, cgroup.mount_points() if cgroup is not None else {}, "cgroup" in new, inherited.sync)
     process.new_session_keyring(f"_ses.{request['id']}")
     finish(request, inherited.sync)
 
@@ -103,9 +106,9 @@ def begin(inherited: Inherited) -> None:
         os.dup2(fd, number)
 
 
-def enter_cgroup(fds: list[int]) -> None:
-    """Move the calling process into each cgroup by writing "0" ("me") to its file."""
-    for fd in fds:
+def enter_cgroup(cgroup: Cgroup) -> None:
+    """Move the calling process in by writing "0" ("me") to each of the cgroup's files."""
+    for fd in cgroup.join_fds():
         os.write(fd, b"0")
         os.close(fd)
 
@@ -138,12 +141,12 @@ def _name_host(spec: dict[str, Any], own: bool) -> None:
         process.set_domainname(spec["domainname"])
 
 
-def _build_root(request: dict[str, Any], own_cgroupns: bool, sync: socket.socket) -> None:
+def _build_root(request: dict[str, Any], points: dict[str, str], own_cgroupns: bool, sync: socket.socket) -> None:
     spec, linux, base = request["spec"], request["spec"]["linux"], request["mount_point"]
     rootfs.enter_private_tree(linux.get("rootfsPropagation", ""))
     rootfs.mount_root(request["rootfs"], base, request["overlay_append"])
     root = os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    rootfs.mount_all(root, spec["mounts"], request["cgroup_points"], own_cgroupns)
+    rootfs.mount_all(root, spec["mounts"], points, own_cgroupns)
     devices.make_devices(root, linux.get("devices") or [], request["mknod"])
     devices.write_sysctls(root, linux.get("sysctl") or {})
     if spec["process"].get("terminal"):

@@ -28,6 +28,22 @@ class Closed(Exception):
     """The other side has gone."""
 
 
+def to_memfd(value: dict[str, Any]) -> int:
+    """A value that only a later process will parse, as JSON in a memfd."""
+    return _memfd(json.dumps(value, separators=(",", ":")).encode())
+
+
+def from_memfd(fd: int) -> dict[str, Any]:
+    """The value of `to_memfd`; closes the descriptor."""
+    try:
+        value = json.loads(os.pread(fd, os.fstat(fd).st_size, 0))
+    finally:
+        os.close(fd)
+    if not isinstance(value, dict):
+        raise ValueError("message is not an object")
+    return value
+
+
 def send(sock: socket.socket, message: dict[str, Any], fds: "tuple[int, ...] | list[int]" = (), flags: int = 0) -> None:
     """Send one message; raises Closed when nobody is there, BlockingIOError with MSG_DONTWAIT."""
     body = json.dumps(message, separators=(",", ":")).encode()
@@ -51,7 +67,9 @@ def send(sock: socket.socket, message: dict[str, Any], fds: "tuple[int, ...] | l
 def receive(sock: socket.socket, flags: int = 0) -> tuple[dict[str, Any], list[int]]:
     """The next message and its descriptors (close-on-exec, the caller's); raises Closed at the end."""
     try:
-        data, ancillary, _, _ = sock.recvmsg(INLINE_LIMIT + 64, _ANCILLARY, flags | socket.MSG_CMSG_CLOEXEC)
+        # Ask for the size first: a buffer for the largest message would stay in a waiting monitor's memory.
+        size = sock.recv_into(bytearray(1), 1, flags | socket.MSG_PEEK | socket.MSG_TRUNC)
+        data, ancillary, _, _ = sock.recvmsg(max(size, 1), _ANCILLARY, flags | socket.MSG_CMSG_CLOEXEC)
     except (ConnectionResetError, BrokenPipeError) as error:
         raise Closed(str(error)) from None
     fds: list[int] = []

@@ -70,18 +70,15 @@ class Monitor:
     def run(self, fds: list[int]) -> None:
         """The whole life."""
         request = self._request
-        joined = dict(zip(request["join"], fds, strict=False))
-        self._held = fds[len(joined) :]
+        joined = dict(zip(request["join"], fds[1:], strict=False))
+        self._held = fds[1 + len(joined) :]
         if request["log"]:
             log = request["log"]
             self._log = JsonLog(log["path"], log["max_size"], log["max_file"], log["extra"].encode())
-        is_terminal = bool(request["spec"]["process"].get("terminal"))
-        self._pump = Pump(self._poller, self._log, not is_terminal)
-        if self._cgroup is not None and not self._is_exec:
-            self._cgroup.create(request["spec"]["linux"].get("resources") or {})
+        self._pump = Pump(self._poller, self._log, not request["terminal"])
         self._listen()
-        self._child = birth.give_birth(request, joined, self._cgroup)
-        messages.close_all(list(joined.values()))
+        self._child = birth.give_birth(request, fds[0], joined, self._cgroup)
+        messages.close_all([fds[0], *joined.values()])
         self._child.connect(self._pump)
         self._poller.watch(self._child.sync.fileno(), _IN, lambda _events: self._hear_child())
         self._poller.watch(self._child.pidfd, _IN, lambda _events: self._reap())

@@ -17,16 +17,18 @@ def join_pid_namespace(joined: dict[str, int]) -> None:
     ns.setns(joined["init"], ns.CLONE_NEWPID)
 
 
-def run(request: dict[str, Any], inherited: "init.Inherited") -> NoReturn:
+def run(inherited: init.Inherited, _new: list[str]) -> NoReturn:
     """Become the exec's process; never returns."""
-    init.guarded(inherited.sync, lambda: _run(request, inherited))
+    init.guarded(inherited.sync, lambda: _run(inherited))
 
 
-def _run(request: dict[str, Any], inherited: "init.Inherited") -> None:
-    spec = request["spec"]["process"]
+def _run(inherited: init.Inherited) -> None:
     init.begin(inherited)
-    init.enter_cgroup(inherited.cgroup)
     messages.send(inherited.sync, {"op": "born"})
+    request = messages.from_memfd(inherited.body)
+    spec = request["spec"]["process"]
+    if inherited.cgroup is not None:
+        init.enter_cgroup(inherited.cgroup)
     if spec.get("oomScoreAdj") is not None:
         init.write_oom_score(spec["oomScoreAdj"])
     try:

@@ -94,6 +94,11 @@ class Waiting:
             self.rtnl.close()
             self.rtnl = None
 
+    @property
+    def monitor_pidfd(self) -> int:
+        """The monitor's pidfd, ours: its end is the sandbox's."""
+        return self._monitor
+
     def attach(self, *, stdin: bool, stdout: bool, stderr: bool) -> socket.socket:
         """As `Running.attach`."""
         return self._channel.attach(stdin, stdout, stderr)
@@ -191,21 +196,27 @@ class Supervisor:
         join = dict(request.namespaces)
         own_pid = any(n["type"] == "pid" for n in request.spec["linux"]["namespaces"]) and "pid" not in join
         spec = {key: request.spec.get(key) for key in ("process", "root", "hostname", "domainname", "mounts", "linux")}
-        body = {
-            **self._common("container", request.id, "init", request.cgroup, request.user, request.groups),
-            "spec": spec,
-            "rootfs": asdict(request.rootfs),
+        head = {
+            **self._head("container", request.id, "init", request.cgroup),
+            "new": [n["type"] for n in request.spec["linux"]["namespaces"] if n["type"] not in join],
             "log": _log(request),
             "join": list(join),
+            "terminal": bool(request.spec["process"].get("terminal")),
             "open_stdin": request.open_stdin,
             "stdin_once": request.stdin_once,
-            "seccomp": request.seccomp.hex(),
             "exit_path": self._exit_path(request.id),
             "kill_on_exit": not own_pid,
         }
+        body = {
+            **self._body(request.id, request.user, request.groups, request.seccomp),
+            "spec": spec,
+            "rootfs": asdict(request.rootfs),
+            "mount_point": f"{self._exec_root}/root",
+            "mknod": self._host.mknod,
+            "overlay_append": self._host.overlay_lowerdir_append,
+        }
         self._drop_old_record(request.id)
-        channel = self._fork("monitor")
-        channel.tell(body, [*join.values(), *request.hold])
+        channel = self._send(head, body, [*join.values(), *request.hold])
         return Waiting(self, request.id, channel, CREATE_PREFIX, self._cgroup(request.cgroup))
 
     def exec(self, request: ExecRequest, running: Running) -> Exec:
@@ -213,37 +224,51 @@ class Supervisor:
         if running.pidfd < 0:
             raise ProcessLookupError(f"no process {running.pid}")
         path = f"{self._state_dir(request.container_id)}/{request.exec_id}.exit"
-        body = {
-            **self._common("exec", request.container_id, request.exec_id, running.cgroup, request.user, request.groups),
-            "spec": {"process": request.process, "linux": {}},
+        head = {
+            **self._head("exec", request.container_id, request.exec_id, running.cgroup),
+            "new": [],
             "log": None,
             "join": ["init"],
+            "terminal": bool(request.process.get("terminal")),
             "open_stdin": request.open_stdin,
             "stdin_once": True,
-            "seccomp": request.seccomp.hex(),
             "exit_path": path,
             "kill_on_exit": False,
         }
-        channel = self._fork("monitor")
-        channel.tell(body, [running.pidfd])
+        body = {
+            **self._body(request.container_id, request.user, request.groups, request.seccomp),
+            "spec": {"process": request.process},
+        }
+        channel = self._send(head, body, [running.pidfd])
         return Waiting(self, f"{request.container_id}/{request.exec_id}", channel, EXEC_PREFIX, None)
 
-    def _common(
-        self, kind: str, container: str, name: str, cgroup: str, user: str | None, *groups: tuple[str, ...]
-    ) -> dict[str, Any]:
+    def _send(self, head: dict[str, Any], body: dict[str, Any], fds: Sequence[int]) -> Channel:
+        """Fork a monitor with its request: the monitor reads the head, only the first process parses the body."""
+        memfd = messages.to_memfd(body)
+        try:
+            channel = self._fork("monitor")
+            channel.tell(head, [memfd, *fds])
+        finally:
+            os.close(memfd)
+        return channel
+
+    def _head(self, kind: str, container: str, name: str, cgroup: str) -> dict[str, Any]:
         return {
             "kind": kind,
             "id": container,
             "name": name,
             "state_dir": self._state_dir(container),
-            "mount_point": f"{self._exec_root}/root",
             "boot_id": self._host.boot_id,
             "cgroup": cgroup if self._host.cgroup_mounts else "",
             "cgroup_mounts": self._host.cgroup_mounts,
+        }
+
+    def _body(self, container: str, user: str | None, groups: tuple[str, ...], seccomp: bytes) -> dict[str, Any]:
+        return {
+            "id": container,
             "user": user,
-            "groups": list(groups[0]) if groups else [],
-            "mknod": self._host.mknod,
-            "overlay_append": self._host.overlay_lowerdir_append,
+            "groups": list(groups),
+            "seccomp": seccomp.hex(),
             "last_capability": self._host.last_capability,
         }
 
