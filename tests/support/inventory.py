@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 Inventory = dict[str, list[str]]
+SHOWN = 40
 SETTLE_SECONDS = 10.0
 """Network namespaces die some milliseconds after their last process, and an idle init reaps orphans late."""
 
@@ -110,7 +111,9 @@ def main(arguments: list[str]) -> int:
         Path(file).write_text(json.dumps(take()))
         return 0
     rest = settle(json.loads(Path(file).read_text()))
-    print("\n".join(rest) if rest else "nothing is left on the host")
+    print("\n".join(rest[:SHOWN]) if rest else "nothing is left on the host")
+    if len(rest) > SHOWN:
+        print(f"and {len(rest) - SHOWN} more")
     return 1 if rest else 0
 
 

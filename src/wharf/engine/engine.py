@@ -4,6 +4,7 @@ As a library: `Engine.open(config)` … `close()`; no signal handler, no loop po
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from wharf.engine.restore import restart_after_open, restore_containers
 from wharf.engine.shutdown import stop_all
 from wharf.engine.volumes import restore_volumes
 from wharf.errors import Conflict
+from wharf.kernel.cgroup import open_cgroup
 from wharf.kernel.probe import probe
 from wharf.network.manager import NetworkConfig, NetworkManager
 from wharf.network.names import Names, instance_id
@@ -91,8 +93,10 @@ class Engine:
 
     def cgroup_path(self, container_id: str, parent: str = "") -> str:
         """Path of a container's cgroup below each hierarchy; other instances have a parent of their own."""
-        own = f"{CGROUP_PARENT}-{self.instance}" if self.instance else CGROUP_PARENT
-        return f"{'/' + parent.strip('/') if parent.strip('/') else own}/{container_id}"
+        return f"{'/' + parent.strip('/') if parent.strip('/') else self._cgroup_parent()}/{container_id}"
+
+    def _cgroup_parent(self) -> str:
+        return f"{CGROUP_PARENT}-{self.instance}" if self.instance else CGROUP_PARENT
 
     def directory(self, container_id: str) -> str:
         """Where a container's own files are."""
@@ -111,6 +115,9 @@ class Engine:
         self.loop.close()
         self.network.close(remove=not running)
         self.supervisor.close()
+        if not running:
+            with contextlib.suppress(OSError):
+                open_cgroup(self.host.cgroup_mounts, self._cgroup_parent()).remove()
         self.snapshots.close()
         self.trash.close()
         self.database.close()
