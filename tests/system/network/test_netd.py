@@ -68,7 +68,7 @@ def test_ipv6_addresses_of_the_host_lead_to_the_container(net, monitor):
     assert ask_tcp(net.lab.outside, "fd07::2", 8080) == "172.17.0.1"
     assert ask_udp(net.lab.outside, "fd07::2", 5353) == "172.17.0.1"
     assert ask_tcp(net.lab.host, "127.0.0.1", 8080) == "172.17.0.1"
-    assert net.said == ["switched on forwarding of IPv4 packets (net.ipv4.ip_forward)"]
+    assert not [line for line in net.said if "netd" in line]
 
 
 def test_relay_passes_half_close_and_large_data(net, monitor):

@@ -172,6 +172,8 @@ def main(table: str) -> None:
     """Run with the listening seqpacket socket as descriptor 3."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
+    # What wharfd itself was started with (a shell's pipe, say) must not be held open by what outlives it.
+    os.closerange(LISTENING_DESCRIPTOR + 1, _descriptor_limit())
     with open("/proc/self/comm", "w") as comm:
         comm.write("wharf-netd")
     Server(socket.socket(fileno=LISTENING_DESCRIPTOR), table).run()
