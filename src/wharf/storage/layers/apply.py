@@ -14,12 +14,12 @@ Meant for a process of its own: sets the umask. Standard library only.
 import errno
 import os
 import stat
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from wharf.errors import Internal, Invalid
 from wharf.kernel import paths, xattr
+from wharf.storage.layers.directories import Directories, is_deleted, is_directory
 from wharf.storage.layers.header import (
     BLOCK_DEVICE,
     CHAR,
@@ -34,7 +34,6 @@ from wharf.storage.layers.names import OPAQUE, RESERVED, WHITEOUT, show, split
 from wharf.storage.layers.reader import ArchiveReader
 from wharf.storage.limits import MAX_PATH, Limits
 
-_CACHED_PARENTS = 128
 _SPACE_STEP = 64 << 20
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -88,8 +87,8 @@ def apply_layer(source: int, root: int, options: ApplyOptions) -> AppliedLayer:
     Raises Internal when the disk is full.
     """
     reader = ArchiveReader(source)
-    old = os.umask(0)
     applier = Applier(root, reader, options)
+    old = os.umask(0)
     try:
         applier.run()
     finally:
@@ -105,10 +104,14 @@ class Applier:
         self._root = root
         self._reader = reader
         self._options = options
-        self._parents: OrderedDict[bytes, int] = OrderedDict()
-        self._directory_times: dict[bytes, int] = {}
+        self._directories = Directories(
+            root,
+            options.lowers,
+            xattr_prefix=options.xattr_prefix,
+            whiteouts=options.whiteouts,
+            follow=options.follow,
+        )
         self._next_check = 0
-        self._lowers: list[int] = []
         self._owner = (os.geteuid(), os.getegid())
         self._makers: dict[bytes, Callable[[Entry, int, bytes], None]] = {
             SYMLINK: self._symlink,
@@ -120,14 +123,10 @@ class Applier:
 
     def close(self) -> None:
         """Close every descriptor that was opened."""
-        for fd in (*self._parents.values(), *self._lowers):
-            os.close(fd)
-        self._parents.clear()
-        self._lowers.clear()
+        self._directories.close()
 
     def run(self) -> None:
         """Apply every entry, then set the directories' times, which filling them has changed."""
-        self._lowers = [os.open(path, paths.DIRECTORY) for path in self._options.lowers]
         most = self._options.limits.max_entries
         for entry in self._reader.entries(most):
             if self._reader.position >= self._next_check:
@@ -138,7 +137,7 @@ class Applier:
                 raise Invalid(f"{show(entry.name)}: {error}") from None
             except OSError as error:
                 raise _failure(error, entry) from None
-        self._set_directory_times()
+        self._directories.set_times()
 
     def _apply(self, entry: Entry) -> None:
         parent, base = split(entry.name, self._options.absolute)
@@ -151,7 +150,7 @@ class Applier:
                 raise Invalid("the root can only be a directory")
             self._directory_metadata(entry, self._root, b"")
             return
-        directory = self._parent(parent)
+        directory = self._directories.get(parent)
         if entry.kind == REGULAR:
             self._regular(entry, directory, base)
         elif entry.kind == DIRECTORY:
@@ -168,7 +167,7 @@ class Applier:
         try:
             fd = os.open(base, _CREATE, entry.mode, dir_fd=directory)
         except FileExistsError:
-            self._replace(directory, base, is_directory=False)
+            self._replace(directory, base, by_directory=False)
             fd = os.open(base, _CREATE, entry.mode, dir_fd=directory)
         try:
             if entry.size:
@@ -210,8 +209,8 @@ class Applier:
     # -- the other kinds --------------------------------------------------------------------------------------------
 
     def _directory(self, entry: Entry, directory: int, base: bytes, path: bytes) -> None:
-        if not self._make_directory(directory, base) and not _is_directory(directory, base):
-            self._replace(directory, base, is_directory=True)
+        if not self._directories.make(directory, base) and not is_directory(directory, base):
+            self._replace(directory, base, by_directory=True)
             os.mkdir(base, 0o700, dir_fd=directory)
         fd = os.open(base, paths.DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
         try:
@@ -224,7 +223,7 @@ class Applier:
         os.fchmod(fd, entry.mode)
         if entry.xattrs:
             self._xattrs(entry, lambda key, value: os.setxattr(fd, key, value))
-        self._directory_times[path] = entry.mtime
+        self._directories.times[path] = entry.mtime
 
     def _symlink(self, entry: Entry, directory: int, base: bytes) -> None:
         if not entry.link:
@@ -237,12 +236,12 @@ class Applier:
     def _hardlink(self, entry: Entry, directory: int, base: bytes) -> None:
         try:
             parent, target = split(entry.link, self._options.absolute)
-            source = self._parent(parent, create=False)
+            source = self._directories.get(parent, create=False)
         except (Invalid, FileNotFoundError, NotADirectoryError):
             raise Invalid(f"invalid hardlink {show(entry.name)} -> {show(entry.link)}") from None
         if source == directory and target == base:
             return
-        if not target or _is_whiteout(source, target):
+        if not target or is_deleted(source, target):
             raise Invalid(f"invalid hardlink {show(entry.name)} -> {show(entry.link)}")
 
         try:
@@ -250,8 +249,8 @@ class Applier:
         except FileNotFoundError:
             raise Invalid(f"invalid hardlink {show(entry.name)} -> {show(entry.link)}: not in the layer") from None
         except FileExistsError:
-            self._replace(directory, base, is_directory=False)  # may close `source`
-            _link(self._parent(parent, create=False), target, directory, base)
+            self._replace(directory, base, by_directory=False)  # may close `source`
+            _link(self._directories.get(parent, create=False), target, directory, base)
 
     def _device(self, entry: Entry, directory: int, base: bytes) -> None:
         if not self._options.mknod:
@@ -272,7 +271,7 @@ class Applier:
         try:
             make()
         except FileExistsError:
-            self._replace(directory, base, is_directory=False)
+            self._replace(directory, base, by_directory=False)
             make()
 
     def _finish(self, entry: Entry, directory: int, base: bytes, mode: bool = True) -> None:
@@ -313,146 +312,36 @@ class Applier:
         target = base[len(WHITEOUT) :]
         if target in (b"", b".", b".."):
             raise Invalid("a whiteout of the root or of a directory itself is not allowed")
-        directory = self._parent(parent)
+        directory = self._directories.get(parent)
         try:
             os.mknod(target, stat.S_IFCHR, os.makedev(0, 0), dir_fd=directory)
         except FileExistsError:
-            if _is_directory(directory, target):  # the layer's own; what lies below it must not show through
-                self._set_opaque(directory, target)
+            if is_directory(directory, target):  # the layer's own; what lies below it must not show through
+                self._directories.set_opaque(directory, target)
         return True
 
     def _opaque(self, parent: bytes) -> None:
         if parent:
             grand, _, base = parent.rpartition(b"/")
-            self._parent(parent)
-            self._set_opaque(self._parent(grand), base)
+            self._directories.get(parent)
+            self._directories.set_opaque(self._directories.get(grand), base)
         elif self._options.lowers:
             raise Invalid("a whiteout of the root is not allowed")
 
-    def _set_opaque(self, directory: int, base: bytes) -> None:
-        fd = os.open(base, paths.DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
-        try:
-            os.setxattr(fd, self._options.xattr_prefix + "overlay.opaque", b"y")
-        finally:
-            os.close(fd)
-
-    # -- parents ------------------------------------------------------------------------------------------------------
-
-    def _parent(self, path: bytes, create: bool = True) -> int:
-        """The open directory `path`; the most recent ones are kept open."""
-        if not path:
-            return self._root
-        fd = self._parents.get(path)
-        if fd is not None:
-            self._parents.move_to_end(path)
-            return fd
-        try:
-            fd = self._open(path)
-        except (FileNotFoundError, NotADirectoryError):
-            if not create:
-                raise
-            fd = self._make_parent(path)
-        self._parents[path] = fd
-        if len(self._parents) > _CACHED_PARENTS:
-            os.close(self._parents.popitem(last=False)[1])
-        return fd
-
-    def _make_parent(self, path: bytes) -> int:
-        """Make a directory that the archive uses and has no entry for (yet): as the layers below have it, else 0755.
-
-        Walks from the top with one descriptor, so depth costs neither stack nor descriptors.
-        """
-        current = os.dup(self._root)
-        walked = b""
-        for part in path.split(b"/"):
-            walked = walked + b"/" + part if walked else part
-            try:
-                made = self._make_directory(current, part)
-                following = self._enter(current, part, walked)
-            finally:
-                os.close(current)
-            current = following
-            if made:
-                self._like_below(current, walked)
-        return current
-
-    def _open(self, path: bytes) -> int:
-        if self._options.follow is not None:
-            root, place = self._options.follow
-            return paths.open_in_root(root, place + b"/" + path, paths.DIRECTORY)
-        return paths.open_beneath(self._root, path)
-
-    def _enter(self, directory: int, part: bytes, walked: bytes) -> int:
-        if self._options.follow is not None:
-            return self._open(walked)
-        return os.open(part, paths.DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
-
-    def _make_directory(self, directory: int, base: bytes) -> bool:
-        """False when it is there already. One that comes over the layer's own whiteout hides what lies below."""
-        try:
-            os.mkdir(base, 0o755, dir_fd=directory)
-            return True
-        except FileExistsError:
-            if not (self._options.whiteouts and _is_whiteout(directory, base)):
-                return False
-        os.unlink(base, dir_fd=directory)
-        os.mkdir(base, 0o755, dir_fd=directory)
-        self._set_opaque(directory, base)
-        return True
-
-    def _like_below(self, fd: int, path: bytes) -> None:
-        for lower in self._lowers:
-            try:
-                below = paths.open_beneath(lower, path)
-            except OSError:
-                continue
-            found = os.fstat(below)
-            os.close(below)
-            os.fchown(fd, found.st_uid, found.st_gid)
-            os.fchmod(fd, stat.S_IMODE(found.st_mode))
-            self._directory_times.setdefault(path, found.st_mtime_ns)
-            return
-
-    def _replace(self, directory: int, base: bytes, is_directory: bool) -> None:
+    def _replace(self, directory: int, base: bytes, by_directory: bool) -> None:
         """Take away what is in the way of an entry; with a directory go the cached descriptors of what is in it."""
-        is_one = _is_directory(directory, base)
-        if self._options.keep_types and is_one and not is_directory:
+        is_one = is_directory(directory, base)
+        if self._options.keep_types and is_one and not by_directory:
             raise Invalid(f"cannot overwrite directory {show(base)} with non-directory {show(base)}")
-        if self._options.keep_types and is_directory and not is_one:
+        if self._options.keep_types and by_directory and not is_one:
             raise Invalid(f"cannot overwrite non-directory {show(base)} with directory {show(base)}")
         if is_one:
-            for path in [path for path, fd in self._parents.items() if fd != directory]:
-                os.close(self._parents.pop(path))
+            self._directories.forget_all_but(directory)
         paths.remove(directory, base)
-
-    def _set_directory_times(self) -> None:
-        for path, mtime in self._directory_times.items():
-            parent, _, base = path.rpartition(b"/")
-            try:
-                directory = self._parent(parent, create=False)
-                os.utime(base or b".", ns=(mtime, mtime), dir_fd=directory, follow_symlinks=False)
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # replaced by a later entry
 
 
 def _link(source: int, target: bytes, directory: int, base: bytes) -> None:
     os.link(target, base, src_dir_fd=source, dst_dir_fd=directory, follow_symlinks=False)
-
-
-def _lstat(directory: int, base: bytes) -> os.stat_result:
-    return os.stat(base, dir_fd=directory, follow_symlinks=False)
-
-
-def _is_directory(directory: int, base: bytes) -> bool:
-    return stat.S_ISDIR(_lstat(directory, base).st_mode)
-
-
-def _is_whiteout(directory: int, base: bytes) -> bool:
-    try:
-        found = _lstat(directory, base)
-    except FileNotFoundError:
-        return False
-    return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
 
 
 def _write_all(fd: int, view: memoryview) -> None:
