@@ -15,7 +15,9 @@ class Waiter:
     """An open `wait` request: sent before start, so that no exit is missed."""
 
     def __init__(self, client: "Client", container: str, condition: str) -> None:
-        self._response: Response = client.request("POST", f"/containers/{container}/wait" + query({"condition": condition}))
+        self._response: Response = client.request(
+            "POST", f"/containers/{container}/wait" + query({"condition": condition})
+        )
 
     def __enter__(self) -> "Waiter":
         return self
@@ -36,7 +38,15 @@ class Attachment:
     """The hijacked stream of one container; closes its connection at the end of a `with`."""
 
     def __init__(
-        self, client: "Client", container: str, *, tty: bool, stdin: bool, stdout: bool, stderr: bool, detach_keys: str = ""
+        self,
+        client: "Client",
+        container: str,
+        *,
+        tty: bool,
+        stdin: bool,
+        stdout: bool,
+        stderr: bool,
+        detach_keys: str = "",
     ) -> None:
         self._client = client
         self._container = container

@@ -34,7 +34,18 @@ class HelpWanted(WharfError):
 class Command:
     """One verb: what it is called, its flags and how many operands it takes."""
 
-    __slots__ = ("aliases", "checks", "example", "flags", "interspersed", "maximum", "minimum", "name", "summary", "usage")
+    __slots__ = (
+        "aliases",
+        "checks",
+        "example",
+        "flags",
+        "interspersed",
+        "maximum",
+        "minimum",
+        "name",
+        "summary",
+        "usage",
+    )
 
     def __init__(
         self,
@@ -79,15 +90,17 @@ class Command:
 
     def _count_error(self) -> UsageError:
         low, high = self.minimum, self.maximum
+        see = "See" if high == ANY else "Run"
         if high == 0:
-            text, see = "accepts no arguments", "Run"
+            text = "accepts no arguments"
+        elif high not in (ANY, low):
+            text = (
+                f"requires at most {high} {_arguments(high)}"
+                if not low
+                else (f"requires at least {low} and at most {high} arguments")
+            )
         else:
-            number = "at least" if high == ANY else "" if low == high else "at most" if low == 0 else "at least"
-            bound = high if number == "at most" else low
-            noun = "argument" if bound == 1 else "arguments"
-            text, see = f"requires {number + ' ' if number else ''}{bound} {noun}", "See"
-            if low and high not in (ANY, low):
-                text, see = f"requires at least {low} and at most {high} arguments", "See"
+            text = f"requires {'at least ' if high == ANY else ''}{low} {_arguments(low)}"
         name = f"wharf {self.name}"
         return UsageError(
             f"wharf: '{name}' {text}\n\n{self.usage_line()}\n\n{see} '{name} --help' for more information", 1
@@ -103,6 +116,10 @@ class Command:
         if self.example:
             parts.append("Example:\n  " + self.example)
         return "\n\n".join(parts) + "\n"
+
+
+def _arguments(count: int) -> str:
+    return "argument" if count == 1 else "arguments"
 
 
 class _Parse:

@@ -11,7 +11,12 @@ _BARE = ("readonly", "ro", "volume-nocopy", "bind-nonrecursive", "bind-create-sr
 def parse_mount(text: str) -> dict[str, Any]:
     """One `--mount` value as an entry of HostConfig.Mounts; raises ValueError with docker's words."""
     mount: dict[str, Any] = {"Type": "volume"}
-    options: dict[str, dict[str, Any]] = {"BindOptions": {}, "VolumeOptions": {}, "TmpfsOptions": {}, "ImageOptions": {}}
+    options: dict[str, dict[str, Any]] = {
+        "BindOptions": {},
+        "VolumeOptions": {},
+        "TmpfsOptions": {},
+        "ImageOptions": {},
+    }
     for field in _fields(text):
         key, equals, value = field.partition("=")
         key = key.lower()
@@ -106,7 +111,9 @@ def _recursive(bind: dict[str, Any], value: str) -> None:
     elif value == "readonly":
         bind["ReadOnlyForceRecursive"] = True
     elif value != "enabled":
-        raise ValueError(f'invalid value for bind-recursive: {value} (must be "enabled", "disabled", "writable", or "readonly")')
+        raise ValueError(
+            f'invalid value for bind-recursive: {value} (must be "enabled", "disabled", "writable", or "readonly")'
+        )
 
 
 def _absolute(path: str) -> str:

@@ -69,9 +69,7 @@ def _body(verb: Command, flags: dict[str, Any], image: str, command: list[str]) 
     try:
         return build(flags, image, command)
     except Invalid as error:
-        raise ExitWith(
-            f"wharf: {error.message}\n\nRun 'wharf {verb.name} --help' for more information", 125
-        ) from None
+        raise ExitWith(f"wharf: {error.message}\n\nRun 'wharf {verb.name} --help' for more information", 125) from None
 
 
 def _failure(session: Session, error: ApiError) -> ExitWith:
@@ -89,7 +87,7 @@ def _create(session: Session, flags: dict[str, Any], body: dict[str, Any]) -> st
     """Creates the container, pulling its image when it is missing; its id, also in --cidfile."""
     pull = flags.get("pull", "missing")
     if pull not in ("always", "missing", "never"):
-        raise ExitWith(f"invalid pull option: '{pull}': must be one of \"always\", \"missing\" or \"never\"", 125)
+        raise ExitWith(f'invalid pull option: \'{pull}\': must be one of "always", "missing" or "never"', 125)
     id_file = _IdFile(flags.get("cidfile", ""))
     if pull == "always":
         _pull(session, flags, body["Image"])

@@ -3,7 +3,7 @@
 MIN_WIDTH, PADDING = 10, 3
 
 
-def align(lines: list[list[str]]) -> str:
+def align(lines: list[list[str]], minimum: int = MIN_WIDTH, padding: int = PADDING) -> str:
     """Lines of cells as text, each line ended. A cell that ends its line counts for no column's width.
 
     As in Go a column is a run of consecutive lines that have that cell; its width is its widest cell.
@@ -21,7 +21,7 @@ def align(lines: list[list[str]]) -> str:
                 width = max(width, len(lines[end][column]))
                 end += 1
             for row in range(start, end):
-                widths[row][column] = max(width + PADDING, MIN_WIDTH)
+                widths[row][column] = max(width + padding, minimum)
             start = end
     out = []
     for line, wide in zip(lines, widths, strict=True):

@@ -370,7 +370,7 @@ class _Run:
         if callable(value):
             return value(*[self._operand(operand, dot) for operand in rest], *last)
         if rest or last:
-            raise TemplateError("executing \"\": can't give argument to non-function")
+            raise TemplateError('executing "": can\'t give argument to non-function')
         return value
 
     def _operand(self, node: Node, dot: Any) -> Any:
@@ -390,7 +390,9 @@ class _Run:
         if kind == "chain":
             return self._field(self._operand(node[1], dot), node[2])
         if node[1] in FUNCTIONS:
-            raise TemplateError(f'executing "" at <{node[1]}>: wrong number of args for {node[1]}: want at least 1 got 0')
+            raise TemplateError(
+                f'executing "" at <{node[1]}>: wrong number of args for {node[1]}: want at least 1 got 0'
+            )
         return {"true": True, "false": False, "nil": None}[node[1]]
 
     def _field(self, value: Any, path: tuple[str, ...]) -> Any:
@@ -398,7 +400,9 @@ class _Run:
             if isinstance(value, dict):
                 value = value[name] if name in value else self._missing(path[: index + 1])
             elif value is None:
-                raise TemplateError(f'executing "" at <.{".".join(path)}>: nil pointer evaluating interface {{}}.{name}')
+                raise TemplateError(
+                    f'executing "" at <.{".".join(path)}>: nil pointer evaluating interface {{}}.{name}'
+                )
             else:
                 raise TemplateError(
                     f'executing "" at <.{".".join(path)}>: can\'t evaluate field {name} in type interface {{}}'

@@ -74,7 +74,7 @@ def _index(value: Any, *keys: Any) -> Any:
             value = value.get(key, "") if isinstance(value, GoMap) else value.get(key)
         elif isinstance(value, list | str):
             if not isinstance(key, int) or not 0 <= key < len(value):
-                raise TemplateError(f"executing \"\" at <index>: error calling index: index out of range: {key}")
+                raise TemplateError(f'executing "" at <index>: error calling index: index out of range: {key}')
             value = value[key]
         elif value is None or isinstance(value, NoValue):
             raise TemplateError('executing "" at <index>: error calling index: index of untyped nil')

@@ -152,7 +152,7 @@ def timestamp(text: str, now: Callable[[], float] = time.time) -> str:
         return text
     parsed = parse_rfc3339(text) or _local(text)
     if parsed is None:
-        raise ValueError(f"failed to parse value as time or duration: {text!r}")
+        raise ValueError(f'failed to parse value as time or duration: "{text}"')
     return f"{parsed[0]}.{parsed[1]:09d}"
 
 

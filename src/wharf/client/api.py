@@ -77,9 +77,7 @@ class Client:
         else:
             response.connection.close()
 
-    def request(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
-    ) -> Response:
+    def request(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Response:
         """Sends a request whose body is JSON (or none); raises ApiError for a status of 400 and above.
 
         A daemon that is older than this client says so in its refusal; then its own version is taken.

@@ -1,0 +1,109 @@
+"""The help of `wharf` itself and of its nouns; docker's verbs by noun, to tell what is not there yet."""
+
+COMMON = (
+    ("run", "Create and run a new container from an image"),
+    ("exec", "Execute a command in a running container"),
+    ("ps", "List containers"),
+    ("logs", "Fetch the logs of a container"),
+    ("images", "List images"),
+    ("image bootstrap", "Make a base image from the distribution's package archive"),
+    ("version", "Show the version information"),
+    ("info", "Display system-wide information"),
+)
+OTHERS = (
+    ("attach", "Attach local standard input, output, and error streams to a running container"),
+    ("commit", "Create a new image from a container's changes"),
+    ("cp", "Copy files/folders between a container and the local filesystem"),
+    ("create", "Create a new container"),
+    ("diff", "Inspect changes to files or directories on a container's filesystem"),
+    ("events", "Get real time events from the server"),
+    ("export", "Export a container's filesystem as a tar archive"),
+    ("history", "Show the history of an image"),
+    ("import", "Import the contents from a tarball to create a filesystem image"),
+    ("inspect", "Return low-level information on Docker objects"),
+    ("kill", "Kill one or more running containers"),
+    ("load", "Load an image from a tar archive or STDIN"),
+    ("pause", "Pause all processes within one or more containers"),
+    ("port", "List port mappings or a specific mapping for the container"),
+    ("rename", "Rename a container"),
+    ("restart", "Restart one or more containers"),
+    ("rm", "Remove one or more containers"),
+    ("rmi", "Remove one or more images"),
+    ("save", "Save one or more images to a tar archive (streamed to STDOUT by default)"),
+    ("start", "Start one or more stopped containers"),
+    ("stop", "Stop one or more running containers"),
+    ("tag", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
+    ("top", "Display the running processes of a container"),
+    ("unpause", "Unpause all processes within one or more containers"),
+    ("wait", "Block until one or more containers stop, then print their exit codes"),
+)
+NOUN_SUMMARY = {
+    "container": "Manage containers",
+    "image": "Manage images",
+    "network": "Manage networks",
+    "system": "Manage the daemon",
+    "volume": "Manage volumes",
+}
+DOCKER_VERBS = {
+    "container": "stats update",
+    "image": "build pull push",
+    "network": "connect create disconnect prune rm remove",
+    "system": "df dial-stdio prune",
+    "volume": "update",
+}
+_ALIASES = ("list", "ps", "remove")
+_NOUN_VERBS = {
+    "container": (
+        ("inspect", "Display detailed information on one or more containers"),
+        ("ls", "List containers"),
+        ("prune", "Remove all stopped containers"),
+    ),
+    "image": (
+        ("bootstrap", "Make a base image from the distribution's package archive"),
+        ("inspect", "Display detailed information on one or more images"),
+        ("ls", "List images"),
+        ("prune", "Remove unused images"),
+        ("rm", "Remove one or more images"),
+    ),
+    "network": (("inspect", "Display detailed information on one or more networks"), ("ls", "List networks")),
+    "volume": (
+        ("create", "Create a volume"),
+        ("inspect", "Display detailed information on one or more volumes"),
+        ("ls", "List volumes"),
+        ("prune", "Remove unused local volumes"),
+        ("rm", "Remove one or more volumes"),
+    ),
+}
+
+
+def _rows(rows: tuple[tuple[str, str], ...]) -> str:
+    width = max(len(name) for name, _ in rows) + 2
+    return "".join(f"  {name.ljust(width)}{text}\n" for name, text in rows)
+
+
+def overview() -> str:
+    """The text of `wharf --help`."""
+    return (
+        "Usage:  wharf [OPTIONS] COMMAND\n\nA container engine that speaks Docker\n\n"
+        f"Common Commands:\n{_rows(COMMON)}\n"
+        f"Management Commands:\n{_rows(tuple(NOUN_SUMMARY.items()))}\n"
+        f"Commands:\n{_rows(OTHERS)}\n"
+        "Global Options:\n"
+        "      --config string   Location of docker's client config files (default ~/.docker)\n"
+        "  -c, --context string  Name of the docker context to use (overrides DOCKER_HOST)\n"
+        "  -H, --host string     Daemon to connect to (unix:///path or tcp://host:port)\n"
+        "  -v, --version         Print version information and quit\n\n"
+        "Example:\n  wharf image bootstrap busybox && wharf run --rm -it busybox sh\n\n"
+        "Run 'wharf COMMAND --help' for more information on a command.\n"
+    )
+
+
+def noun_help(noun: str, verbs: list[str]) -> str:
+    """The text of `wharf NOUN --help`."""
+    verbs = [verb for verb in verbs if verb not in _ALIASES]
+    known = {**dict(COMMON), **dict(OTHERS), **dict(_NOUN_VERBS.get(noun, ()))}
+    rows = tuple((verb, known[verb]) for verb in verbs if verb in known)
+    return (
+        f"Usage:  wharf {noun} COMMAND\n\n{NOUN_SUMMARY[noun]}\n\nCommands:\n{_rows(rows)}\n"
+        f"Run 'wharf {noun} COMMAND --help' for more information on a command.\n"
+    )
