@@ -294,7 +294,13 @@ class Monitor:
         finally:
             self._tell({"op": "failed", "text": why, "bare": True})
 
+    def _let_go(self) -> None:
+        """Free the published ports before anybody hears of the end: the next container may want them at once."""
+        messages.close_all(self._held)
+        self._held = []
+
     def _clean_up(self) -> None:
+        self._let_go()
         self._child.kill()
         self._remove_state()
         if self._cgroup is not None and not self._is_exec:
@@ -339,6 +345,7 @@ class Monitor:
             except OSError as error:
                 record["reason"] = str(error)
         self._remove_state()
+        self._let_go()
         self._tell({"op": "exit", **record})
         self._pump.finish()
 
