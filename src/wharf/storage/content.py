@@ -25,11 +25,12 @@ from wharf.errors import Internal, Invalid, NotFound
 from wharf.kernel.syncing import start_writeback, sync_directory, sync_file
 from wharf.spec.digest import Digest
 from wharf.spec.image import MEDIA_INDEX, Descriptor
-from wharf.storage.limits import MAX_BLOB_SIZE
+from wharf.storage.limits import MAX_BLOB_SIZE, MIN_FREE
 
 CHUNK = 1 << 20
 _MARKER = ".unsynced"
 _CLOCK_SLACK = 2.0
+_SPACE_STEP = 64 << 20
 
 
 class Readable(Protocol):
@@ -50,10 +51,11 @@ class Blob:
 
 
 class ContentStore:
-    """Blobs beneath `root` (made if missing)."""
+    """Blobs beneath `root` (made if missing). `min_free` is the share of the disk that blobs leave free."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, min_free: float = MIN_FREE) -> None:
         self.root = root
+        self.min_free = min_free
         self._blobs = os.path.join(root, "blobs", "sha256")
         self._ingest = os.path.join(root, "ingest")
         self._marker = os.path.join(self._ingest, _MARKER)
@@ -125,6 +127,7 @@ class ContentStore:
         """Remove the blob; a missing one is fine."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path(digest))
+        self._settle(frozenset((digest,)))
 
     def digests(self) -> Iterator[Digest]:
         """Every blob, in no order."""
@@ -143,9 +146,14 @@ class ContentStore:
                 sync_file(self.path(digest))
         if covered:
             sync_directory(self._blobs)
+        self._settle(covered)
+
+    def _settle(self, blobs: frozenset[Digest]) -> None:
+        """These need no sync any more; when none does (somebody may have stored meanwhile) the marker goes."""
         with self._lock, contextlib.suppress(FileNotFoundError):
-            self._pending -= covered
-            if not self._pending:  # else somebody stored meanwhile, and will sync too
+            waited = bool(self._pending)
+            self._pending -= blobs
+            if waited and not self._pending:
                 os.unlink(self._marker)
 
     def write_index(self, descriptors: Sequence[Descriptor]) -> None:
@@ -191,6 +199,8 @@ class ContentStore:
             else:
                 os.unlink(path)
         self.sync()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._marker)
 
 
 class BlobWriter:
@@ -200,17 +210,26 @@ class BlobWriter:
         self._store = store
         self._staged = staged
         self._hash = hashlib.sha256()
+        self._next_check = 0
         self._fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
         self.size = 0
 
     def write(self, data: bytes | memoryview) -> int:
-        """Append; returns len(data). Raises OSError when the disk is full."""
+        """Append; returns len(data). Raises Invalid rather than fill the last of the disk."""
+        if self.size >= self._next_check:
+            self._check_space()
         self._hash.update(data)
         view = memoryview(data)
         while view:
             view = view[os.write(self._fd, view) :]
         self.size += len(data)
         return len(data)
+
+    def _check_space(self) -> None:
+        self._next_check = self.size + _SPACE_STEP
+        space = os.fstatvfs(self._fd)
+        if space.f_bavail < space.f_blocks * self._store.min_free:
+            raise Invalid(f"a blob would leave less than {self._store.min_free:.0%} of the disk free (limit min-free)")
 
     def commit(self, expected: Digest | None = None, durable: bool = True) -> Blob:
         """Make the blob visible under its digest. Raises Invalid when that is not `expected`."""

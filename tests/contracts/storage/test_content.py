@@ -130,3 +130,18 @@ def test_a_sync_forgets_the_marker(store: ContentStore) -> None:
     assert staged(store) == [".unsynced"]
     store.sync()
     assert staged(store) == []
+
+
+def test_what_was_deleted_needs_no_sync(store: ContentStore) -> None:
+    one, two = (store.put(text, durable=False).digest for text in (b"one", b"two"))
+    store.delete(one)
+    assert staged(store) == [".unsynced"]
+    store.delete(two)
+    assert staged(store) == []
+
+
+def test_the_last_of_the_disk_is_left(store: ContentStore) -> None:
+    store.min_free = 1.0
+    with pytest.raises(Invalid, match="limit min-free"):
+        store.put(b"hello")
+    assert list(store.digests()) == [] == staged(store)
