@@ -24,7 +24,6 @@ _NUMBERS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": 132}
 _FALLBACK_RANGE = (49153, 65535)
 _RELEASE_GRACE, _RELEASE_STEP = 0.5, 0.002
 """Seconds that a port just given back may still be held by a monitor that is ending, and between two tries."""
-_NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 
 Key = tuple[str, str, int]
 """Host address, protocol, host port."""
@@ -84,7 +83,7 @@ class PortTable:
             binding.socket.close()
 
     def _bind_one(self, owner: str, container: IPv4Address, request: PortRequest) -> list[Binding]:
-        hosts = [request.host_ip] if request.host_ip is not None else ["0.0.0.0", "::"]
+        hosts = [request.host_ip] if request.host_ip is not None else _every_address()
         failure: Internal | None = None
         for number in self._candidates(request):
             try:
@@ -123,8 +122,6 @@ class PortTable:
                 try:
                     sock = self._bind_patiently(published)
                 except OSError as error:
-                    if len(hosts) > 1 and host == "::" and error.errno in _NO_IPV6:
-                        continue  # this host has IPv6 switched off; IPv4 alone then, as Docker does
                     raise Internal(_refusal(published, container, error)) from error
                 undo.callback(sock.close)
                 bound.append(Binding(published, sock))
@@ -171,6 +168,16 @@ def bind_socket(wanted: PublishedPort) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _every_address() -> list[str]:
+    """What `-p 80:80` binds. IPv6 only where ::1 can be listened on: binding to :: works even where IPv6 is off."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return ["0.0.0.0"]
+    return ["0.0.0.0", "::"]
 
 
 def ephemeral_range() -> tuple[int, int]:

@@ -208,6 +208,12 @@ def test_ranges_and_ephemeral_ports(net):
     assert numbers == [low, low, low + 1, low + 1] and numbers[-1] <= high
 
 
+def test_host_without_ipv6_publishes_ipv4_alone(net):
+    Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
+    endpoint, _ = net.start(PortRequest(Port(80), None, 8080, 8080))
+    assert [port.host_ip for port in endpoint.ports] == ["0.0.0.0"]
+
+
 def test_restart_takes_over_and_cleans_up(make_net, lab: Lab):
     before = make_net()
     alive, server = before.start(WEB)
