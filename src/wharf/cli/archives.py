@@ -1,15 +1,20 @@
 """Verbs that move whole archives: save, load, import, export."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Iterator
-from typing import BinaryIO
 
 from wharf.cli import progress, references
 from wharf.cli.flags import ANY, Command
 from wharf.cli.session import ExitWith, Session
 from wharf.client.api import query, quote
 from wharf.client.http import Response
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
 
 CHUNK = 1 << 18
 _OUTPUT = ("output", "o", "string", "Write to a file, instead of STDOUT")
@@ -108,7 +113,7 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
 
 def _open(path: str) -> BinaryIO:
     try:
-        return open(path, "rb")  # noqa: SIM115
+        return open(path, "rb")
     except OSError as error:
         raise ExitWith(f"open {path}: {str(error.strerror).lower()}") from None
 

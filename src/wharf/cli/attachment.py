@@ -1,12 +1,13 @@
 """A container's streams at this end, from attach to its exit status; what run, start and attach share."""
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
 from wharf.cli import streams
 from wharf.client.api import query
 from wharf.client.http import Response
 from wharf.errors import WharfError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wharf.client.api import Client
 
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 class Waiter:
     """An open `wait` request: sent before start, so that no exit is missed."""
 
-    def __init__(self, client: "Client", container: str, condition: str) -> None:
+    def __init__(self, client: Client, container: str, condition: str) -> None:
         self._response: Response = client.request(
             "POST", f"/containers/{container}/wait" + query({"condition": condition})
         )
 
-    def __enter__(self) -> "Waiter":
+    def __enter__(self) -> Waiter:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -39,7 +40,7 @@ class Attachment:
 
     def __init__(
         self,
-        client: "Client",
+        client: Client,
         container: str,
         *,
         tty: bool,
@@ -56,7 +57,7 @@ class Attachment:
         parameters = {"detachKeys": detach_keys, "stream": True, "stdin": stdin, "stdout": stdout, "stderr": stderr}
         self._connection, _ = client.hijack(f"/containers/{container}/attach" + query(parameters))
 
-    def __enter__(self) -> "Attachment":
+    def __enter__(self) -> Attachment:
         return self
 
     def __exit__(self, *exception: object) -> None:

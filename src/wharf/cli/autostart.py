@@ -1,21 +1,24 @@
 """Starts a private daemon where nobody named one and none answers at the default socket."""
 
+from __future__ import annotations
+
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from wharf.errors import Unavailable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wharf.client.address import Address
+
 
 IDLE_SECONDS = 900
 START_SECONDS = 30
 _POLL_SECONDS = 0.02
 
 
-def start(address: "Address") -> None:
+def start(address: Address) -> None:
     """Starts `wharfd` at its default places in a session of its own and waits until it answers.
 
     Raises Unavailable with the end of its log when it does not come up. Two commands that come here at once start
@@ -65,7 +68,7 @@ def _spawn(socket_path: str, log_path: str) -> int:
         os.close(log)
 
 
-def _answers(address: "Address") -> bool:
+def _answers(address: Address) -> bool:
     from wharf.client.api import Client
     from wharf.errors import WharfError
 

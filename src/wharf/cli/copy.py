@@ -1,15 +1,20 @@
 """`wharf cp`: between a container and the local file system, or a tar stream on `-`."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Iterator
-from typing import Any, BinaryIO
 
 from wharf.cli.flags import Command
 from wharf.cli.session import ExitWith, Session
 from wharf.client import jsontext
 from wharf.client.api import query
 from wharf.client.http import ApiError, Response
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, BinaryIO
 
 COMMAND = Command(
     "cp",
@@ -52,7 +57,7 @@ def _split(argument: str) -> tuple[str, str]:
 
 
 def _ends_as_directory(path: str) -> bool:
-    return path.endswith("/") or path.endswith("/.") or path in (".", "..")
+    return path.endswith(("/", "/.")) or path in (".", "..")
 
 
 def _absolute(path: str) -> str:

@@ -1,12 +1,17 @@
 """The body of `POST /containers/create` from the flags of run and create, member for member as docker sends it."""
 
+from __future__ import annotations
+
 import os
-from typing import Any
 
 from wharf.cli import mounts, networks_flag, ports_flag
 from wharf.errors import Invalid
 
-Values = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Values = dict[str, Any]
 
 
 def build(flags: Values, image: str, command: list[str]) -> Values:

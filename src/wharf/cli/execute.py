@@ -1,13 +1,18 @@
 """`wharf exec`."""
 
+from __future__ import annotations
+
 import os
-from typing import Any
 
 from wharf.cli import streams
 from wharf.cli.create_body import environment
 from wharf.cli.flags import ANY, Command
 from wharf.cli.run_flags import CHECKS
 from wharf.cli.session import ExitWith, Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 COMMAND = Command(
     "exec",

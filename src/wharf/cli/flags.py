@@ -5,15 +5,21 @@ A flag is `(long, short, kind, help)`. Kinds: `bool`; text: `string`; numbers: `
 a name for the help: `bytes`, `list:filter`. A table may bring its own checks for a flag's value.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable
-from typing import Any
 
 from wharf.cli import units
 from wharf.errors import WharfError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    Check = Callable[[str], Any]
+
 Flag = tuple[str, str, str, str]
-Check = Callable[[str], Any]
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")
 ANY = -1
@@ -56,7 +62,7 @@ class Command:
         *,
         operands: tuple[int, int] = (0, 0),
         interspersed: bool = True,
-        checks: dict[str, Check] | None = None,
+        checks: Mapping[str, Check] | None = None,
         example: str = "",
         aliases: str = "",
     ) -> None:

@@ -1,7 +1,8 @@
 """Images: images, rmi, tag, history, commit."""
 
+from __future__ import annotations
+
 import time
-from typing import Any
 
 from wharf.cli import references, units
 from wharf.cli.flags import ANY, Command
@@ -10,6 +11,10 @@ from wharf.cli.session import Session
 from wharf.cli.table import ellipsis
 from wharf.client.api import query, quote
 from wharf.client.http import ApiError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _NO_TRUNC = ("no-trunc", "", "bool", "Don't truncate output")
 _QUIET = ("quiet", "q", "bool", "Only show image IDs")

@@ -1,12 +1,16 @@
 """`wharf inspect` and the inspect of one kind of thing."""
 
-from typing import Any
+from __future__ import annotations
 
 from wharf.cli.flags import ANY, Command
 from wharf.cli.session import ExitWith, Session
 from wharf.client import jsontext
 from wharf.client.api import query, quote
 from wharf.errors import WharfError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 KINDS = {
     "container": ("/containers/{}/json", "containers"),
@@ -26,21 +30,23 @@ COMMAND = Command(
     example="wharf inspect -f '{{.State.Status}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' web",
 )
 # A Go value that is a map (prints as map[…]) or a pointer (nil prints as <nil>); other objects are structs.
-_MAPS = frozenset(
-    "Labels Ports Networks Options Sysctls Tmpfs Annotations PortBindings ExposedPorts Volumes Config Data DriverOpts "
-    "StorageOpt EndpointsConfig Containers Status Runtimes Storage".split()
-)
-_POINTERS = frozenset(
-    "Health Healthcheck Init OomKillDisable PidsLimit MemorySwappiness StopTimeout IPAMConfig UsageData".split()
-)
+_MAPS = (
+    "Labels", "Ports", "Networks", "Options", "Sysctls", "Tmpfs", "Annotations", "PortBindings", "ExposedPorts",
+    "Volumes", "Config", "Data", "DriverOpts", "StorageOpt", "EndpointsConfig", "Containers", "Status", "Runtimes",
+    "Storage",
+)  # fmt: skip
+_POINTERS = (
+    "Health", "Healthcheck", "Init", "OomKillDisable", "PidsLimit", "MemorySwappiness", "StopTimeout", "IPAMConfig",
+    "UsageData",
+)  # fmt: skip
 # Members that Docker leaves out of the JSON when they are empty: there, but zero, for a template.
 _OPTIONAL = {
     "Health": None, "Healthcheck": None, "Init": None, "StopTimeout": None, "StopSignal": "", "MacAddress": "",
     "NetworkDisabled": False, "SizeRw": None, "SizeRootFs": None, "Runtime": "", "Isolation": "", "Parent": "",
     "Comment": "", "DockerVersion": "", "Author": "", "Variant": "", "OsVersion": "",
 }  # fmt: skip
-_OPTIONAL_MAPS = frozenset("Tmpfs Sysctls Annotations StorageOpt ExposedPorts Labels".split())
-_OPTIONAL_LISTS = frozenset("Mounts Shell".split())
+_OPTIONAL_MAPS = ("Tmpfs", "Sysctls", "Annotations", "StorageOpt", "ExposedPorts", "Labels")
+_OPTIONAL_LISTS = ("Mounts", "Shell")
 
 
 def inspect(session: Session, args: list[str]) -> int:

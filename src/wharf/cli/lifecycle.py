@@ -1,11 +1,15 @@
 """Verbs that change what containers do: stop, restart, kill, pause, unpause, rm, wait, rename."""
 
-from collections.abc import Callable
-from typing import Any
+from __future__ import annotations
 
 from wharf.cli.flags import ANY, Command
 from wharf.cli.session import ExitWith, Session
 from wharf.client.http import ApiError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _MANY = "CONTAINER [CONTAINER...]"
 _STOP_FLAGS = (

@@ -1,11 +1,15 @@
 """Rows shown as docker's formatter shows them: a table, a table of one's own, JSON lines or a Go template."""
 
-from typing import Any
+from __future__ import annotations
 
 from wharf.cli.session import Session
 from wharf.cli.table import align
 from wharf.client import jsontext
 from wharf.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Column:

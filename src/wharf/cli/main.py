@@ -44,9 +44,9 @@ NOUNS = {
     "system": {"info": ("system", "info"), "events": ("system", "events")},
 }  # fmt: skip
 # What docker has and wharf has not yet: named, so that nobody takes it for a typing error.
-LATER = frozenset(
+LATER = (
     "bake build builder buildx checkpoint compose config context login logout manifest node plugin pull push search "
-    "secret service stack stats swarm trust update network volume image container system".split()
+    "secret service stack stats swarm trust update"
 )
 TAKES_VALUE = {"-H": "host", "--host": "host", "-c": "context", "--context": "context", "--config": "config",
                "-l": "log_level", "--log-level": "log_level"}  # fmt: skip
@@ -102,7 +102,7 @@ def _run(session: Session, args: list[str]) -> int:
         return _noun(session, verb, arguments)
     if verb == "help":
         return _run(session, [*arguments, "--help"]) if arguments else _show_help(session)
-    if verb in LATER:
+    if verb in LATER.split():
         raise WharfError(f"wharf: '{verb}' is not there yet")
     raise WharfError(f"wharf: unknown command: wharf {verb}\n\nRun 'wharf --help' for more information")
 

@@ -1,8 +1,12 @@
 """`--mount` and `-v` as docker reads them."""
 
-from typing import Any
+from __future__ import annotations
 
 from wharf.cli import units
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _SOURCE, _TARGET = ("source", "src"), ("target", "destination", "dst")
 _BARE = ("readonly", "ro", "volume-nocopy", "bind-nonrecursive", "bind-create-src")
@@ -124,11 +128,12 @@ def _absolute(path: str) -> str:
 
 def split_volumes(given: list[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
     """`-v` values as (Binds, Volumes): one without a colon is an anonymous volume; `./x` is made absolute."""
-    binds, volumes = [], {}
+    binds: list[str] = []
+    volumes: dict[str, dict[str, Any]] = {}
     for text in given:
         source, colon, rest = text.partition(":")
         if not colon:
-            volumes[text] = dict[str, Any]()
+            volumes[text] = {}
         elif source.startswith("."):
             binds.append(f"{_absolute(source)}:{rest}")
         else:

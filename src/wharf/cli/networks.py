@@ -1,10 +1,14 @@
 """Networks: ls (making and connecting them is not there yet)."""
 
-from typing import Any
+from __future__ import annotations
 
 from wharf.cli.flags import Command
 from wharf.cli.listing import Column, Listing, add_filters, filter_flag, show
 from wharf.cli.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LS = Command(
     "network ls",

@@ -1,6 +1,10 @@
 """`--network` in its short and long form."""
 
-from typing import Any
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def parse_network(text: str) -> dict[str, Any]:

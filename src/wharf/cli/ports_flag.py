@@ -91,9 +91,8 @@ def expose(given: list[str]) -> dict[str, dict[str, str]]:
         first, dash, last = numbers.partition("-")
         for number in (first, last) if dash else (first,):
             if not number.isdigit():
-                raise Invalid(
-                    f'invalid range format for --expose: {text}, error: strconv.ParseUint: parsing "{number}": invalid syntax'
-                )
+                reason = f'strconv.ParseUint: parsing "{number}": invalid syntax'
+                raise Invalid(f"invalid range format for --expose: {text}, error: {reason}")
         for port in range(int(first), int(last if dash else first) + 1):
             ports[f"{port}/{protocol or 'tcp'}"] = {}
     return ports

@@ -1,11 +1,15 @@
 """Streams of JSON lines that tell progress: pull, load, import, bootstrap."""
 
-from typing import Any
+from __future__ import annotations
 
 from wharf.cli import references
 from wharf.cli.session import ExitWith, Session
 from wharf.client.api import query
 from wharf.client.http import Response
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def show(session: Session, response: Response, quiet: bool = False, errors: bool = False) -> list[Any]:

@@ -1,13 +1,18 @@
 """`wharf ps`: the list of containers."""
 
+from __future__ import annotations
+
 import time
-from typing import Any
 
 from wharf.cli import units
 from wharf.cli.flags import Command
 from wharf.cli.listing import Column, Listing, add_filters, filter_flag, show
 from wharf.cli.session import Session
 from wharf.cli.table import ellipsis
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 COMMAND = Command(
     "ps",

@@ -1,7 +1,8 @@
 """`wharf run` and `wharf create`."""
 
+from __future__ import annotations
+
 import os
-from typing import Any
 
 from wharf.cli.attachment import Attachment
 from wharf.cli.create_body import build
@@ -10,6 +11,10 @@ from wharf.cli.run_flags import CHECKS, FLAGS, RUN_FLAGS
 from wharf.cli.session import ExitWith, Session
 from wharf.client.http import ApiError
 from wharf.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 RUN = Command(
     "run",

@@ -1,9 +1,13 @@
 """The flags of `wharf run` and `wharf create`, docker's, with the checks of their values."""
 
-from typing import Any
+from __future__ import annotations
 
 from wharf.cli import mounts, networks_flag
 from wharf.cli.flags import Flag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 FLAGS: tuple[Flag, ...] = (
     ("add-host", "", "list", "Add a custom host-to-IP mapping (host:ip)"),
@@ -14,12 +18,7 @@ FLAGS: tuple[Flag, ...] = (
     ("cap-add", "", "list", "Add Linux capabilities"),
     ("cap-drop", "", "list", "Drop Linux capabilities"),
     ("cgroup-parent", "", "string", "Optional parent cgroup for the container"),
-    (
-        "cgroupns",
-        "",
-        "string",
-        "Cgroup namespace to use (host|private) 'host':    Run the container in the Docker host's cgroup namespace 'pri",
-    ),
+    ("cgroupns", "", "string", "Cgroup namespace to use (host|private)"),
     ("cidfile", "", "string", "Write the container ID to the file"),
     ("cpu-count", "", "int", "CPU count (Windows only)"),
     ("cpu-percent", "", "int", "CPU percent (Windows only)"),
@@ -52,12 +51,7 @@ FLAGS: tuple[Flag, ...] = (
     ("health-interval", "", "duration", "Time between running the check (ms|s|m|h)"),
     ("health-retries", "", "int", "Consecutive failures needed to report unhealthy"),
     ("health-start-interval", "", "duration", "Time between running the check during the start period (ms|s|m|h)"),
-    (
-        "health-start-period",
-        "",
-        "duration",
-        "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h)",
-    ),
+    ("health-start-period", "", "duration", "Start period for the container to initialize before starting health-retr"),
     ("health-timeout", "", "duration", "Maximum time to allow one check to run (ms|s|m|h)"),
     ("hostname", "h", "string", "Container host name"),
     ("init", "", "bool", "Run an init inside the container that forwards signals and reaps processes"),
@@ -117,12 +111,12 @@ FLAGS: tuple[Flag, ...] = (
     ("volume-driver", "", "string", "Optional volume driver for the container"),
     ("volumes-from", "", "list", "Mount volumes from the specified container(s)"),
     ("workdir", "w", "string", "Working directory inside the container"),
-)
+)  # fmt: skip
 RUN_FLAGS: tuple[Flag, ...] = (
     ("detach", "d", "bool", "Run container in background and print container ID"),
     ("detach-keys", "", "string", "Override the key sequence for detaching a container"),
     ("sig-proxy", "", "bool", "Proxy received signals to the process"),
-)
+)  # fmt: skip
 
 
 def _stream(text: str) -> str:

@@ -1,12 +1,16 @@
 """What one run of `wharf` carries along: the global options, the client, and how results and errors are shown."""
 
+from __future__ import annotations
+
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from wharf.errors import WharfError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from wharf.client.api import Client
 
 
@@ -29,7 +33,7 @@ class Session:
         self.debug = False
         self._client: Client | None = None
 
-    def client(self) -> "Client":
+    def client(self) -> Client:
         """The client of the chosen daemon; a private one is started when none was chosen and none answers."""
         if self._client is None:
             from wharf.client import address as addresses

@@ -1,11 +1,16 @@
 """Signals of an attached command: forwarded to the container, window changes sent on."""
 
-import _signal
-from collections.abc import Callable
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # `signal` imports enum: 4 ms
 
 from wharf.cli.streams import terminal_size
 from wharf.client.api import Client
 from wharf.errors import WharfError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _NOT_FORWARDED = {
     _signal.SIGCHLD, _signal.SIGPIPE, _signal.SIGURG, _signal.SIGWINCH, _signal.SIGKILL, _signal.SIGSTOP,

@@ -1,12 +1,17 @@
 """An attached container or exec at this end: terminal in raw mode, input forwarded, output taken apart."""
 
+from __future__ import annotations
+
 import os
 import select
-from collections.abc import Callable
-from typing import Any
 
 from wharf.client.http import Connection
 from wharf.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 RECEIVE = 262144
 """One receive; frames of several small writes leave in one write(2)."""

@@ -1,9 +1,10 @@
 """`wharf version`, `wharf info` and `wharf events`."""
 
+from __future__ import annotations
+
 import os
 import sys
 import time
-from typing import Any
 
 from wharf import __version__
 from wharf.cli import units
@@ -13,6 +14,10 @@ from wharf.cli.session import ExitWith, Session
 from wharf.client import jsontext
 from wharf.client.api import API_VERSION, query
 from wharf.errors import WharfError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _FORMAT = ("format", "f", "string", "'json' or a Go template")
 VERSION = Command(
@@ -121,6 +126,14 @@ def _client_text(client: dict[str, Any]) -> str:
     )
 
 
+_ENGINE_DETAILS = (
+    ("Go version", "GoVersion"),
+    ("Python version", "PythonVersion"),
+    ("Git commit", "GitCommit"),
+    ("Built", "BuildTime"),
+)
+
+
 def _server_text(server: dict[str, Any]) -> str:
     out = "\nServer" + (f": {server['Platform']['Name']}" if (server.get("Platform") or {}).get("Name") else ":") + "\n"
     for component in server.get("Components") or []:
@@ -130,8 +143,7 @@ def _server_text(server: dict[str, Any]) -> str:
             out += _field(
                 "  ", "API version", f"{details.get('ApiVersion')} (minimum version {details.get('MinAPIVersion')})"
             )
-            for label, key in (("Go version", "GoVersion"), ("Python version", "PythonVersion"), ("Git commit", "GitCommit"),
-                               ("Built", "BuildTime")):  # fmt: skip
+            for label, key in _ENGINE_DETAILS:
                 if details.get(key):
                     out += _field("  ", label, details[key])
             out += _field("  ", "OS/Arch", f"{details.get('Os')}/{details.get('Arch')}")

@@ -4,14 +4,19 @@ Understood: fields, variables, pipelines, parentheses, `if`/`else if`/`else`, `r
 markers, and the functions of template_functions. Not understood: `define`, `template`, `block`, complex numbers.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from __future__ import annotations
 
 from wharf.cli.template_functions import FUNCTIONS, TemplateError, to_text, truth
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    Missing = Callable[[tuple[str, ...]], Any]
+    Node = tuple[Any, ...]
+
 MAX_DEPTH = 100
-Missing = Callable[[tuple[str, ...]], Any]
-Node = tuple[Any, ...]
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"', "'": "'", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 
 

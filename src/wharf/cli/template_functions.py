@@ -1,17 +1,21 @@
 """The functions of Go's templates and those that docker adds, on JSON values."""
 
-from collections.abc import Callable
-from typing import Any
+from __future__ import annotations
 
 from wharf.client import jsontext
 from wharf.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 class TemplateError(Invalid):
     """A template that cannot be parsed or executed; the message is Go's, without the leading `template: `."""
 
 
-class GoMap(dict[str, Any]):
+class GoMap(dict["str", "Any"]):
     """A Go map (prints as `map[k:v]`), where a plain dict is a struct (prints as `{v}`)."""
 
 
@@ -19,7 +23,7 @@ class NilMap(GoMap):
     """A Go map that is nil: empty, JSON null."""
 
 
-class NilList(list[Any]):
+class NilList(list["Any"]):
     """A Go slice that is nil: empty, JSON null."""
 
 
@@ -159,7 +163,7 @@ def _verb(flags: str, verb: str, left: list[Any]) -> str:
     if verb == "q":
         return f"%{flags}s" % jsontext.dumps(to_text(value))
     try:
-        return f"%{flags}{verb}" % value
+        return str(f"%{flags}{verb}" % value)
     except (TypeError, ValueError):
         return f"%!{verb}({to_text(value)})"
 

@@ -1,11 +1,15 @@
 """Volumes: ls, create, rm."""
 
-from typing import Any
+from __future__ import annotations
 
 from wharf.cli.flags import ANY, Command
 from wharf.cli.listing import Column, Listing, add_filters, filter_flag, show
 from wharf.cli.session import Session
 from wharf.client.api import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LS = Command(
     "volume ls",

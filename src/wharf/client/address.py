@@ -1,7 +1,6 @@
 """Which daemon to speak to: -H, DOCKER_HOST, the docker context store, or the default socket, in docker's order."""
 
 import os
-from dataclasses import dataclass
 
 from wharf.client import jsontext
 from wharf.errors import Invalid

@@ -1,13 +1,18 @@
 """The client of the Engine API: requests with a negotiated version, connections used again, streams by hijack."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Iterable, Iterator
-from typing import Any
 
 from wharf.client import jsontext
 from wharf.client.address import Address
 from wharf.client.http import ApiError, Connection, Response, error_of
 from wharf.errors import Unavailable, WharfError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
 
 API_VERSION = "1.51"
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~")

@@ -5,12 +5,17 @@ One connection carries one request at a time and is used again when its answer w
 together they take longer than a whole `wharf ps` may.
 """
 
+from __future__ import annotations
+
 import _socket
-from typing import Any
 
 from wharf.client import jsontext
 from wharf.client.address import Address
 from wharf.errors import Unavailable, WharfError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 CHUNK = 65536
 MAX_HEADER = 1 << 20
@@ -62,7 +67,7 @@ def _resolve(address: Address) -> Any:
 class Response:
     """An answer whose body is read in pieces. `headers` has lower-case names."""
 
-    def __init__(self, connection: "Connection", status: int, headers: dict[str, str], method: str) -> None:
+    def __init__(self, connection: Connection, status: int, headers: dict[str, str], method: str) -> None:
         self.connection = connection
         self.status = status
         self.headers = headers

@@ -2,8 +2,13 @@
 takes as long as a whole `wharf ps` may.
 """
 
+from __future__ import annotations
+
 import _json
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _CONSTANTS = {"-Infinity": float("-inf"), "Infinity": float("inf"), "NaN": float("nan")}
 
@@ -52,8 +57,8 @@ def _refuse(value: object) -> Any:
 
 def dumps(value: Any, *, sort_keys: bool = False, escape_html: bool = False) -> str:
     """Compact JSON as Go writes it; `escape_html` is what encoding/json does unless told otherwise."""
-    encoder = _json.make_encoder(None, _refuse, _json.encode_basestring, None, ":", ",", sort_keys, False, False)  # type: ignore[arg-type]
-    text = "".join(encoder(value, 0))  # type: ignore[arg-type]
+    encoder = _json.make_encoder(None, _refuse, _json.encode_basestring, None, ":", ",", sort_keys, False, False)
+    text = "".join(encoder(value, 0))
     if escape_html:
         for character in "<>&":
             text = text.replace(character, f"\\u{ord(character):04x}")
