@@ -86,7 +86,9 @@ def load(engine: Any, data: bytes) -> Messages:
 
 
 @pytest.mark.parametrize(
-    "compress", [bytes, gzip.compress, lzma.compress, zstandard.ZstdCompressor().compress], ids=str
+    "compress",
+    [bytes, gzip.compress, lzma.compress, zstandard.ZstdCompressor().compress],
+    ids=["plain", "gzip", "xz", "zstd"],
 )
 def test_a_docker_archive_in_any_compression(engine: Any, compress: Callable[[bytes], bytes]) -> None:
     data = docker_archive("busybox:latest", [small_layer()])
