@@ -63,6 +63,7 @@ def commit_container(engine: Engine, request: CommitRequest) -> Digest:
         image = replace(_image(base, request, record, layer), config=config)
         stack = Base(base.layers, base.image.diff_ids, base.id)
         made = add_image(engine.images, image, stack, layer, (reference,) if reference else ())
+    publish_image_event(engine, "create", made)
     attributes = {"comment": request.comment, "imageID": str(made.id)}
     if reference:
         publish_image_event(engine, "tag", made, reference.familiar())

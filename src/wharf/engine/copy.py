@@ -27,9 +27,7 @@ _MOUNT_READ_ONLY = "mounted volume is marked read-only"
 def stat_path(engine: Engine, container: str, path: str) -> PathStat:
     """A path in a container, the link itself where it is one. Raises NotFound with Docker's words, Invalid."""
     record = engine.containers.find(container)
-    stat = _stat(engine, record, container, path)
-    _publish(engine, record, "archive-path", path)
-    return stat
+    return _stat(engine, record, container, path)
 
 
 def get_archive(engine: Engine, container: str, path: str) -> tuple[PathStat, Callable[[Sink], None]]:
@@ -80,21 +78,19 @@ def _stat(engine: Engine, record: ContainerRecord, container: str, path: str) ->
 def _rooted(
     engine: Engine, record: ContainerRecord, container: str, path: str
 ) -> Iterator[tuple[dict[str, Any], tuple[int, ...]]]:
-    """Arguments and descriptors that lead a job to the container's root: the running one's, or its mounts made anew."""
+    """Arguments and descriptors that lead a job to the container's root and volumes."""
     if "\0" in path or len(path) > MAX_PATH:
         raise Invalid("invalid path: it holds a null byte or is too long")
-    args: dict[str, Any] = {"path": path, "container": container, "mounts": []}
-    root = engine.containers.open_root(record)
-    if root is None:
-        args["root"] = False
-        args["mounts"] = [encode_value(mount) for mount in engine.containers.mounts(record)]
+    mounts = [encode_value(mount) for mount in engine.containers.mounts(record)]
+    namespace = engine.containers.open_mount_namespace(record)
+    args: dict[str, Any] = {"path": path, "container": container, "mounts": mounts, "running": namespace is not None}
+    if namespace is None:
         yield args, ()
         return
     try:
-        args["root"] = True
-        yield args, (root,)
+        yield args, (namespace,)
     finally:
-        os.close(root)
+        os.close(namespace)
 
 
 def _read_only(record: ContainerRecord) -> list[list[str]]:

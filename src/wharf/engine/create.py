@@ -25,7 +25,7 @@ from wharf.engine.names import check_name, generate_name
 from wharf.engine.times import format_time
 from wharf.engine.validate import check_config, check_host_config, check_log_config, check_network_conflicts
 from wharf.engine.volumes import copy_up, ensure_volume, remove_volume
-from wharf.errors import Invalid, WharfError
+from wharf.errors import Invalid, NotFound, WharfError
 from wharf.spec.container import (
     ContainerRecord,
     CreateRequest,
@@ -34,6 +34,7 @@ from wharf.spec.container import (
     VolumeOptions,
 )
 from wharf.spec.image_record import ImageRecord
+from wharf.spec.platform import Platform
 from wharf.transfer.unpack import ensure_unpacked
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def create_container(engine: Engine, request: CreateRequest) -> Created:
     check_config(config)
     fill_host_config(host_config, engine.config, engine.host)
     image = find_image(engine, config.image)
+    _check_platform(request, image)
     merge_image(config, image.image.config)
     path, args = command_of(config)
     check_host_config(host_config)
@@ -92,6 +94,18 @@ def create_container(engine: Engine, request: CreateRequest) -> Created:
         undo.pop_all()
     publish_container_event(engine, record, "create")
     return Created(container_id, _warnings(engine, request, image))
+
+
+def _check_platform(request: CreateRequest, image: ImageRecord) -> None:
+    """Raises NotFound for an image of another platform than was asked for."""
+    have = image.image.platform
+    if request.platform:
+        wanted = Platform.parse(request.platform)
+        if (wanted.os, wanted.architecture) != (have.os, have.architecture):
+            raise NotFound(
+                f"image with reference {request.config.image} was found but its platform ({have}) does not match the "
+                f"specified platform ({wanted})"
+            )
 
 
 def _check_sizes(request: CreateRequest) -> None:
@@ -146,10 +160,14 @@ def _networks(request: CreateRequest) -> dict[str, EndpointSettings]:
         settings.mac_address = request.config.mac_address
     # Kept here too: the settings lose the address of one run, a wanted one stays.
     request.config.mac_address = settings.mac_address
-    if (settings.aliases or (settings.ipam_config and settings.ipam_config.ipv4_address)) and mode == "bridge":
-        if settings.aliases:
-            raise Invalid("network-scoped alias is supported only for containers in user defined networks")
-        raise Invalid("user specified IP address is supported on user defined networks only")
+    if settings.aliases and mode == "bridge":
+        raise Invalid("network-scoped alias is supported only for containers in user defined networks")
+    if settings.ipam_config and settings.ipam_config.ipv4_address and mode in ("bridge", "host", "none"):
+        raise Invalid(
+            f"invalid config for network {mode}: invalid endpoint settings:\n"
+            "* user specified IP address is supported on user defined networks only\n"
+            "* user specified IP address is supported only when connecting to networks with user configured subnets"
+        )
     return {mode: settings}
 
 
@@ -214,4 +232,9 @@ def _warnings(engine: Engine, request: CreateRequest, image: ImageRecord) -> lis
         )
     if host_config.network_mode == "host" and host_config.port_bindings:
         warnings.append("Published ports are discarded when using host network mode")
+    if host_config.oom_kill_disable and not host_config.memory:
+        warnings.append(
+            "OOM killer is disabled for the container, but no memory limit is set, this can result in the system "
+            "running out of resources."
+        )
     return warnings

@@ -83,7 +83,6 @@ def merge_image(config: ContainerConfig, image: ImageConfig) -> None:
     config.volumes = config.volumes or None
     config.stop_signal = config.stop_signal or image.stop_signal
     config.stop_timeout = config.stop_timeout if config.stop_timeout is not None else image.stop_timeout
-    config.shell = config.shell or (list(image.shell) if image.shell else None)
     _merge_health(config, image)
 
 

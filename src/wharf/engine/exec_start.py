@@ -67,6 +67,8 @@ def start_exec(engine: Engine, exec_id: str, request: ExecStart) -> ExecStarted:
             stream = _start(engine, container, item, running, request)
         except StartFailed as error:
             _failed(engine, item, error)
+            if error.message.startswith(("unable to find ", "uids and gids")):
+                raise Invalid(error.message) from None
             if request.detach:
                 raise (Internal if error.exit_code == 128 else Invalid)(error.message) from None
             return ExecStarted(engine, container, exec_id, config.tty, failure=error.message)
@@ -79,6 +81,8 @@ def _start(
     engine: Engine, container: Container, item: LiveExec, running: Running, request: ExecStart
 ) -> socket.socket | None:
     record, config = item.record, item.record.config
+    if config.working_dir and not config.working_dir.startswith("/"):
+        raise StartFailed("OCI runtime exec failed: exec failed: Cwd must be an absolute path", 128)
     waiting = engine.supervisor.exec(_request(engine, container, item, request), running)
     stream = None
     try:
@@ -134,7 +138,7 @@ def _request(engine: Engine, container: Container, item: LiveExec, request: Exec
 
 
 def _failed(engine: Engine, item: LiveExec, error: StartFailed) -> None:
-    item.record.exit_code = 126 if error.exit_code == 128 else error.exit_code
+    item.record.exit_code = error.exit_code
     engine.database.execs.put(item.record, durable=False)
     _forget_later(engine, item)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import TYPE_CHECKING
 
 from wharf.engine.image_list import repo_digests, repo_tags
@@ -77,7 +78,9 @@ def _graph_driver(engine: Engine, record: ImageRecord) -> GraphDriver:
     if top is None or not engine.images.snapshots.exists(top):
         return GraphDriver()
     dirs = engine.images.snapshots.layers(top)
-    data = {"UpperDir": dirs.upper}
+    # Docker's driver shows where it would mount the layer; ours mounts it per container only.
+    own = posixpath.dirname(dirs.upper)
+    data = {"MergedDir": f"{own}/merged", "UpperDir": dirs.upper, "WorkDir": f"{own}/work"}
     if dirs.lowers:
         data = {"LowerDir": ":".join(dirs.lowers), **data}
     return GraphDriver(data)

@@ -81,9 +81,9 @@ def import_image(engine: Engine, stream: Readable, request: ImportRequest, progr
         history=(History(created=created, comment=message),),
     )
     record = import_tar(engine.images, stream, image, (reference,) if reference else ())
-    publish_image_event(engine, "import", record)
     if reference:
         publish_image_event(engine, "tag", record, reference.familiar())
+    publish_image_event(engine, "import", record)
     progress({"status": str(record.id)})
     return record.id
 
@@ -100,6 +100,7 @@ def _chosen(engine: Engine, name: str) -> list[Chosen]:
     try:
         image = engine.images.resolve(name)
     except NotFound:
-        raise NotFound("reference does not exist") from None
+        bare = reference is not None and not reference.tag and not reference.digest
+        raise NotFound(f"No such image: {name}" if bare else "reference does not exist") from None
     names = tuple(item for item in image.names if item.tag and reference and item.familiar() == reference.familiar())
     return [Chosen(image, names)]

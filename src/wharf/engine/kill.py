@@ -12,7 +12,7 @@ from wharf.engine.exit import cancel_restart
 from wharf.engine.loop import done, resolve
 from wharf.engine.signals import known_signal, parse_signal
 from wharf.engine.stop import stop_signal
-from wharf.errors import Conflict, Invalid
+from wharf.errors import Conflict, Invalid, NotFound
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 def kill_container(engine: Engine, name: str, signal: str = "") -> Future[None]:
     """The future resolves at once, for SIGKILL when the container has ended. Raises NotFound, Invalid, Conflict."""
-    container = engine.containers.live(name)
     try:
+        container = engine.containers.live(name)
         number = parse_signal(signal) if signal else int(signals.SIGKILL)
         if not known_signal(number):
             raise Invalid(f"the linux daemon does not support signal {number}")
-    except Invalid as error:
-        raise Invalid(f"cannot kill container: {name}: {error.message}") from None
+    except (Invalid, NotFound) as error:
+        raise type(error)(f"cannot kill container: {name}: {error.message}") from None
     with container.lock:
         record = container.record
         if not record.state.running:

@@ -109,8 +109,10 @@ def _exited(engine: Engine, values: list[str]) -> Test:
     try:
         codes = {int(value) for value in values}
     except ValueError:
-        raise Invalid(f"invalid filter 'exited={values[0][:100]}'") from None
-    return lambda record: not record.state.running and record.state.exit_code in codes
+        wrong = next(value for value in values if not value.lstrip("+-").isdecimal())[:100]
+        problem = f'strconv.Atoi: parsing "{wrong}": invalid syntax'
+        raise Invalid(f"invalid filter 'exited={wrong}': {problem}") from None
+    return lambda record: state_word(record.state) not in ("running", "created") and record.state.exit_code in codes
 
 
 def _health(engine: Engine, values: list[str]) -> Test:

@@ -16,6 +16,14 @@ from wharf.spec.volume import LOCAL_DRIVER, check_volume_name
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 _CLASSES = (("ro", "rw"), ("z", "Z"), ("nocopy",), PROPAGATIONS, ("consistent", "cached", "delegated", "default"))
 _MAX_MOUNTS = 10000
+_TMPFS_VALUES = frozenset(("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"))
+_TMPFS_WORDS = frozenset(
+    """
+    defaults ro rw suid nosuid dev nodev exec noexec sync async dirsync remount mand nomand atime noatime diratime
+    nodiratime bind rbind unbindable runbindable private rprivate shared rshared slave rslave relatime norelatime
+    strictatime nostrictatime
+    """.split()  # noqa: SIM905
+)
 _SIZE = re.compile(r"size=(.*)\Z")
 
 
@@ -35,8 +43,9 @@ def plan_mounts(config: ContainerConfig, host: HostConfig, inherited: Iterable[P
         _add(own, parse_bind(text, host.volume_driver))
     for request in host.mounts or ():
         _add(own, parse_mount(request))
-    for target in host.tmpfs or {}:
+    for target, options in (host.tmpfs or {}).items():
         place = _clean(target)
+        _check_tmpfs(target, options)
         if place in own:
             raise Invalid(f"Duplicate mount point: {place}")
     if len(own) > _MAX_MOUNTS:
@@ -50,6 +59,18 @@ def plan_mounts(config: ContainerConfig, host: HostConfig, inherited: Iterable[P
             point = MountPoint("volume", "", "", place, LOCAL_DRIVER)
             result[place] = Planned(point, MountRequest("volume", "", place), anonymous=True)
     return list(result.values())
+
+
+def _check_tmpfs(target: str, options: str) -> None:
+    """One entry of `HostConfig.Tmpfs`; raises Invalid in Docker's words."""
+    if not target.startswith("/"):
+        raise Invalid(f"invalid mount path: '{target[:300]}' mount path must be absolute")
+    if target.rstrip("/") == "":
+        raise Invalid("invalid specification: destination can't be '/'")
+    for option in options.split(",") if options else ():
+        key, equals, _ = option.partition("=")
+        if key not in (_TMPFS_VALUES if equals else _TMPFS_WORDS):
+            raise Invalid(f'invalid tmpfs option "{option[:100]}"')
 
 
 def _add(own: dict[str, Planned], item: Planned) -> None:
@@ -82,8 +103,6 @@ def parse_bind(text: str, volume_driver: str = "") -> Planned:
     kind = "bind" if source.startswith("/") else "volume"
     try:
         _check_target(_clean(target), kind, target)
-        if kind == "volume":
-            check_volume_name(source)
     except Invalid as error:
         raise Internal(f"invalid volume specification: '{text[:500]}': {error.message}") from None
     read_only = "ro" in words
@@ -96,6 +115,7 @@ def parse_bind(text: str, volume_driver: str = "") -> Planned:
         return Planned(point, request)
     if propagation:
         raise Internal(f"invalid mode: {mode[:100]}")
+    check_volume_name(source)
     point = MountPoint("volume", source, "", _clean(target), volume_driver or LOCAL_DRIVER, mode or "z", not read_only)
     request = MountRequest("volume", source, point.destination, read_only)
     request.volume_options = VolumeOptions(no_copy="nocopy" in words)
@@ -119,7 +139,7 @@ def parse_mount(request: MountRequest) -> Planned:
     if kind not in ("bind", "volume", "tmpfs"):
         if kind in ("image", "npipe", "cluster"):
             raise NotImplementedYet(f"mounts of type {kind} are not there yet")
-        raise Invalid(f'invalid mount config for type "{kind[:100]}": mount type unknown: "{kind[:100]}"')
+        raise Invalid(f'invalid mount config for type "{kind[:100]}": mount type unknown')
     if not request.target:
         raise Invalid(f'invalid mount config for type "{kind}": field Target must not be empty')
     _check_target(_clean(request.target), kind, request.target)

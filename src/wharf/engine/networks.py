@@ -118,9 +118,10 @@ def remove_network(engine: "Engine", name: str) -> None:
     raise Denied(f"{record.name} is a pre-defined network and cannot be removed")
 
 
-def connect_network(engine: "Engine", name: str) -> None:
+def connect_network(engine: "Engine", name: str, container: str) -> None:
     """Connecting or disconnecting later on: raises NotFound, Conflict, NotImplementedYet."""
     record = engine.network.find(name)
+    engine.containers.find(container)
     if record.name in ("host", "none"):
         raise Conflict(f"container cannot be connected to or disconnected from {record.name} network")
     raise NotImplementedYet("connecting a container to a network later on is not there yet")

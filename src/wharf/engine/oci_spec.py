@@ -3,6 +3,7 @@
 What must be looked up on the host (device numbers, the sources of mounts, joined namespaces) comes in `Found`.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -200,7 +201,8 @@ def _default_mounts(host: HostConfig, security: Security) -> list[Spec]:
             item["options"].append("ro")
     if host.ipc_mode == "host":
         mounts = [item for item in mounts if item["destination"] not in ("/dev/shm", "/dev/mqueue")]
-        mounts += [_mount(path, "bind", path, ["rbind", "rprivate"]) for path in ("/dev/shm", "/dev/mqueue")]
+        shared = [path for path in ("/dev/shm", "/dev/mqueue") if os.path.isdir(path)]
+        mounts += [_mount(path, "bind", path, ["rbind", "rprivate"]) for path in shared]
     return mounts
 
 

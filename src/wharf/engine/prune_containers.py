@@ -35,4 +35,5 @@ def prune_containers(engine: Engine, filters: Filters) -> dict[str, Any]:
             continue
         deleted.append(record.id)
         space += size
+    engine.events.publish("container", "prune", "", {"reclaimed": str(space)})
     return {"ContainersDeleted": deleted or None, "SpaceReclaimed": space}

@@ -62,34 +62,35 @@ def capabilities(host_config: HostConfig, last: int) -> list[str]:
 def parse_options(host_config: HostConfig) -> Security:
     """`HostConfig.SecurityOpt`; raises Internal or Invalid in Docker's words."""
     confined, profile, no_new, cgroups = not host_config.privileged, None, False, False
-    for number, text in enumerate(host_config.security_opt or (), 1):
-        key, value = _split(text, number)
+    for text in host_config.security_opt or ():
+        key, value = _split(text)
         if key == "no-new-privileges":
-            no_new = _flag(value, text, number)
+            no_new = _flag(value, text)
         elif key == "writable-cgroups":
-            cgroups = _flag(value, text, number)
+            cgroups = _flag(value, text)
         elif key == "seccomp":
             confined = value != "unconfined"
             profile = _profile(value) if confined and value != "builtin" else None
         elif key not in ("apparmor", "label", "systempaths"):
-            raise Internal(f'invalid --security-opt {number}: "{text[:300]}"')
+            raise Internal(f'invalid --security-opt 2: "{text[:300]}"')
     return Security(confined, profile, no_new, cgroups)
 
 
-def _split(text: str, number: int) -> tuple[str, str]:
+def _split(text: str) -> tuple[str, str]:
+    """The numbers in the messages are Docker's: 1 without a value, 2 for a key or value it does not know."""
     if text == "no-new-privileges":
         return text, "true"
     key, separator, value = text.partition("=")
     if not separator:
         key, separator, value = text.partition(":")
     if not separator:
-        raise Internal(f'invalid --security-opt {number}: "{text[:300]}"')
+        raise Internal(f'invalid --security-opt 1: "{text[:300]}"')
     return key, value
 
 
-def _flag(value: str, text: str, number: int) -> bool:
+def _flag(value: str, text: str) -> bool:
     if value.lower() not in ("true", "false", "1", "0", "t", "f"):
-        raise Internal(f'invalid --security-opt {number}: "{text[:300]}"')
+        raise Internal(f'invalid --security-opt 2: "{text[:300]}"')
     return value.lower() in ("true", "1", "t")
 
 

@@ -34,6 +34,7 @@ from wharf.engine.hosts_files import (
 )
 from wharf.engine.oci_spec import Found, build_spec
 from wharf.engine.security import capabilities, parse_options
+from wharf.engine.status import state_word
 from wharf.engine.times import format_time
 from wharf.engine.validate import log_sizes
 from wharf.errors import Conflict, Internal, Invalid, NotFound, NotModified, WharfError
@@ -138,12 +139,20 @@ def _joined(engine: Engine, record: ContainerRecord, undo: contextlib.ExitStack)
 
 
 def _namespace_of(engine: Engine, record: ContainerRecord, kind: str, other_name: str) -> int:
-    other = engine.containers.live(other_name)
+    try:
+        other = engine.containers.live(other_name)
+    except NotFound as error:
+        raise NotFound(
+            ("joining network namespace of container: " if kind == "network" else "") + error.message
+        ) from None
     if other.id == record.id:
         raise Invalid(f"cannot join own {kind} namespace")
     if other.running is None:
         if kind == "network":
-            raise Conflict(f"cannot join network of a non running container: {other.id}")
+            state = state_word(other.record.state)
+            raise Conflict(
+                f"cannot join network namespace of a non running container: container {other.record.name} is {state}"
+            )
         raise Conflict(f"cannot join {kind.upper()} of a non running container: {other.id}")
     if kind == "ipc" and other.record.host_config.ipc_mode == "private":
         raise Invalid(

@@ -54,10 +54,7 @@ def begin_stop(engine: Engine, container: Container, timeout: int | None, number
         timeout = record.config.stop_timeout if record.config.stop_timeout is not None else DEFAULT_GRACE
     attempt = _Stop(engine, container, finished)
     container.stopped.add_done_callback(attempt.ended)
-    if timeout == 0:
-        attempt.kill()
-    else:
-        attempt.ask(number or stop_signal(container), timeout)
+    attempt.ask(number or stop_signal(container), timeout)
     return finished
 
 
@@ -78,8 +75,10 @@ class _Stop:
     def ask(self, number: int, grace: int) -> None:
         """Send the stop signal and wait `grace` seconds."""
         if not self._signal(number):
-            grace = min(grace, 2) if grace > 0 else 2
-        if grace > 0:
+            grace = min(grace, 2) if grace >= 0 else 2
+        if grace == 0:
+            self.kill()
+        elif grace > 0:
             self._after(float(grace), self.kill)
 
     def kill(self) -> None:

@@ -6,12 +6,15 @@ import posixpath
 from wharf.engine.security import normalise, parse_options
 from wharf.engine.signals import parse_signal
 from wharf.errors import Conflict, Invalid, NotImplementedYet
-from wharf.spec.container import ContainerConfig, HostConfig, LogConfig
+from wharf.spec.container import ContainerConfig, Healthcheck, HostConfig, LogConfig
 from wharf.spec.network import parse_port_bindings, parse_port_range
 
 MIN_MEMORY = 6 << 20
+MAX_PROCESSORS = 1 << 16
 CPU_PERIODS = (1000, 1_000_000)
 MIN_QUOTA = 1000
+MIN_HEALTH_TIME = 1_000_000
+"""Nanoseconds."""
 JSON_FILE_OPTIONS = frozenset(
     ("max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode")
 )
@@ -37,12 +40,23 @@ def check_config(config: ContainerConfig) -> None:
         parse_signal(config.stop_signal)
     for port in config.exposed_ports or {}:
         parse_port_range(port)
-    if (
-        config.healthcheck
-        and config.healthcheck.test
-        and config.healthcheck.test[0] not in ("NONE", "CMD", "CMD-SHELL")
+    if config.healthcheck:
+        _check_health(config.healthcheck)
+
+
+def _check_health(check: Healthcheck) -> None:
+    if check.test and check.test[0] not in ("NONE", "CMD", "CMD-SHELL"):
+        raise Invalid(f'Unknown healthcheck type "{check.test[0][:100]}" (expected "CMD" or "CMD-SHELL")')
+    for name, value in (
+        ("Interval", check.interval),
+        ("Timeout", check.timeout),
+        ("StartPeriod", check.start_period),
+        ("StartInterval", check.start_interval),
     ):
-        raise Invalid(f'Unknown healthcheck type "{config.healthcheck.test[0][:100]}" (expected "CMD" or "CMD-SHELL")')
+        if value and value < MIN_HEALTH_TIME:
+            raise Invalid(f"{name} in Healthcheck cannot be less than 1ms")
+    if check.retries < 0:
+        raise Invalid("Retries in Healthcheck cannot be negative")
 
 
 def check_host_config(host: HostConfig) -> None:
@@ -65,13 +79,16 @@ def check_host_config(host: HostConfig) -> None:
 
 
 def _refuse_missing(host: HostConfig) -> None:
+    if host.runtime not in ("", "runc", "io.containerd.runc.v2"):
+        raise Invalid(f"unknown or invalid runtime name: {host.runtime[:100]}")
+    if host.isolation.lower() not in ("", "default"):
+        raise Invalid(f"invalid isolation ({host.isolation[:100]}): linux only supports 'default'")
     for given, what in (
         (host.links, "links"),
         (host.device_requests, "device requests (--gpus)"),
         (host.init, "--init"),
         (host.storage_opt, "storage options"),
         (host.userns_mode not in ("", "host"), "user namespaces"),
-        (host.runtime not in ("", "runc", "io.containerd.runc.v2"), f"the runtime {host.runtime}"),
     ):
         if given:
             raise NotImplementedYet(f"{what} of a container: not there yet")
@@ -108,7 +125,9 @@ def _of_container(mode: str) -> bool:
 
 
 def check_network_conflicts(config: ContainerConfig, host: HostConfig) -> None:
-    """What makes no sense with `--network container:`; raises Invalid in Docker's words."""
+    """What makes no sense with `--network container:` and `--uts host`; raises Invalid in Docker's words."""
+    if host.uts_mode == "host" and config.hostname:
+        raise Invalid("conflicting options: hostname and the UTS mode")
     if not _of_container(host.network_mode):
         return
     conflicts = (
@@ -159,7 +178,28 @@ def _check_cpu(host: HostConfig) -> None:
         raise Invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)")
     for name, text in (("cpus", host.cpuset_cpus), ("mems", host.cpuset_mems)):
         if not _is_set(text):
-            raise Invalid(f"Invalid value {text[:100]} for cpuset {name}")
+            raise Invalid(f"Invalid value {text[:100]} for cpuset {name}: invalid format: {text[:100]}")
+    available = _online()
+    if host.cpuset_cpus and available and not _numbers(host.cpuset_cpus) <= _numbers(available):
+        raise Invalid(f"Requested CPUs are not available - requested {host.cpuset_cpus[:100]}, available: {available}")
+
+
+def _online() -> str:
+    """Processors in use, as the kernel lists them; "" when it does not tell."""
+    try:
+        with open("/sys/devices/system/cpu/online") as file:
+            return file.read(4096).strip()
+    except OSError:
+        return ""
+
+
+def _numbers(text: str) -> set[int]:
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        # Beyond MAX_PROCESSORS one number is as unavailable as the rest of its range.
+        found.update(range(min(int(first), MAX_PROCESSORS), min(int(last or first), MAX_PROCESSORS) + 1))
+    return found
 
 
 def _is_set(text: str) -> bool:

@@ -3,7 +3,7 @@
 import ctypes
 import os
 
-from wharf.kernel.libc import SYS_CLOSE_RANGE, SYS_KEYCTL, check, function, raise_errno, syscall
+from wharf.kernel.libc import SYS_CLOSE_RANGE, SYS_KEYCTL, SYS_RT_SIGACTION, check, function, raise_errno, syscall
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -70,3 +70,11 @@ def boot_id() -> str:
     """The kernel's random id of this boot."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         return file.read().strip()
+
+
+def default_internal_signals() -> None:
+    """Signals 32 and 33 belong to the C library, whose posix_spawn leaves them ignored and whose sigaction(3) refuses
+    them: put back their default, so that no program inherits that. Failure changes nothing that matters."""
+    default = ctypes.create_string_buffer(32)  # struct kernel_sigaction, all zero: SIG_DFL
+    for number in (32, 33):
+        syscall(SYS_RT_SIGACTION, ctypes.c_int(number), default, None, ctypes.c_size_t(8))

@@ -145,7 +145,7 @@ def _not_executable(path: str) -> str | None:
     except OSError as error:
         return f"stat {path}: {errno_text(error)}"
     if stat.S_ISDIR(mode):
-        return "is a directory"
+        return "is a directory: permission denied"
     return None if os.access(path, os.X_OK, effective_ids=True) else "permission denied"
 
 
@@ -153,6 +153,7 @@ def default_signals() -> None:
     """Undo what the interpreter and the launcher ignore: ignored signals survive execve."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+    process.default_internal_signals()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

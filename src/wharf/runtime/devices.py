@@ -39,6 +39,8 @@ def make_devices(root: int, wanted: list[dict[str, Any]], mknod: bool) -> None:
         for item in wanted:
             _wanted(root, item, mknod)
         for target, link in _LINKS:
+            if target == "/proc/kcore" and not os.path.exists(target):
+                continue
             _link(dev, target, link[5:])
     finally:
         os.umask(previous)

@@ -3,6 +3,7 @@
 Runs in the first process, before pivot_root: sources are host paths, targets are walked inside the new root only.
 """
 
+import errno
 import os
 import stat
 from typing import Any
@@ -136,8 +137,18 @@ def mount_all(root: int, plan: list[dict[str, Any]], cgroup_points: dict[str, st
             else:
                 _file_system(root, kind, item.get("source") or kind, target, options)
         except OSError as error:
+            if kind == "bind" and error.errno == errno.ENOTDIR:
+                raise MountFailed(_wrong_kind(item["source"], target)) from None
             what = f'error mounting "{item.get("source") or kind}" to rootfs at "{target}": '
             raise MountFailed(what + f"{_step(error)}: {os.strerror(error.errno or 0).lower()}") from None
+
+
+def _wrong_kind(source: str, target: str) -> str:
+    return (
+        f'error mounting "{source}" to rootfs at "{target}": mount src={source}, dst={target}, '
+        "flags=MS_BIND|MS_REC: not a directory: Are you trying to mount a directory onto a file (or vice-versa)? "
+        "Check if the specified host path exists and is the expected type"
+    )
 
 
 def _step(error: OSError) -> str:
@@ -172,6 +183,8 @@ def _bind(root: int, source: str, target: str, options: Options) -> None:
         is_directory = stat.S_ISDIR(os.stat(tree).st_mode)
         place = make_directory(root, target) if is_directory else make_file(root, target)
         try:
+            if stat.S_ISDIR(os.stat(place).st_mode) != is_directory:
+                raise NotADirectoryError(errno.ENOTDIR, "move_mount")
             mnt.move_mount_to(tree, place)
         finally:
             os.close(place)

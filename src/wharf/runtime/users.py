@@ -52,14 +52,17 @@ def resolve(wanted: str, extra_groups: list[str], passwd: str = "/etc/passwd", g
     elif name:
         more = [_id(fields, 2) for fields in groups if len(fields) > 3 and name in fields[3].split(",")]
     for item in extra_groups:
-        more.append(_find_group(groups, item, f"Unable to find group {item}: no matching entries in group file"))
-    return Identity(uid, gid, sorted(set(more)), home or "/")
+        more.append(_find_group(groups, item, f"unable to find group {item}: no matching entries in group file"))
+    # The kernel's list of groups holds the primary one too, as runc sets it.
+    return Identity(uid, gid, sorted({gid, *more}), home or "/")
 
 
 def _find_user(users: list[list[str]], wanted: str) -> tuple[int, int, str, str]:
     if wanted == "":
         wanted = "0"
     number = _number(wanted)
+    if wanted.startswith("-") and _number(wanted[1:]) is not None:
+        raise UnknownUser("uids and gids must be in range 0-2147483647")
     for fields in users:
         if fields[0] == wanted or (number is not None and len(fields) > 2 and _number(fields[2]) == number):
             return _id(fields, 2), _id(fields, 3), fields[5] if len(fields) > 5 else "", fields[0]

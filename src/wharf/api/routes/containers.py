@@ -95,6 +95,7 @@ async def rename(api: Api, request: Request) -> Answer:
 async def update(api: Api, request: Request) -> Answer:
     """POST /containers/{id}/update"""
     await json_map(request)
+    await api.run(api.engine.containers.find, request.names["id"])
     raise NotImplementedYet("container update is not there yet")
 
 

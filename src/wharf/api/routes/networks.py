@@ -42,8 +42,8 @@ async def network_delete(api: Api, request: Request) -> Answer:
 
 async def network_connect(api: Api, request: Request) -> Answer:
     """POST /networks/{id}/connect and /disconnect"""
-    await json_map(request)
-    await api.run(connect_network, api.engine, request.names["id"])
+    container = str((await json_map(request)).get("Container") or "")
+    await api.run(connect_network, api.engine, request.names["id"], container)
     return Reply(200, content_type="")
 
 

@@ -81,7 +81,7 @@ class ArchiveReader:
             block = self._take(BLOCK, end_allowed=True)
             if not block or (block == ZERO_BLOCK):
                 if name or link or records:
-                    raise Invalid("the archive is cut short")
+                    raise Invalid("unexpected EOF")
                 return None
             self.count += 1
             if self.count > self._most:
@@ -121,7 +121,7 @@ class ArchiveReader:
             if not self._fill():
                 if end_allowed and self._at == len(self._buffer):
                     return b""
-                raise Invalid("the archive is cut short")
+                raise Invalid("unexpected EOF")
             end = self._at + size
         data = self._buffer[self._at : end]
         self._at = end
@@ -130,7 +130,7 @@ class ArchiveReader:
 
     def _piece(self, most: int) -> memoryview:
         if self._at == len(self._buffer) and not self._fill():
-            raise Invalid("the archive is cut short")
+            raise Invalid("unexpected EOF")
         view = memoryview(self._buffer)[self._at : self._at + most]
         self._at += len(view)
         self.position += len(view)
