@@ -30,13 +30,13 @@ def image(tmp_path: Path) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("wanted", "extra", "uid", "gid", "groups", "home"),
     [
-        ("", [], 0, 0, [], "/root"),
-        ("alice", [], 1000, 100, [10], "/home/alice"),
-        ("1000", [], 1000, 100, [10], "/home/alice"),
-        ("alice:root", [], 1000, 0, [], "/home/alice"),
-        ("alice:7", ["wheel", "44"], 1000, 7, [10, 44], "/home/alice"),
-        ("4711", [], 4711, 0, [], "/"),
-        ("4711:users", [], 4711, 100, [], "/"),
+        ("", [], 0, 0, [0], "/root"),
+        ("alice", [], 1000, 100, [10, 100], "/home/alice"),
+        ("1000", [], 1000, 100, [10, 100], "/home/alice"),
+        ("alice:root", [], 1000, 0, [0], "/home/alice"),
+        ("alice:7", ["wheel", "44"], 1000, 7, [7, 10, 44], "/home/alice"),
+        ("4711", [], 4711, 0, [0], "/"),
+        ("4711:users", [], 4711, 100, [100], "/"),
     ],
 )
 def test_users_resolve(
@@ -51,7 +51,7 @@ def test_users_resolve(
     [
         ("bob", [], "unable to find user bob: no matching entries in passwd file"),
         ("alice:staff", [], "unable to find group staff: no matching entries in group file"),
-        ("alice", ["staff"], "Unable to find group staff: no matching entries in group file"),
+        ("alice", ["staff"], "unable to find group staff: no matching entries in group file"),
         ("4294967296", [], "uids and gids must be in range 0-2147483647"),
     ],
 )
@@ -83,7 +83,7 @@ def test_refusals_have_dockers_words() -> None:
 
 
 def test_messages_carry_descriptors_and_large_bodies() -> None:
-    ours, theirs = messages.pair()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs, socket.socket() as passed:
         for size in (10, messages.INLINE_LIMIT * 3):
             messages.send(ours, {"op": "x", "body": "y" * size}, [passed.fileno()])
@@ -94,7 +94,7 @@ def test_messages_carry_descriptors_and_large_bodies() -> None:
 
 
 def test_a_message_of_an_unknown_version_is_refused() -> None:
-    ours, theirs = messages.pair()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         ours.send(b"\x63\x00\x00\x00\x02\x00\x00\x00{}")
         with pytest.raises(ValueError, match="version 99"):
@@ -127,7 +127,7 @@ def test_programs_are_found_as_go_finds_them(tmp_path: Path) -> None:
         ("nope", 'exec: "nope": executable file not found in $PATH'),
         ("data", 'exec: "data": executable file not found in $PATH'),
         (f"{tmp_path}/no", f'exec: "{tmp_path}/no": stat {tmp_path}/no: no such file or directory'),
-        (str(tmp_path), f'exec: "{tmp_path}": is a directory'),
+        (str(tmp_path), f'exec: "{tmp_path}": is a directory: permission denied'),
     ):
         with pytest.raises(InitFailed) as caught:
             find_program(name, str(tmp_path))

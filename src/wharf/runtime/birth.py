@@ -1,9 +1,9 @@
 """From the monitor's request to a child: pipes, descriptors, clone3."""
 
+import _socket
 import fcntl
 import os
 import signal
-import socket
 from typing import Any
 
 from wharf.kernel import namespaces as ns
@@ -22,7 +22,7 @@ class Child:
         self.pid = 0
         self.pidfd = -1
         self.start_time = 0
-        self.sync = socket.socket()
+        self.sync = _socket.socket()
         self._stdin = self._stdout = self._stderr = -1
         self._stdin_once = False
 

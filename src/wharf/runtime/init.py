@@ -7,10 +7,10 @@ Messages to the monitor: `born` (descriptors: network namespace, rtnetlink socke
 `failed` (text, bare). End of file without `failed` means that execve has happened.
 """
 
+import _socket
 import fcntl
 import os
 import signal
-import socket
 import struct
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -33,7 +33,12 @@ class Inherited:
     __slots__ = ("body", "cgroup", "join", "streams", "sync")
 
     def __init__(
-        self, sync: socket.socket, streams: tuple[int, int, int], body: int, join: dict[str, int], cgroup: Cgroup | None
+        self,
+        sync: _socket.socket,
+        streams: tuple[int, int, int],
+        body: int,
+        join: dict[str, int],
+        cgroup: Cgroup | None,
     ) -> None:
         self.sync, self.streams, self.body, self.join, self.cgroup = sync, streams, body, join, cgroup
 
@@ -47,7 +52,7 @@ def run(inherited: Inherited, new: list[str]) -> NoReturn:
     guarded(inherited.sync, lambda: _run(inherited, new))
 
 
-def guarded(sync: socket.socket, body: Callable[[], None]) -> NoReturn:
+def guarded(sync: _socket.socket, body: Callable[[], None]) -> NoReturn:
     """Run the body of a forked child: every failure is told to the monitor, and nothing returns to its loop."""
     try:
         body()
@@ -66,7 +71,7 @@ def guarded(sync: socket.socket, body: Callable[[], None]) -> NoReturn:
         os._exit(1)
 
 
-def _fail(sync: socket.socket, text: str, bare: bool = False) -> None:
+def _fail(sync: _socket.socket, text: str, bare: bool = False) -> None:
     try:
         messages.send(sync, {"op": "failed", "text": text, "bare": bare})
     except (messages.Closed, OSError):
@@ -113,16 +118,18 @@ def enter_cgroup(cgroup: Cgroup) -> None:
         os.close(fd)
 
 
-def _announce(sync: socket.socket, own_network: bool) -> None:
+def _announce(sync: _socket.socket, own_network: bool) -> None:
     if not own_network:
         messages.send(sync, {"op": "born"})
         return
     netns = ns.open_namespace("network")
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as rtnl:
-        messages.send(sync, {"op": "born"}, [netns, rtnl.fileno()])
+    rtnl = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, _socket.NETLINK_ROUTE)
+    messages.send(sync, {"op": "born"}, [netns, rtnl.fileno()])
+    rtnl.close()
     os.close(netns)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
+    control = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+    fcntl.ioctl(control.fileno(), _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
+    control.close()
 
 
 def write_oom_score(value: int) -> None:
@@ -136,12 +143,12 @@ def write_oom_score(value: int) -> None:
 
 def _name_host(spec: dict[str, Any], own: bool) -> None:
     if own and spec.get("hostname"):
-        socket.sethostname(spec["hostname"])
+        _socket.sethostname(spec["hostname"])
     if own and spec.get("domainname"):
         process.set_domainname(spec["domainname"])
 
 
-def _build_root(request: dict[str, Any], points: dict[str, str], own_cgroupns: bool, sync: socket.socket) -> None:
+def _build_root(request: dict[str, Any], points: dict[str, str], own_cgroupns: bool, sync: _socket.socket) -> None:
     spec, linux, base = request["spec"], request["spec"]["linux"], request["mount_point"]
     rootfs.enter_private_tree(linux.get("rootfsPropagation", ""))
     rootfs.mount_root(request["rootfs"], base, request["overlay_append"])
@@ -153,14 +160,14 @@ def _build_root(request: dict[str, Any], points: dict[str, str], own_cgroupns: b
         _open_terminal(root, spec["process"], sync)
     rootfs.make_read_only(root, linux.get("readonlyPaths") or [])
     rootfs.mask(root, linux.get("maskedPaths") or [])
-    os.close(make_directory(root, spec["process"]["cwd"]))
+    _make_working_directory(root, spec["process"]["cwd"])
     rootfs.pivot(root)
     os.close(root)
     if (spec.get("root") or {}).get("readonly"):
         rootfs.set_root_read_only()
 
 
-def _open_terminal(root: int, spec: dict[str, Any], sync: socket.socket) -> None:
+def _open_terminal(root: int, spec: dict[str, Any], sync: _socket.socket) -> None:
     master = open_in_root(root, "/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
     slave = terminal.open_pair(master)
     terminal.initial_size(master, spec.get("consoleSize"))
@@ -171,7 +178,7 @@ def _open_terminal(root: int, spec: dict[str, Any], sync: socket.socket) -> None
     os.close(slave)
 
 
-def finish(request: dict[str, Any], sync: socket.socket) -> None:
+def finish(request: dict[str, Any], sync: _socket.socket) -> None:
     """The end of every start: look up the user, drop what must be dropped, wait for `go`, execve."""
     spec = request["spec"]["process"]
     who = credentials.identity(spec, request["user"], request["groups"])
@@ -186,6 +193,14 @@ def finish(request: dict[str, Any], sync: socket.socket) -> None:
     messages.receive(sync)
     # `sync` closes by itself at execve: that is how the monitor learns of it.
     credentials.execute(program, spec["args"], env)
+
+
+def _make_working_directory(root: int, path: str) -> None:
+    """Docker makes a missing one, and has words of its own for what is none."""
+    try:
+        os.close(make_directory(root, path))
+    except NotADirectoryError:
+        raise credentials.InitFailed(f"Cannot mkdir: {path} is not a directory", bare=True) from None
 
 
 def enter_early(path: str) -> None:

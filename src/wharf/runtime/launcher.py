@@ -5,29 +5,35 @@ mounts, walks a path or waits. When wharfd is gone its socket ends, and so does 
 it, monitors live on.
 """
 
+import _signal  # type: ignore[import-not-found]
+import _socket
 import gc
 import os
-import signal
-import socket
+import time
 
 from wharf.kernel import namespaces as ns
 from wharf.kernel import process
 from wharf.runtime import messages, monitor, worker
+from wharf.runtime.jsonlog import JsonLog, timestamp
+from wharf.runtime.pump import Poller, Pump
 from wharf.runtime.worker import Job
+
+WARM_ROUNDS = 20
 
 
 def serve(fd: int, jobs: dict[str, Job]) -> None:
     """Fork for each message until the socket ends. Never returns in a child."""
-    sock = socket.socket(fileno=fd)
+    sock = _socket.socket(fileno=fd)
     process.set_name("wharf-launcher")
     process.prctl(process.PR_SET_DUMPABLE, 0)
     # Orphans of monitors that were killed come here, and the ignored SIGCHLD reaps all children at once.
     process.prctl(process.PR_SET_CHILD_SUBREAPER, 1)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
+    for number in (_signal.SIGINT, _signal.SIGHUP, _signal.SIGTERM):
+        _signal.signal(number, _signal.SIG_IGN)
     os.chdir("/")
     os.umask(0o022)
+    warm_up()
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -44,6 +50,37 @@ def serve(fd: int, jobs: dict[str, Job]) -> None:
         messages.close_all(fds)
 
 
+def warm_up() -> None:
+    """Run what every monitor will run, often enough for the interpreter to specialise it here, once for all.
+
+    Specialising writes into code objects: done after the fork it would give each monitor a copy of its own, and
+    cost it time.
+    """
+    for _ in range(WARM_ROUNDS):
+        ours, theirs = messages.pair()
+        messages.send(ours, {"op": "attach", "stdin": True, "list": ["a", 1]}, [theirs.fileno()])
+        messages.close_all(messages.receive(theirs)[1])
+        reader, writer = os.pipe()
+        poller = Poller()
+        pump = Pump(poller, JsonLog("/dev/null"), True)
+        pump.add_output(reader, 1)
+        client, other = _socket.socketpair()
+        pump.attach(client, True, frozenset((1, 2)))
+        pump.add_doorbell(os.eventfd(0))
+        os.write(writer, b"line\npart")
+        poller.once(0)
+        other.close()
+        poller.once(0)
+        os.close(writer)
+        poller.once(0)
+        pump.close_doorbells()
+        pump.finish()
+        for sock in (ours, theirs):
+            sock.close()
+    process.start_time(os.getpid())
+    timestamp(time.time_ns())
+
+
 def _child(role: str, fd: int, jobs: dict[str, Job]) -> None:
     """The forked process: nothing of the launcher's but memory, its own session, then its role."""
     code = 1
@@ -56,15 +93,15 @@ def _child(role: str, fd: int, jobs: dict[str, Job]) -> None:
                 os.dup2(null, number)
         if null > 2:
             os.close(null)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        control = socket.socket(fileno=fd)
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        control = _socket.socket(fileno=fd)
         if role == "monitor":
             monitor.ignore_terminal_signals()
             process.set_name("wharf-monitor")
             monitor.main(control)
         else:
             process.set_name("wharf-worker")
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
             worker.main(control, jobs)
         code = 0
     finally:

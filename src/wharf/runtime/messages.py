@@ -4,12 +4,15 @@ Header: version u16, flags u16, length u32, little-endian; then the JSON object,
 packet should be, nothing and the JSON in a memfd that is the last descriptor. A reader refuses a version that
 it does not know by name; a new wharfd speaks to monitors of the release before, so `VERSION` changes with the
 meaning of a message only.
+
+A monitor uses this for all its life, so it goes to the C types directly: the Python layers of `socket` and `json`
+would each make some hundred kilobytes of shared memory its own.
 """
 
+import _socket
 import array
 import json
 import os
-import socket
 import struct
 from typing import Any
 
@@ -21,7 +24,9 @@ MAX_FDS = 64
 
 _HEADER = struct.Struct("<HHI")
 _IN_MEMFD = 1
-_ANCILLARY = socket.CMSG_SPACE(MAX_FDS * 4)
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_decode_json = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+_ANCILLARY = _socket.CMSG_SPACE(MAX_FDS * 4)
 
 
 class Closed(Exception):
@@ -30,7 +35,7 @@ class Closed(Exception):
 
 def to_memfd(value: dict[str, Any]) -> int:
     """A value that only a later process will parse, as JSON in a memfd."""
-    return _memfd(json.dumps(value, separators=(",", ":")).encode())
+    return _memfd(_encode(value).encode())
 
 
 def from_memfd(fd: int) -> dict[str, Any]:
@@ -44,9 +49,11 @@ def from_memfd(fd: int) -> dict[str, Any]:
     return value
 
 
-def send(sock: socket.socket, message: dict[str, Any], fds: "tuple[int, ...] | list[int]" = (), flags: int = 0) -> None:
+def send(
+    sock: _socket.socket, message: dict[str, Any], fds: "tuple[int, ...] | list[int]" = (), flags: int = 0
+) -> None:
     """Send one message; raises Closed when nobody is there, BlockingIOError with MSG_DONTWAIT."""
-    body = json.dumps(message, separators=(",", ":")).encode()
+    body = _encode(message).encode()
     extra = -1
     try:
         if len(body) > INLINE_LIMIT:
@@ -55,8 +62,8 @@ def send(sock: socket.socket, message: dict[str, Any], fds: "tuple[int, ...] | l
         else:
             head = _HEADER.pack(VERSION, 0, len(body))
         passed = [*fds, extra] if extra >= 0 else list(fds)
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", passed))] if passed else []
-        sock.sendmsg([head, body], rights, flags | socket.MSG_NOSIGNAL)
+        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", passed))] if passed else []
+        sock.sendmsg([head, body], rights, flags | _socket.MSG_NOSIGNAL)
     except (BrokenPipeError, ConnectionResetError, ConnectionRefusedError) as error:
         raise Closed(str(error)) from None
     finally:
@@ -64,17 +71,17 @@ def send(sock: socket.socket, message: dict[str, Any], fds: "tuple[int, ...] | l
             os.close(extra)
 
 
-def receive(sock: socket.socket, flags: int = 0) -> tuple[dict[str, Any], list[int]]:
+def receive(sock: _socket.socket, flags: int = 0) -> tuple[dict[str, Any], list[int]]:
     """The next message and its descriptors (close-on-exec, the caller's); raises Closed at the end."""
     try:
         # Ask for the size first: a buffer for the largest message would stay in a waiting monitor's memory.
-        size = sock.recv_into(bytearray(1), 1, flags | socket.MSG_PEEK | socket.MSG_TRUNC)
-        data, ancillary, _, _ = sock.recvmsg(max(size, 1), _ANCILLARY, flags | socket.MSG_CMSG_CLOEXEC)
+        size = sock.recv_into(bytearray(1), 1, flags | _socket.MSG_PEEK | _socket.MSG_TRUNC)
+        data, ancillary, _, _ = sock.recvmsg(max(size, 1), _ANCILLARY, flags | _socket.MSG_CMSG_CLOEXEC)
     except (ConnectionResetError, BrokenPipeError) as error:
         raise Closed(str(error)) from None
     fds: list[int] = []
     for level, kind, payload in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
             rights = array.array("i")
             rights.frombytes(payload[: len(payload) - len(payload) % rights.itemsize])
             fds.extend(rights)
@@ -103,7 +110,7 @@ def _decode(data: bytes, fds: list[int]) -> dict[str, Any]:
             os.close(extra)
     if len(body) != length:
         raise ValueError(f"message of {length} bytes came with {len(body)}")
-    message = json.loads(body)
+    message, _ = _decode_json(body.decode(), 0)
     if not isinstance(message, dict):
         raise ValueError("message is not an object")
     return message
@@ -126,6 +133,6 @@ def close_all(fds: "tuple[int, ...] | list[int]") -> None:
             continue
 
 
-def pair() -> tuple[socket.socket, socket.socket]:
+def pair() -> tuple[_socket.socket, _socket.socket]:
     """A connected pair for messages, close-on-exec."""
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)

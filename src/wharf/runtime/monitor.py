@@ -9,11 +9,11 @@ a later wharfd over the socket it listens on beneath the exec root. Messages in:
 `status`, `exit`.
 """
 
+import _signal  # type: ignore[import-not-found]
+import _socket
 import json
 import os
 import select
-import signal
-import socket
 import time
 import traceback
 from typing import Any
@@ -28,7 +28,7 @@ DRAIN_LIMIT = 2.0  # seconds that output is awaited after the end when somebody 
 _IN = select.POLLIN
 
 
-def main(control: socket.socket) -> None:
+def main(control: _socket.socket) -> None:
     """Live as a monitor; the request is the first message on `control`."""
     request, fds = messages.receive(control)
     monitor = Monitor(control, request)
@@ -41,8 +41,8 @@ def main(control: socket.socket) -> None:
 class Monitor:
     """State of one monitor."""
 
-    def __init__(self, control: socket.socket, request: dict[str, Any]) -> None:
-        self._control: socket.socket | None = control
+    def __init__(self, control: _socket.socket, request: dict[str, Any]) -> None:
+        self._control: _socket.socket | None = control
         self._request = request
         self._poller = Poller()
         self._cgroup: Cgroup | None = None
@@ -55,7 +55,7 @@ class Monitor:
         self._over = False
         self._exited_at = 0
         self._status = 0
-        self._listener: socket.socket | None = None
+        self._listener: _socket.socket | None = None
         self._log: JsonLog | None = None
         self._size: tuple[int, int] | None = None
         self._terminal = -1
@@ -95,7 +95,7 @@ class Monitor:
         os.makedirs(directory, 0o700, exist_ok=True)
         fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
             path = f"/proc/self/fd/{fd}/{self._request['name']}"
             try:
                 self._listener.bind(path)
@@ -197,15 +197,16 @@ class Monitor:
         if self._control is None:
             return
         try:
-            messages.send(self._control, message, fds or [], socket.MSG_DONTWAIT)
+            messages.send(self._control, message, fds or [], _socket.MSG_DONTWAIT)
         except (messages.Closed, OSError):
             return
 
     def _accept(self) -> None:
         """A new wharfd: only root of this user namespace, that is our own user, gets in."""
         assert self._listener is not None
-        sock, _ = self._listener.accept()
-        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        fd, _ = self._listener._accept()  # type: ignore[attr-defined]
+        sock = _socket.socket(fileno=fd)
+        credentials = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
         if int.from_bytes(credentials[4:8], "little") != os.getuid():
             sock.close()
             return
@@ -231,7 +232,7 @@ class Monitor:
     def _hear(self) -> None:
         assert self._control is not None
         try:
-            message, fds = messages.receive(self._control, socket.MSG_DONTWAIT)
+            message, fds = messages.receive(self._control, _socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
         except (messages.Closed, OSError):
@@ -246,7 +247,7 @@ class Monitor:
         match message["op"]:
             case "attach":
                 streams = frozenset(n for n, key in ((1, "stdout"), (2, "stderr")) if message[key])
-                self._pump.attach(socket.socket(fileno=fds[0]), message["stdin"], streams)
+                self._pump.attach(_socket.socket(fileno=fds[0]), message["stdin"], streams)
                 return True
             case "doorbell":
                 self._pump.add_doorbell(fds[0])
@@ -371,5 +372,5 @@ def _write_atomically(path: str, value: dict[str, Any]) -> None:
 
 def ignore_terminal_signals() -> None:
     """A monitor outlives what started it: only SIGKILL ends it early."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
+    for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGPIPE):
+        _signal.signal(number, _signal.SIG_IGN)

@@ -4,9 +4,9 @@ One poll loop, nothing blocks but the log's disk. A client that lags by more tha
 reading, so that the container waits, as it does under Docker.
 """
 
+import _socket
 import os
 import select
-import socket
 import struct
 import time
 from collections import deque
@@ -55,7 +55,7 @@ class Client:
 
     __slots__ = ("pending", "reading", "size", "sock", "streams", "takes_input")
 
-    def __init__(self, sock: socket.socket, takes_input: bool, streams: frozenset[int]) -> None:
+    def __init__(self, sock: _socket.socket, takes_input: bool, streams: frozenset[int]) -> None:
         sock.setblocking(False)
         self.sock, self.takes_input, self.streams = sock, takes_input, streams
         self.pending: deque[memoryview] = deque()
@@ -155,7 +155,7 @@ class Pump:
         view = memoryview(piece)
         if not client.pending:
             try:
-                view = view[client.sock.send(view, socket.MSG_NOSIGNAL) :]
+                view = view[client.sock.send(view, _socket.MSG_NOSIGNAL) :]
             except BlockingIOError:
                 pass
             except OSError:
@@ -204,7 +204,7 @@ class Pump:
 
     # -- clients
 
-    def attach(self, sock: socket.socket, takes_input: bool, streams: frozenset[int]) -> None:
+    def attach(self, sock: _socket.socket, takes_input: bool, streams: frozenset[int]) -> None:
         """Take a new client; the socket becomes the pump's."""
         client = Client(sock, takes_input, streams)
         self._clients.append(client)
@@ -226,7 +226,7 @@ class Pump:
     def _flush(self, client: Client) -> None:
         try:
             while client.pending:
-                sent = client.sock.send(client.pending[0], socket.MSG_NOSIGNAL)
+                sent = client.sock.send(client.pending[0], _socket.MSG_NOSIGNAL)
                 client.size -= sent
                 if sent == len(client.pending[0]):
                     client.pending.popleft()

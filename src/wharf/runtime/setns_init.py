@@ -1,7 +1,7 @@
 """The first process of an exec: enters the namespaces of a running container, then ends as init does."""
 
+import _socket
 import os
-import socket
 from typing import Any, NoReturn
 
 from wharf.kernel import namespaces as ns
@@ -43,7 +43,7 @@ def _run(inherited: init.Inherited) -> None:
     init.finish(request, inherited.sync)
 
 
-def _open_terminal(spec: dict[str, Any], sync: socket.socket) -> None:
+def _open_terminal(spec: dict[str, Any], sync: _socket.socket) -> None:
     master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC)
     slave = terminal.open_pair(master)
     terminal.initial_size(master, spec.get("consoleSize"))

@@ -9,8 +9,6 @@ import os
 import socket
 import sys
 
-from wharf.runtime import messages
-
 _LAUNCHER_FD = 3
 _CODE = "import sys; sys.path.insert(0, sys.argv[1]); from wharf.launcherd import main; main(int(sys.argv[2]))"
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -31,7 +29,7 @@ def sealed_interpreter() -> int:
 
 def spawn_launcher() -> tuple[int, socket.socket]:
     """Start a launcher; its pid and our end of its socket."""
-    ours, theirs = messages.pair()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     interpreter = sealed_interpreter()
     # The directory that holds the package; in isolated mode nothing else but the standard library is on the path.
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -173,7 +173,7 @@ class Supervisor:
 
     def _fork(self, role: str) -> Channel:
         """Have the launcher fork; a launcher that died is started again once."""
-        ours, theirs = messages.pair()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, self._lock:
             for attempt in (1, 2):
                 if self._launcher is None:

@@ -1,7 +1,7 @@
 """A worker: one bounded job in a process of its own, then gone. It dies with the launcher."""
 
+import _socket
 import signal
-import socket
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from wharf.runtime import messages
 Job = Callable[[dict[str, Any], list[int]], dict[str, Any]]
 
 
-def main(control: socket.socket, jobs: dict[str, Job]) -> None:
+def main(control: _socket.socket, jobs: dict[str, Job]) -> None:
     """Run the job that the first message names and send its result."""
     process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
     request, fds = messages.receive(control)

@@ -78,7 +78,7 @@ def test_groups_are_added(lab: Lab) -> None:
     [
         (["nope"], 'exec: "nope": executable file not found in $PATH', 127),
         (["/nope"], 'exec: "/nope": stat /nope: no such file or directory', 127),
-        (["/etc"], 'exec: "/etc": is a directory', 126),
+        (["/etc"], 'exec: "/etc": is a directory: permission denied', 126),
         (["/etc/passwd"], 'exec: "/etc/passwd": permission denied', 126),
     ],
 )
