@@ -44,7 +44,7 @@ class Containers:
         self.snapshots = snapshots
         self.frozen: list[str] = []
 
-    def open_root(self, record: ContainerRecord) -> int | None:
+    def open_mount_namespace(self, record: ContainerRecord) -> int | None:
         return None
 
     def mounts(self, record: ContainerRecord) -> list[Mount]:

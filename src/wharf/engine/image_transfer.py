@@ -100,7 +100,7 @@ def _chosen(engine: Engine, name: str) -> list[Chosen]:
     try:
         image = engine.images.resolve(name)
     except NotFound:
-        bare = reference is not None and not reference.tag and not reference.digest
+        bare = reference is None or not (reference.tag or reference.digest)
         raise NotFound(f"No such image: {name}" if bare else "reference does not exist") from None
     names = tuple(item for item in image.names if item.tag and reference and item.familiar() == reference.familiar())
     return [Chosen(image, names)]

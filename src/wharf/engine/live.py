@@ -16,13 +16,13 @@ class LiveContainers(Containers):
         super().__init__()
         self._snapshots = snapshots
 
-    def open_root(self, record: ContainerRecord) -> int | None:
-        """An O_PATH descriptor of the running container's root directory, the caller's; None when nothing runs."""
+    def open_mount_namespace(self, record: ContainerRecord) -> int | None:
+        """A descriptor of the running container's mount namespace, the caller's; None when nothing runs."""
         running = self.live(record.id).running
         if running is None:
             return None
         with contextlib.suppress(OSError):
-            fd = os.open(f"/proc/{running.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd = os.open(f"/proc/{running.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
             if running.pidfd >= 0:  # ended meanwhile: the number may be another's
                 return fd
             os.close(fd)

@@ -84,7 +84,7 @@ class TarReader:
         else:
             data = self._source.read(want)
         if not data:
-            raise Invalid(f"invalid {self._what}: unexpected EOF")
+            raise Invalid("unexpected EOF")
         self._left -= len(data)
         return data
 
@@ -113,7 +113,7 @@ class TarReader:
             if not more:
                 if at_start and not data:
                     return b""
-                raise Invalid(f"invalid {self._what}: unexpected EOF")
+                raise Invalid("unexpected EOF")
             data += more
         return data
 
@@ -127,10 +127,10 @@ class TarReader:
     def _checked(self, header: bytes) -> tuple[bytes, int]:
         total = sum(header[:148]) + 8 * 32 + sum(header[156:])
         if _number(header[148:156]) != total:
-            raise Invalid(f"invalid {self._what}: archive/tar: invalid tar header")
+            raise Invalid("archive/tar: invalid tar header")
         size = _number(header[124:136])
         if size < 0:
-            raise Invalid(f"invalid {self._what}: archive/tar: invalid tar header")
+            raise Invalid("archive/tar: invalid tar header")
         return header[156:157], size
 
 

@@ -13,6 +13,7 @@ import pytest
 from tests.system.storage.conftest import Store, archive
 from tests.system.storage.test_layers import OLD, directory, file
 from wharf.errors import Invalid, NotFound, WharfError
+from wharf.kernel import mounts, namespaces
 from wharf.spec.mount import Mount
 from wharf.storage.layers.header import SYMLINK, Entry
 from wharf.storage.metadata.codec import encode_value
@@ -197,15 +198,53 @@ def test_a_reader_that_goes_away_is_no_error(container: Container) -> None:
         os.close(write_end)
 
 
-def test_a_running_root_by_descriptor(container: Container) -> None:
-    root = os.open(container.volume, os.O_PATH | os.O_DIRECTORY)
+def _live_in(container: Container, ready: int, stop: int) -> None:
+    """A child that lives in the container's root as a started one does, with a /tmp of its own in memory."""
+    overlay = container.mounts[0]["overlay"]
+    target = str(container.store.top / "root")
+    namespaces.unshare(namespaces.CLONE_NEWNS)
+    mounts.mount("none", "/", None, mounts.MS_REC | mounts.MS_PRIVATE)
+    mounts.overlay(overlay["lower"], overlay["upper"], overlay["work"], target, overlay.get("options", ()))
+    mounts.mount("tmpfs", target + "/tmp", "tmpfs")
+    os.chdir(target)
+    mounts.pivot_root(".", ".")
+    mounts.umount(".", mounts.MNT_DETACH)
+    Path("/tmp/hidden").touch()
+    os.write(ready, b".")
+    os.read(stop, 1)
+
+
+def test_a_running_container_is_seen_with_its_volumes_and_without_its_other_mounts(container: Container) -> None:
+    (container.store.top / "root").mkdir()
+    ready, told = os.pipe()
+    stop, stopper = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(stopper)
+            _live_in(container, told, stop)
+        finally:
+            os._exit(0)
+    os.close(told)
+    assert os.read(ready, 1) == b"."
+    namespace = os.open(f"/proc/{child}/ns/mnt", os.O_RDONLY)
+    before = Path("/proc/self/mountinfo").read_text()
     try:
-        args = {"root": True, "mounts": [], "path": "/kept", "container": "web"}
-        assert container.store.worker.run("archive.stat", args, (root,))["size"] == 4
+        assert container.run("archive.stat", "/mnt/v/kept", (namespace,), running=True)["size"] == 4
+        assert container.run("archive.stat", "/data/in-image", (namespace,), running=True)["name"] == "in-image"
         with pytest.raises(NotFound):
-            container.store.worker.run("archive.stat", {**args, "path": "/host/volume"}, (root,))
+            container.run("archive.stat", "/tmp/hidden", (namespace,), running=True)
+        with tempfile.TemporaryFile() as source:
+            source.write(archive(file(b"new")))
+            source.seek(0)
+            container.run("archive.put", "/data", (namespace, source.fileno()), running=True)
+        assert Path(f"/proc/{child}/root/data/new").exists()
     finally:
-        os.close(root)
+        os.close(stopper)
+        os.waitpid(child, 0)
+        for fd in (ready, stop, namespace):
+            os.close(fd)
+    assert Path("/proc/self/mountinfo").read_text() == before
 
 
 def test_the_archive_may_be_empty(container: Container) -> None:

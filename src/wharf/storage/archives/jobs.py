@@ -1,8 +1,8 @@
 """The jobs behind `docker cp`, `docker export` and the first fill of a volume. Standard library only.
 
-All take `mounts` (plain dictionaries of wharf.spec.mount.Mount, the root's first), or `root`: true with the container's
-root in fds[0]; `path` is the client's, `container` the name it used. Docker's rules: daemon/archive_unix.go and
-pkg/archive of moby 28.5.2.
+All take `mounts` (plain dictionaries of wharf.spec.mount.Mount, the root's first) and, for a container that runs,
+`running`: true with its mount namespace in fds[0]; `path` is the client's, `container` the name it used.
+Docker's rules: daemon/archive_unix.go and pkg/archive of moby 28.5.2.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The root of a container as a descriptor, for a worker: a running one's own, or its mounts made anew.
+"""The root of a container as a descriptor, for a worker: a running one's own mount, or a fresh one of its files.
 
 Nothing here changes the worker's root: after a chroot an import would load the container's code. Every path is walked
 by openat2(2) with the descriptor as root instead.
@@ -20,19 +20,48 @@ _MISSING = (errno.ENOENT, errno.ENOTDIR)
 
 
 def open_root(args: dict[str, Any], fds: list[int]) -> int:
-    """The root that `args` describe: fds[0] when `root` is true, else a fresh mount of `mounts` (the root's first) in
-    a mount namespace of this process, which ends with it.
+    """The root that `args` describe by `mounts`, its own first, made in a mount namespace of this process.
+
+    When `running` is true, fds[0] is the mount namespace of a running container, and the root is its root mount
+    itself: overlayfs refuses a second writable mount of one upper directory. What is mounted in the container beside
+    its volumes (/proc, /dev, tmpfs) is not seen, as in Docker.
     """
-    if args.get("root"):
-        return fds[0]
+    clone = _clone_root(fds[0]) if args.get("running") else None
     namespaces.unshare(namespaces.CLONE_NEWNS)
     mounts.mount("none", "/", None, mounts.MS_REC | mounts.MS_PRIVATE)
     first, *others = args["mounts"]
-    root = _mount_root(first)
+    root = _mount_root(first) if clone is None else _attach(clone, first)
     for mount in others:
         if mount["type"] == "bind":
             _bind(root, mount)
     return root
+
+
+def _clone_root(namespace: int) -> int:
+    """The root mount of another mount namespace, without what is mounted in it: a detached copy.
+
+    setns(2) moves this process's root too; it is taken back at once, before anything could be imported from there.
+    """
+    own_root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    own = namespaces.open_namespace("mount")
+    try:
+        namespaces.setns(namespace, namespaces.CLONE_NEWNS)
+        try:
+            return mounts.open_tree("/", mounts.OPEN_TREE_CLONE | mounts.OPEN_TREE_CLOEXEC)
+        finally:
+            namespaces.setns(own, namespaces.CLONE_NEWNS)
+            os.fchdir(own_root)
+            os.chroot(".")
+    finally:
+        os.close(own)
+        os.close(own_root)
+
+
+def _attach(clone: int, mount: dict[str, Any]) -> int:
+    """Upon the directory that the container's own mount has as its upper; nobody else sees this namespace."""
+    overlay = mount.get("overlay")
+    mounts.move_mount(clone, overlay["upper"] if overlay else mount["source"])
+    return clone
 
 
 def _mount_root(mount: dict[str, Any]) -> int:
