@@ -20,7 +20,81 @@ class Difference:
     stderr: str | None = None
 
 
-DIFFERENCES: tuple[Difference, ...] = ()
+NOT_YET = "not there yet; refused by name instead of being ignored"
+RUN_HELP = "\n\nRun 'docker run --help' for more information\n"
+
+
+def _refused(scenario: str, line: str, text: str, reason: str = NOT_YET, *, run: bool = True) -> Difference:
+    """A request that the daemon answers with 501: `docker run` ends with 125, other verbs with 1."""
+    words = f"Error response from daemon: {text}"
+    return Difference(
+        scenario, line, reason, 125 if run else 1, "", f"docker: {words}{RUN_HELP}" if run else f"{words}\n"
+    )
+
+
+DIFFERENCES: tuple[Difference, ...] = (
+    _refused(
+        "run: resources given",
+        "docker run --rm --init box:1 cat /proc/1/comm",
+        "--init of a container: not there yet",
+    ),
+    _refused(
+        "logs",
+        "docker run --name local --log-driver local box:1 sh -c 'echo a; echo b'",
+        "the log driver local is not there yet: json-file and none are",
+    ),
+    _refused("logs", "docker logs --tail 1 local", "No such container: local", "the container was refused", run=False),
+    _refused(
+        "inspect: conflicting options",
+        "docker create --link nosuch box:1",
+        "links of a container: not there yet",
+        run=False,
+    ),
+    _refused(
+        "network: modes",
+        "docker run --rm --link web box:1 true",
+        "links of a container: not there yet",
+    ),
+    _refused(
+        "inspect: conflicting options",
+        "docker create --gpus all box:1",
+        "device requests (--gpus) of a container: not there yet",
+        "Docker creates it and fails at start where no driver is; here it is refused at once",
+        run=False,
+    ),
+    Difference(
+        "info and version",
+        "docker info --format '{{.IndexServerAddress}} {{.Isolation}} {{.InitBinary}}'",
+        "there is no init binary yet",
+        stdout="https://index.docker.io/v1/\n",
+    ),
+    Difference(
+        "cp",
+        "docker cp {tmp}/f cc:/proc/x",
+        "archives are written in the running container's own mounts, where /proc is; Docker writes beneath it",
+        code=1,
+        stderr='Error response from daemon: "x": no such file or directory\n',
+    ),
+    Difference(
+        "cp",
+        "docker cp cc:/dev/null {tmp}/null",
+        "archives are read in the running container's own mounts, where /dev is; Docker does not see it",
+        code=0,
+        stderr="",
+    ),
+    Difference(
+        "save, load, import, export",
+        "docker import {tmp}/garbage bad:1",
+        "the message names the layer at fault",
+        stderr="Error response from daemon: layer <id4 in full>: unexpected EOF\n",
+    ),
+    Difference(
+        "save, load, import, export",
+        "docker load -i {tmp}/garbage",
+        "the message says what was read",
+        stderr="invalid image archive: unexpected EOF\n",
+    ),
+)
 
 
 def difference(scenario: str, line: str) -> Difference | None:

@@ -1,6 +1,6 @@
 """Makes two answers comparable: what no two runs can have in common becomes a word in angle brackets.
 
-Ids are numbered by first appearance within a scenario, so that it still shows which of them are equal.
+An id is named after the line of the scenario where it first appears, so that it still shows which of them are equal.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ _RULES = [
     (re.compile(r"(?!0001-01-01)\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [+-]\d{4} [A-Z]{3}"), "<time>"),
     (re.compile(r"/[^\s\"']+/volumes/(?=[a-z0-9<])"), "<root>/volumes/"),
     (re.compile(r"(?<= AS /)[a-z]+_[a-z]+[0-9]?\b"), "<name>"),
+    (re.compile(r"\b(?:docker0|wharf\d+(?:-[0-9a-f]{6})?)\b"), "<bridge>"),
+    (re.compile(r", dstFd=/proc/thread-self/fd/\d+"), ""),
     (re.compile(r"0x[0-9a-f]{6,}"), "<pointer>"),
     (re.compile(rf"{_AGO} ago"), "<ago>"),
     (re.compile(rf"Up {_AGO}"), "Up <time>"),
@@ -42,10 +44,12 @@ class Normaliser:
 
     def __init__(self) -> None:
         self._ids: dict[str, str] = {}
+        self._place = ""
 
-    def answer(self, line: Line, answer: Answer) -> tuple[int, str, str]:
+    def answer(self, index: int, line: Line, answer: Answer) -> tuple[int, str, str]:
         """Code, stdout and stderr as they are compared."""
         out, err = answer.stdout, answer.stderr
+        self._place = f"{index}."
         if "json" in line.directives:
             out = _shape_of(out)
         out, err = self._text(out), self._text(err)
@@ -63,8 +67,9 @@ class Normaliser:
 
     def _number(self, match: re.Match[str]) -> str:
         found = match[0]
-        name = self._ids.setdefault(found[:12], f"id{len(self._ids) + 1}")
-        return f"<{name}>" if len(found) == 12 else f"<{name} in full>"
+        here = sum(name.startswith(self._place) for name in self._ids.values())
+        name = self._ids.setdefault(found[:12], f"{self._place}{here + 1}")
+        return f"<id {name}>" if len(found) == 12 else f"<id {name} in full>"
 
 
 def _shape_of(text: str) -> str:

@@ -254,7 +254,7 @@ PATHS = (
         """
         wanted = ("/", "/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup", "/proc/sys",
                   "/proc/bus", "/proc/sysrq-trigger")
-        for line in open("/proc/self/mountinfo"):
+        for line in sorted(open("/proc/self/mountinfo"), key=lambda line: line.split()[4]):
             fields, rest = line.split(), line.split(" - ")[1].split()
             if fields[4] in wanted:
                 print(fields[4], rest[0], ",".join(sorted(fields[5].split(","))))
