@@ -33,6 +33,8 @@ class Route:
     method: str
     pattern: str
     handler: Handler
+    absent: str = ""
+    """What the answer is while the feature is not there; docs/compatibility.md lists it."""
 
 
 def version_text(version: tuple[int, int]) -> str:

@@ -57,26 +57,34 @@ _SWARM = (
     ),
 )
 
+NOT_A_MANAGER = "503 not a swarm manager"
+NO_PLUGIN = "404 no such plugin"
+
+
+def _missing(method: str, pattern: str, what: str) -> Route:
+    return Route(method, pattern, not_yet(what), f"501 {what}")
+
+
 ROUTES = (
-    *(Route(method, pattern, swarm) for method, pattern in _SWARM),
+    *(Route(method, pattern, swarm, NOT_A_MANAGER) for method, pattern in _SWARM),
     Route("GET", "/plugins", plugin_list),
-    Route("GET", "/plugins/privileges", not_yet("plugin privileges")),
-    Route("POST", "/plugins/pull", not_yet("plugin install")),
-    Route("POST", "/plugins/create", not_yet("plugin create")),
-    Route("GET", "/plugins/{name}/json", plugin_missing),
-    Route("DELETE", "/plugins/{name}", plugin_missing),
+    _missing("GET", "/plugins/privileges", "plugin privileges"),
+    _missing("POST", "/plugins/pull", "plugin install"),
+    _missing("POST", "/plugins/create", "plugin create"),
+    Route("GET", "/plugins/{name}/json", plugin_missing, NO_PLUGIN),
+    Route("DELETE", "/plugins/{name}", plugin_missing, NO_PLUGIN),
     *(
-        Route("POST", f"/plugins/{{name}}/{verb}", plugin_missing)
+        Route("POST", f"/plugins/{{name}}/{verb}", plugin_missing, NO_PLUGIN)
         for verb in ("enable", "disable", "push", "upgrade", "set")
     ),
-    Route("POST", "/build", not_yet("build")),
-    Route("POST", "/build/cancel", not_yet("build cancel")),
-    Route("POST", "/session", not_yet("session (BuildKit)")),
-    Route("POST", "/grpc", not_yet("grpc (BuildKit)")),
-    Route("GET", "/distribution/{name}/json", not_yet("distribution inspect")),
-    Route("GET", "/containers/{id}/attach/ws", not_yet("attach over a websocket")),
-    Route("GET", "/containers/{id}/checkpoints", not_yet("checkpoint")),
-    Route("POST", "/containers/{id}/checkpoints", not_yet("checkpoint")),
-    Route("DELETE", "/containers/{id}/checkpoints/{name}", not_yet("checkpoint")),
-    Route("PUT", "/volumes/{name}", swarm),
+    _missing("POST", "/build", "build"),
+    _missing("POST", "/build/cancel", "build cancel"),
+    _missing("POST", "/session", "session (BuildKit)"),
+    _missing("POST", "/grpc", "grpc (BuildKit)"),
+    _missing("GET", "/distribution/{name}/json", "distribution inspect"),
+    _missing("GET", "/containers/{id}/attach/ws", "attach over a websocket"),
+    _missing("GET", "/containers/{id}/checkpoints", "checkpoint"),
+    _missing("POST", "/containers/{id}/checkpoints", "checkpoint"),
+    _missing("DELETE", "/containers/{id}/checkpoints/{name}", "checkpoint"),
+    Route("PUT", "/volumes/{name}", swarm, NOT_A_MANAGER),
 )

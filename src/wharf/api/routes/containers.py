@@ -137,6 +137,6 @@ ROUTES = (
     Route("POST", "/containers/{id}/pause", pause),
     Route("POST", "/containers/{id}/unpause", unpause),
     Route("POST", "/containers/{id}/rename", rename),
-    Route("POST", "/containers/{id}/update", update),
+    Route("POST", "/containers/{id}/update", update, "501 update"),
     Route("DELETE", "/containers/{id}", remove),
 )

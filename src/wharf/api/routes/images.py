@@ -147,7 +147,7 @@ async def commit(api: Api, request: Request) -> Answer:
 
 ROUTES = (
     Route("GET", "/images/json", image_list),
-    Route("GET", "/images/search", image_search),
+    Route("GET", "/images/search", image_search, "501 search"),
     Route("GET", "/images/get", image_save),
     Route("GET", "/images/{name}/get", image_save),
     Route("GET", "/images/{name}/json", image_inspect),
@@ -155,7 +155,7 @@ ROUTES = (
     Route("POST", "/images/create", image_create),
     Route("POST", "/images/load", image_load),
     Route("POST", "/images/prune", image_prune),
-    Route("POST", "/images/{name}/push", image_push),
+    Route("POST", "/images/{name}/push", image_push, "501 push"),
     Route("POST", "/images/{name}/tag", image_tag),
     Route("DELETE", "/images/{name}", image_delete),
     Route("POST", "/commit", commit),

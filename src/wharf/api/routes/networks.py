@@ -55,10 +55,10 @@ async def network_prune(api: Api, request: Request) -> Answer:
 ROUTES = (
     Route("GET", "/networks", network_list),
     Route("GET", "/networks/", network_list),
-    Route("POST", "/networks/create", network_create),
+    Route("POST", "/networks/create", network_create, "501 user-defined networks (403 for predefined names)"),
     Route("POST", "/networks/prune", network_prune),
-    Route("POST", "/networks/{id}/connect", network_connect),
-    Route("POST", "/networks/{id}/disconnect", network_connect),
+    Route("POST", "/networks/{id}/connect", network_connect, "501 connecting later on"),
+    Route("POST", "/networks/{id}/disconnect", network_connect, "501 disconnecting later on"),
     Route("GET", "/networks/{id}", network_inspect),
     Route("DELETE", "/networks/{id}", network_delete),
 )

@@ -151,7 +151,7 @@ ROUTES = (
     Route("GET", "/info", info),
     Route("GET", "/events", events),
     Route("GET", "/system/df", df),
-    Route("POST", "/auth", auth),
+    Route("POST", "/auth", auth, "501 login"),
     Route("POST", "/build/prune", build_prune),
     Route("GET", "/wharf/v1/_ping", wharf_ping),
     Route("POST", "/wharf/v1/bootstrap", bootstrap),
