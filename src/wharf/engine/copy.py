@@ -7,13 +7,13 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from wharf.engine.piping import job_to_sink, source_to_job
 from wharf.errors import Invalid
 from wharf.spec.container import ContainerRecord
 from wharf.spec.image_views import PathStat
 from wharf.storage.compression import decompressed
 from wharf.storage.content import Readable
 from wharf.storage.metadata.codec import encode_value
+from wharf.transfer.piping import job_to_sink, source_to_job
 from wharf.transfer.tar_writer import Sink
 
 if TYPE_CHECKING:

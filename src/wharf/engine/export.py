@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from wharf.engine.piping import job_to_sink
 from wharf.spec.mount import Mount, Overlay
 from wharf.storage.metadata.codec import encode_value
+from wharf.transfer.piping import job_to_sink
 from wharf.transfer.tar_writer import Sink
 
 if TYPE_CHECKING:

@@ -57,12 +57,7 @@ def unpack(
     Raises Invalid naming the layer, and the entry or limit at fault. The snapshot is then half made: remove it.
     """
     limits = limits or Limits()
-    args = {
-        "lowers": list(layer.lowers),
-        "xattr_prefix": host.xattr_prefix,
-        "mknod": host.mknod,
-        "limits": asdict(limits),
-    }
+    args = _args(layer, host, limits)
     prefix = f"layer {name}: " if name else ""
     target = os.open(layer.upper, paths.DIRECTORY)
     try:
@@ -78,6 +73,29 @@ def unpack(
     if expected is not None and applied.diff_id != expected:
         raise Invalid(f"{prefix}wrong digest: expected {expected}, it is {applied.diff_id}")
     return applied
+
+
+def unpack_plain(
+    worker: Worker, descriptor: int, layer: LayerDirs, *, host: Host, limits: Limits | None = None
+) -> None:
+    """Apply the plain archive that can be read from `descriptor`, hashed by nobody here: the caller stores it as well.
+
+    Raises as `unpack`, without naming a layer.
+    """
+    target = os.open(layer.upper, paths.DIRECTORY)
+    try:
+        worker.run("layer.apply", _args(layer, host, limits or Limits()), [descriptor, target])
+    finally:
+        os.close(target)
+
+
+def _args(layer: LayerDirs, host: Host, limits: Limits) -> dict[str, Any]:
+    return {
+        "lowers": list(layer.lowers),
+        "xattr_prefix": host.xattr_prefix,
+        "mknod": host.mknod,
+        "limits": asdict(limits),
+    }
 
 
 def _through_pipe(worker: Worker, source: Readable, target: int, args: dict[str, Any]) -> Applied:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import threading
 from collections.abc import Callable
@@ -17,7 +19,7 @@ Job = Callable[[int], Any]
 
 def job_to_sink(job: Job, out: Sink) -> Any:
     """Give `out` what the job writes; the job's result. Whichever side fails ends the other; its error is raised."""
-    reader, writer = os.pipe2(os.O_CLOEXEC)
+    reader, writer = _pipe()
     running = _Running(job, writer)
     try:
         while data := os.read(reader, CHUNK):
@@ -30,7 +32,7 @@ def job_to_sink(job: Job, out: Sink) -> Any:
 
 def source_to_job(source: Readable, job: Job) -> Any:
     """Give the job what `source` has; the job's result. A job that stops reading early ends the copy quietly."""
-    reader, writer = os.pipe2(os.O_CLOEXEC)
+    reader, writer = _pipe()
     running = _Running(job, reader)
     try:
         _copy(source, writer)
@@ -38,6 +40,14 @@ def source_to_job(source: Readable, job: Job) -> Any:
         os.close(writer)
         result = running.join()
     return running.raise_or(result)
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe that holds CHUNK bytes where the user's quota allows: fewer switches between the two sides."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, CHUNK)
+    return reader, writer
 
 
 def _copy(source: Readable, writer: int) -> None:
