@@ -25,7 +25,7 @@ from wharf.engine.names import check_name, generate_name
 from wharf.engine.times import format_time
 from wharf.engine.validate import check_config, check_host_config, check_log_config, check_network_conflicts
 from wharf.engine.volumes import copy_up, ensure_volume, remove_volume
-from wharf.errors import Invalid, NotFound, WharfError
+from wharf.errors import Invalid, NotFound, NotImplementedYet, WharfError
 from wharf.spec.container import (
     ContainerRecord,
     CreateRequest,
@@ -66,6 +66,8 @@ def create_container(engine: Engine, request: CreateRequest) -> Created:
     merge_image(config, image.image.config)
     path, args = command_of(config)
     check_host_config(host_config)
+    if host_config.init and not engine.init_program:
+        raise NotImplementedYet("--init needs a small init on the host: install tini-static or catatonit")
     check_log_config(host_config.log_config)
     check_network_conflicts(config, host_config)
     planned = plan_mounts(config, host_config, _inherited(engine, host_config))
@@ -178,7 +180,10 @@ def _inherited(engine: Engine, host_config: HostConfig) -> list[Planned]:
         name, _, mode = text.partition(":")
         if mode not in ("", "ro", "rw", "z", "Z"):
             raise Invalid(f"invalid mode: {mode[:100]}")
-        other = engine.containers.find(name)
+        try:
+            other = engine.containers.find(name)
+        except NotFound as error:
+            raise Invalid(error.message) from None  # 404 would make the client pull the image
         for point, request in zip(other.mounts, other.mount_requests, strict=True):
             copied = dataclasses.replace(point, rw=point.rw and mode != "ro")
             asked = dataclasses.replace(request, read_only=request.read_only or mode == "ro")
@@ -224,6 +229,9 @@ def _make_volume(engine: Engine, record: ContainerRecord, item: Planned, undo: c
 
 def _warnings(engine: Engine, request: CreateRequest, image: ImageRecord) -> list[str]:
     warnings = []
+    check = request.config.healthcheck
+    if check and check.test and check.test[0] != "NONE":
+        warnings.append("Health checks are not run yet.")
     host_config, platform = request.host_config, image.image.platform
     if not request.platform and platform.architecture and platform.architecture != engine.images.platform.architecture:
         warnings.append(

@@ -1,17 +1,19 @@
 """Host devices for a container: numbers, modes and owners, looked up at start."""
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 
 from wharf.engine.oci_spec import Device
-from wharf.errors import Internal
-from wharf.spec.container import DeviceMapping, HostConfig
+from wharf.errors import Internal, Invalid
+from wharf.spec.container import DeviceMapping, HostConfig, ThrottleDevice
 
 _KINDS = {stat.S_IFCHR: "c", stat.S_IFBLK: "b", stat.S_IFIFO: "p"}
 _SKIPPED = frozenset(("pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"))
 """Directories of /dev that every container has its own of, as runc leaves them out."""
 _OWN = frozenset(("/dev/console", "/dev/ptmx"))
+INIT_PROGRAMS = ("docker-init", "tini-static", "catatonit")
 THERMAL = "/sys/devices/system/cpu"
 
 
@@ -65,6 +67,37 @@ def _walk(directory: str) -> Iterator[Device]:
                 yield from _walk(entry.path)
         elif entry.path not in _OWN:
             yield from (item for item in _read(entry.path) if item.kind != "p")
+
+
+def throttles_of(host: HostConfig) -> dict[str, list[dict[str, int]]]:
+    """Rates of block devices by their numbers, under the names of the OCI runtime specification's `blockIO`."""
+    given = {
+        "throttleReadBpsDevice": host.blkio_device_read_bps,
+        "throttleWriteBpsDevice": host.blkio_device_write_bps,
+        "throttleReadIOPSDevice": host.blkio_device_read_iops,
+        "throttleWriteIOPSDevice": host.blkio_device_write_iops,
+    }
+    return {key: [_throttle(item) for item in items] for key, items in given.items() if items}
+
+
+def _throttle(item: ThrottleDevice) -> dict[str, int]:
+    try:
+        found = os.stat(item.path)
+    except OSError as error:
+        raise Invalid(f"{item.path}: {os.strerror(error.errno or 0).lower()}") from None
+    return {"major": os.major(found.st_rdev), "minor": os.minor(found.st_rdev), "rate": item.rate}
+
+
+def find_init() -> str:
+    """The small init that --init puts in front of a container's program; "" when the host has none.
+
+    It must not need libraries: the container need not have them.
+    """
+    for name in INIT_PROGRAMS:
+        path = shutil.which(name)
+        if path:
+            return os.path.realpath(path)
+    return ""
 
 
 def thermal_paths() -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wharf.engine.config import EngineConfig
-from wharf.engine.devices import thermal_paths
+from wharf.engine.devices import find_init, thermal_paths
 from wharf.engine.events import EventBus
 from wharf.engine.live import LiveContainers
 from wharf.engine.loop import EngineLoop
@@ -70,6 +70,7 @@ class Engine:
         self.network = NetworkManager(settings, self.database.networks, config.warn, relay)
         self.containers = LiveContainers(self.snapshots)
         self.thermal = thermal_paths()
+        self.init_program = find_init()
         self.closing = False
 
     @classmethod

@@ -16,6 +16,7 @@ RING = 256
 """Events kept for `since`, as many as Docker keeps."""
 _TIME = re.compile(r"(-?\d+)(?:\.(\d{1,9}))?\Z")
 _OLD_FORM = ("container", "image")
+_BY_ACTOR = frozenset(("container", "daemon", "network", "volume", "plugin", "service", "node", "secret", "config"))
 Event = dict[str, Any]
 
 
@@ -131,9 +132,8 @@ def matches(filters: Mapping[str, list[str]], event: Event) -> bool:
         elif key == "label":
             if not all(_has_label(attributes, text) for text in values):
                 return False
-        elif key in ("container", "daemon", "network", "volume", "plugin", "service", "node", "secret", "config"):
-            if values and not any(actor.startswith(value) or name.startswith(value) for value in values):
-                return False
+        elif key in _BY_ACTOR and values and not any(text.startswith(tuple(values)) for text in (actor, name)):
+            return False
     return True
 
 

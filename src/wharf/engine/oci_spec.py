@@ -16,6 +16,8 @@ from wharf.spec.container import ContainerRecord, HostConfig, MountPoint, MountR
 CPU_PERIOD = 100_000
 """Microseconds; what NanoCpus is turned into a quota of."""
 
+INIT_PATH = "/sbin/docker-init"
+
 Spec = dict[str, Any]
 
 _PROC = ("/proc", "proc", "proc", ("nosuid", "noexec", "nodev"))
@@ -72,6 +74,10 @@ class Found:
     thermal: Sequence[str] = ()
     """Further masked paths of this machine."""
     recursive_readonly: bool = True
+    throttles: Mapping[str, list[dict[str, int]]] = field(default_factory=dict)
+    """OCI `blockIO` keys -> device numbers with their rates."""
+    init_program: str = ""
+    """The host's small init, for containers that ask for one."""
 
 
 def build_spec(record: ContainerRecord, found: Found) -> Spec:
@@ -86,7 +92,7 @@ def build_spec(record: ContainerRecord, found: Found) -> Spec:
         "mounts": mounts_of(record, found),
         "linux": {
             "namespaces": [{"type": kind} for kind in own],
-            "resources": resources_of(host, found.devices),
+            "resources": resources_of(host, found.devices, found.throttles),
             "devices": [_device(item) for item in found.devices],
             "sysctl": _sysctls(host, "network" in own and "network" not in found.joined),
             "maskedPaths": _masked(host, found.thermal),
@@ -124,7 +130,7 @@ def process_of(record: ContainerRecord, found: Found) -> Spec:
     process: Spec = {
         "terminal": config.tty,
         "user": {"uid": 0, "gid": 0},
-        "args": [record.path, *record.args],
+        "args": [*_init_words(host), record.path, *record.args],
         "env": environment(record),
         "cwd": config.working_dir or "/",
         "capabilities": capability_sets(found.capabilities),
@@ -135,6 +141,11 @@ def process_of(record: ContainerRecord, found: Found) -> Spec:
     if config.tty and any(host.console_size):
         process["consoleSize"] = {"height": host.console_size[0], "width": host.console_size[1]}
     return process
+
+
+def _init_words(host: HostConfig) -> list[str]:
+    """What goes before the program with --init; a pid namespace of others has its own init."""
+    return [INIT_PATH, "--"] if host.init and host.pid_mode in ("", "private") else []
 
 
 def environment(record: ContainerRecord) -> list[str]:
@@ -185,6 +196,8 @@ def mounts_of(record: ContainerRecord, found: Found) -> list[Spec]:
         if target not in taken:
             options = ["rbind", "rprivate"] + (["ro"] if host.readonly_rootfs else [])
             mounts.append(_mount(target, "bind", source, options))
+    if _init_words(host):
+        mounts.append(_mount(INIT_PATH, "bind", found.init_program, ["bind", "ro"]))
     return sorted(mounts + own, key=lambda item: item["destination"].rstrip("/").count("/"))
 
 
@@ -287,7 +300,9 @@ def _device(item: Device) -> Spec:
     }
 
 
-def resources_of(host: HostConfig, devices: Sequence[Device] = ()) -> Spec:
+def resources_of(
+    host: HostConfig, devices: Sequence[Device] = (), throttles: Mapping[str, list[dict[str, int]]] | None = None
+) -> Spec:
     """`linux.resources`: only what is limited."""
     out: Spec = {"devices": _device_rules(host, devices)}
     memory = {
@@ -314,8 +329,11 @@ def resources_of(host: HostConfig, devices: Sequence[Device] = ()) -> Spec:
             out[name] = given
     if host.pids_limit:
         out["pids"] = {"limit": host.pids_limit}
+    block: Spec = dict(throttles or {})
     if host.blkio_weight:
-        out["blockIO"] = {"weight": host.blkio_weight}
+        block["weight"] = host.blkio_weight
+    if block:
+        out["blockIO"] = block
     return out
 
 

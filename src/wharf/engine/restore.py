@@ -58,6 +58,9 @@ def _restore(engine: Engine, container: Container) -> Endpoint | None:
         if record.state.running:
             _ended_meanwhile(engine, record)
         else:
+            # A start that was cut before `go` has left its address in the record.
+            clear_endpoints(record)
+            record.ports = {}
             engine.supervisor.forget(record.id)
         return None
     state = record.state
@@ -71,7 +74,6 @@ def _restore(engine: Engine, container: Container) -> Endpoint | None:
     container.started_monotonic = time.monotonic()
     container.endpoint = endpoint_of(record)
     engine.database.containers.put(record, durable=False)
-    running.on_exit(lambda ended: on_exit(engine, container, running, ended))
     return container.endpoint
 
 
@@ -148,8 +150,10 @@ def _is_id(key: str) -> bool:
 
 
 def restart_after_open(engine: Engine) -> None:
-    """Finish removals that were begun or are due, and start what its policy wants, in the background."""
+    """Listen for the ends of what runs; finish removals that were begun or are due, and start what its policy wants,
+    in the background. Not before the network knows the endpoints: an end gives them back."""
     for container in engine.containers:
+        _watch(engine, container)
         record, state = container.record, container.record.state
         ended = state.started_at != ZERO_TIME or state.error
         if state.removal_in_progress or (record.host_config.auto_remove and not state.running and ended):
@@ -157,6 +161,12 @@ def restart_after_open(engine: Engine) -> None:
             engine.loop.pool.submit(_quietly_remove, engine, container)
         elif not state.running and ended and _wants_start(record):
             engine.loop.pool.submit(_quietly_start, engine, container)
+
+
+def _watch(engine: Engine, container: Container) -> None:
+    running = container.running
+    if running is not None:
+        running.on_exit(lambda ended: on_exit(engine, container, running, ended))
 
 
 def _wants_start(record: ContainerRecord) -> bool:

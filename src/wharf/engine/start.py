@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from wharf.engine.container import Container
 from wharf.engine.container_events import publish_container_event, publish_network_event, publish_volume_events
-from wharf.engine.devices import devices_of
+from wharf.engine.devices import devices_of, throttles_of
 from wharf.engine.exit import clear_endpoints, on_exit
 from wharf.engine.hosts_files import (
     FILES,
@@ -120,6 +120,8 @@ def _start(engine: Engine, container: Container, undo: contextlib.ExitStack) -> 
     if published is not None:
         _connect(engine, published, sandboxed)
     _attach_waiting(container, sandboxed.attach)
+    # Stored before `go`: an engine that is killed right after finds the address that the container has.
+    engine.database.containers.put(record, durable=False)
     waiting.pop_all()  # a failed go has cleaned up by itself
     running = sandboxed.go()
     _record_start(engine, container, running, published)
@@ -282,10 +284,12 @@ def _request(
         capabilities=names,
         security=security,
         devices=devices_of(host),
+        throttles=throttles_of(host),
         files=files,
         joined=frozenset(joined),
         thermal=engine.thermal,
         recursive_readonly=engine.host.recursive_readonly,
+        init_program=engine.init_program,
     )
     log = None
     if host.log_config.type == "json-file":

@@ -75,6 +75,8 @@ def check_host_config(host: HostConfig) -> None:
         raise Invalid("SHM size can not be less than 0")
     if not -1000 <= host.oom_score_adj <= 1000:
         raise Invalid(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
+    if ".." in host.cgroup_parent.split("/") or "\0" in host.cgroup_parent:
+        raise Invalid(f"invalid cgroup parent: {host.cgroup_parent[:200]!r}")
     _refuse_missing(host)
 
 
@@ -86,8 +88,9 @@ def _refuse_missing(host: HostConfig) -> None:
     for given, what in (
         (host.links, "links"),
         (host.device_requests, "device requests (--gpus)"),
-        (host.init, "--init"),
         (host.storage_opt, "storage options"),
+        (host.blkio_weight_device, "weights of block devices"),
+        (host.kernel_memory_tcp, "limits of kernel memory"),
         (host.userns_mode not in ("", "host"), "user namespaces"),
     ):
         if given:

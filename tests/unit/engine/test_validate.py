@@ -1,0 +1,95 @@
+"""What a create request may not say, in Docker's words."""
+
+import pytest
+
+from wharf.engine.signals import parse_signal
+from wharf.engine.validate import check_config, check_host_config, check_log_config, parse_size
+from wharf.errors import Invalid, NotImplementedYet, WharfError
+from wharf.spec.container import ContainerConfig, HostConfig, LogConfig, PortBinding, RestartPolicy
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (ContainerConfig(working_dir="rel"), "the working directory 'rel' is invalid, it needs to be an absolute path"),
+        (ContainerConfig(env=["=x"]), "invalid environment variable: =x"),
+        (ContainerConfig(env=[""]), "invalid environment variable: "),
+        (ContainerConfig(cmd=["a\0b"]), "NUL"),
+        (ContainerConfig(stop_signal="FOO"), "invalid signal: FOO"),
+        (ContainerConfig(hostname="h" * 64), "invalid hostname"),
+        (ContainerConfig(exposed_ports={"x": {}}), "invalid port"),
+    ],
+)
+def test_configs(config: ContainerConfig, words: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        check_config(config)
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        (HostConfig(memory=1000), "Minimum memory limit allowed is 6MB"),
+        (HostConfig(memory=8_000_000, memory_swap=7_000_000), "Minimum memoryswap limit should be larger"),
+        (HostConfig(memory_swap=7_000_000), "You should always set the Memory limit"),
+        (HostConfig(cap_add=["FOO"]), 'invalid CapAdd: unknown capability: "CAP_FOO"'),
+        (HostConfig(security_opt=["x"]), 'invalid --security-opt 1: "x"'),
+        (HostConfig(security_opt=["x=y"]), 'invalid --security-opt 2: "x=y"'),
+        (HostConfig(security_opt=["seccomp={"]), "Decoding seccomp profile failed"),
+        (HostConfig(auto_remove=True, restart_policy=RestartPolicy("always")), "can't create 'AutoRemove' container"),
+        (HostConfig(restart_policy=RestartPolicy("sometimes")), "unknown policy 'sometimes'"),
+        (HostConfig(restart_policy=RestartPolicy("always", 3)), "maximum retry count"),
+        (HostConfig(nano_cpus=10**15), "range of CPUs is from 0.01 to"),
+        (HostConfig(nano_cpus=1, cpu_period=1000), "Nano CPUs and CPU Period cannot both be set"),
+        (HostConfig(cpuset_cpus="x"), "Invalid value x for cpuset cpus"),
+        (HostConfig(cpuset_cpus="900"), "Requested CPUs are not available - requested 900"),
+        (HostConfig(pid_mode="x"), "invalid PID mode: x"),
+        (HostConfig(ipc_mode="x"), "invalid IPC mode: x"),
+        (HostConfig(shm_size=-1), "SHM size can not be less than 0"),
+        (HostConfig(oom_score_adj=2000), "range for oom score adj is [-1000, 1000]"),
+        (HostConfig(port_bindings={"80/tcp": [PortBinding("x", "80")]}), "invalid IP address"),
+        (HostConfig(port_bindings={"0/tcp": None}), "invalid port"),
+        (HostConfig(cgroup_parent="/a/../../b"), "invalid cgroup parent"),
+    ],
+)
+def test_host_configs(host: HostConfig, words: str) -> None:
+    with pytest.raises(WharfError) as caught:
+        check_host_config(host)
+    assert words in caught.value.message
+
+
+def test_what_is_not_there_yet_says_so() -> None:
+    with pytest.raises(NotImplementedYet, match="links"):
+        check_host_config(HostConfig(links=["a:b"]))
+    with pytest.raises(NotImplementedYet, match="journald"):
+        check_log_config(LogConfig("journald"))
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        (LogConfig("nolog"), 'error looking up logging plugin nolog: plugin "nolog" not found'),
+        (LogConfig("json-file", {"x": "y"}), "unknown log opt 'x' for json-file log driver"),
+        (LogConfig("json-file", {"max-size": "much"}), "invalid size: 'much'"),
+        (LogConfig("json-file", {"max-size": "1m", "max-file": "0"}), "max-file cannot be less than 1"),
+    ],
+)
+def test_logs(log: LogConfig, words: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        check_log_config(log)
+    assert words in caught.value.message
+
+
+def test_sizes() -> None:
+    assert [parse_size(text) for text in ("10", "10k", "1.5m", "2GB", "-1")] == [10, 10240, 3 << 19, 2 << 30, -1]
+
+
+@pytest.mark.parametrize(("text", "number"), [("TERM", 15), ("SIGKILL", 9), ("sigint", 2), ("9", 9), ("RTMIN+2", 36)])
+def test_signals(text: str, number: int) -> None:
+    assert parse_signal(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "0", "FOO", "-9", "SIG", "9x"])
+def test_bad_signals(text: str) -> None:
+    with pytest.raises(Invalid, match="invalid signal"):
+        parse_signal(text)
