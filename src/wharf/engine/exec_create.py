@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from typing import TYPE_CHECKING
 
-from wharf.engine.container import LiveExec
+from wharf.engine.container import Container, LiveExec
 from wharf.engine.container_events import publish_container_event
 from wharf.errors import Conflict, Invalid
 from wharf.spec.container import ExecConfig, ExecRecord
@@ -24,6 +25,7 @@ def create_exec(engine: Engine, name: str, config: ExecConfig) -> str:
             raise Invalid(f"invalid environment variable: {entry[:200]}")
     if any("\0" in text for text in (*config.cmd, *(config.env or ()), config.working_dir, config.user)):
         raise Invalid("invalid argument: a string of the configuration contains a NUL byte")
+    _check_user(engine, container, config.user)
     with container.lock:
         container.must_run()
         if container.record.state.paused:
@@ -35,6 +37,20 @@ def create_exec(engine: Engine, name: str, config: ExecConfig) -> str:
         engine.containers.add_exec(container, LiveExec(record))
     publish_container_event(engine, container.record, f"exec_create: {command_text(config)}", execID=record.id)
     return record.id
+
+
+def _check_user(engine: Engine, container: Container, user: str) -> None:
+    """Names are looked up now: once the exec starts, its client has left HTTP and reads no status. Raises Invalid."""
+    if not user or all(part.isdecimal() for part in user.split(":")) or container.record.state.paused:
+        return
+    try:
+        namespace = container.must_run().namespace("mount")
+    except ProcessLookupError:
+        return  # it ends just now; what follows says so
+    try:
+        engine.worker.run("user.find", {"user": user, "groups": []}, (namespace,))
+    finally:
+        os.close(namespace)
 
 
 def command_text(config: ExecConfig) -> str:

@@ -67,8 +67,6 @@ def start_exec(engine: Engine, exec_id: str, request: ExecStart) -> ExecStarted:
             stream = _start(engine, container, item, running, request)
         except StartFailed as error:
             _failed(engine, item, error)
-            if error.message.startswith(("unable to find ", "uids and gids")):
-                raise Invalid(error.message) from None
             if request.detach:
                 raise (Internal if error.exit_code == 128 else Invalid)(error.message) from None
             return ExecStarted(engine, container, exec_id, config.tty, failure=error.message)
