@@ -3,7 +3,7 @@
 import ctypes
 import os
 
-from wharf.kernel.libc import SYS_CLOSE_RANGE, SYS_KEYCTL, SYS_RT_SIGACTION, check, function, raise_errno, syscall
+from wharf.kernel.libc import SYS_KEYCTL, SYS_RT_SIGACTION, check, function, syscall
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -17,10 +17,12 @@ PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
+_LAST_FD = 0x7FFFFFFF
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 
 _ULONG = ctypes.c_ulong
 _prctl = function("prctl", ctypes.c_int, _ULONG, _ULONG, _ULONG, _ULONG)
+_NAME = ctypes.create_string_buffer(16)
 _setdomainname = function("setdomainname", ctypes.c_char_p, ctypes.c_size_t)
 
 
@@ -31,8 +33,8 @@ def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0) -> int:
 
 def set_name(name: str) -> None:
     """The name that ps shows (at most 15 bytes)."""
-    buffer = ctypes.create_string_buffer(name.encode()[:15])
-    prctl(PR_SET_NAME, ctypes.addressof(buffer))
+    _NAME.value = name.encode()[:15]
+    prctl(PR_SET_NAME, ctypes.addressof(_NAME))
 
 
 def set_domainname(name: str) -> None:
@@ -44,11 +46,10 @@ def set_domainname(name: str) -> None:
 def close_all_but(keep: "set[int] | frozenset[int]") -> None:
     """Close every descriptor that is not in `keep`, by ranges (close_range(2))."""
     first = 0
-    for fd in [*sorted(keep), -1]:
-        last = fd - 1 if fd >= 0 else 0xFFFFFFFF
-        if first <= last and syscall(SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), ctypes.c_uint(0)) < 0:
-            raise_errno("close_range")
+    for fd in sorted(keep):
+        os.closerange(first, fd)
         first = fd + 1
+    os.closerange(first, _LAST_FD)
 
 
 def new_session_keyring(name: str) -> None:
@@ -59,10 +60,13 @@ def new_session_keyring(name: str) -> None:
 def start_time(pid: int) -> int:
     """Start of a process in clock ticks since boot (proc(5), stat field 22); ProcessLookupError when it is gone."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            stat = file.read()
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise ProcessLookupError(f"no process {pid}") from None
+    try:
+        stat = os.read(fd, 1024)
+    finally:
+        os.close(fd)
     return int(stat[stat.rindex(b")") + 2 :].split()[19])
 
 

@@ -7,7 +7,6 @@ import signal
 from typing import Any
 
 from wharf.kernel import namespaces as ns
-from wharf.kernel.cgroup import Cgroup
 from wharf.runtime import init, messages, setns_init
 from wharf.runtime.pump import Pump
 
@@ -64,7 +63,7 @@ def _wide_pipe() -> tuple[int, int]:
     return reader, writer
 
 
-def give_birth(request: dict[str, Any], body: int, joined: dict[str, int], cgroup: Cgroup | None) -> Child:
+def give_birth(request: dict[str, Any], body: int, joined: dict[str, int]) -> Child:
     """Clone the first process; it parses `body`. `joined`: namespaces to enter (OCI type -> descriptor)."""
     child = Child()
     child.sync, theirs = messages.pair()
@@ -77,11 +76,11 @@ def give_birth(request: dict[str, Any], body: int, joined: dict[str, int], cgrou
         ours[1], streams[1] = _wide_pipe()
         ours[2], streams[2] = _wide_pipe()
     child.set_pipes(ours[0], ours[1], ours[2], request["stdin_once"])
-    inherited = init.Inherited(theirs, (streams[0], streams[1], streams[2]), body, joined, cgroup)
+    inherited = init.Inherited(theirs, (streams[0], streams[1], streams[2]), body, joined)
     run = init.run if request["kind"] == "container" else setns_init.run
     child.pid, child.pidfd = ns.clone3(_flags(request, joined))
     if child.pid == 0:
-        run(inherited, request["new"])
+        run(inherited, request)
     theirs.close()
     messages.close_all(list(set(streams)))
     return child

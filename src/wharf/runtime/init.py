@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from wharf.kernel import namespaces as ns
 from wharf.kernel import process
 from wharf.kernel.beneath import make_directory
-from wharf.kernel.cgroup import Cgroup
+from wharf.kernel.cgroup import Cgroup, open_cgroup
 from wharf.kernel.paths import open_in_root
 from wharf.runtime import credentials, devices, messages, rootfs, terminal
 from wharf.runtime.credentials import InitFailed
@@ -28,9 +28,9 @@ _IFF_UP = 1
 
 
 class Inherited:
-    """What a first process gets from its monitor: descriptors (everything else is closed) and its cgroup."""
+    """The descriptors that a first process gets from its monitor; everything else is closed."""
 
-    __slots__ = ("body", "cgroup", "join", "streams", "sync")
+    __slots__ = ("body", "join", "streams", "sync")
 
     def __init__(
         self,
@@ -38,18 +38,22 @@ class Inherited:
         streams: tuple[int, int, int],
         body: int,
         join: dict[str, int],
-        cgroup: Cgroup | None,
     ) -> None:
-        self.sync, self.streams, self.body, self.join, self.cgroup = sync, streams, body, join, cgroup
+        self.sync, self.streams, self.body, self.join = sync, streams, body, join
 
     def keep(self) -> set[int]:
         """The descriptors."""
         return {self.sync.fileno(), self.body, *self.streams, *self.join.values()}
 
 
-def run(inherited: Inherited, new: list[str]) -> NoReturn:
-    """Become the container's first process, with the namespaces `new` of its own; never returns."""
-    guarded(inherited.sync, lambda: _run(inherited, new))
+def run(inherited: Inherited, head: dict[str, Any]) -> NoReturn:
+    """Become the container's first process; `head` is the monitor's request. Never returns."""
+    guarded(inherited.sync, lambda: _run(inherited, head))
+
+
+def cgroup_of(head: dict[str, Any]) -> Cgroup | None:
+    """The cgroup to be in."""
+    return open_cgroup(head["cgroup_mounts"], head["cgroup"]) if head["cgroup"] else None
 
 
 def guarded(sync: _socket.socket, body: Callable[[], None]) -> NoReturn:
@@ -78,11 +82,12 @@ def _fail(sync: _socket.socket, text: str, bare: bool = False) -> None:
         return
 
 
-def _run(inherited: Inherited, new: list[str]) -> None:
+def _run(inherited: Inherited, head: dict[str, Any]) -> None:
+    new = head["new"]
     begin(inherited)
     _announce(inherited.sync, "network" in new)
     request = messages.from_memfd(inherited.body)
-    spec, cgroup = request["spec"], inherited.cgroup
+    spec, cgroup = request["spec"], cgroup_of(head)
     if cgroup is not None:
         cgroup.create(spec["linux"].get("resources") or {})
         enter_cgroup(cgroup)

@@ -96,7 +96,6 @@ def _child(role: str, fd: int, jobs: dict[str, Job]) -> None:
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         control = _socket.socket(fileno=fd)
         if role == "monitor":
-            monitor.ignore_terminal_signals()
             process.set_name("wharf-monitor")
             monitor.main(control)
         else:

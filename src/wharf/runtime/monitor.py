@@ -9,7 +9,6 @@ a later wharfd over the socket it listens on beneath the exec root. Messages in:
 `status`, `exit`.
 """
 
-import _signal  # type: ignore[import-not-found]
 import _socket
 import json
 import os
@@ -45,9 +44,6 @@ class Monitor:
         self._control: _socket.socket | None = control
         self._request = request
         self._poller = Poller()
-        self._cgroup: Cgroup | None = None
-        if request["cgroup"]:
-            self._cgroup = open_cgroup(request["cgroup_mounts"], request["cgroup"])
         self._child = birth.Child()
         self._held: list[int] = []
         self._prepared = self._ready = self._wanted = self._running = False
@@ -60,6 +56,13 @@ class Monitor:
         self._size: tuple[int, int] | None = None
         self._terminal = -1
         self._pump = Pump(self._poller, None, True)
+
+    @property
+    def _cgroup(self) -> Cgroup | None:
+        """Made when it is needed, which is in the child and at the end: a waiting monitor stays small."""
+        if not self._request["cgroup"]:
+            return None
+        return open_cgroup(self._request["cgroup_mounts"], self._request["cgroup"])
 
     @property
     def _is_exec(self) -> bool:
@@ -77,7 +80,7 @@ class Monitor:
             self._log = JsonLog(log["path"], log["max_size"], log["max_file"], log["extra"].encode())
         self._pump = Pump(self._poller, self._log, not request["terminal"])
         self._listen()
-        self._child = birth.give_birth(request, fds[0], joined, self._cgroup)
+        self._child = birth.give_birth(request, fds[0], joined)
         messages.close_all([fds[0], *joined.values()])
         self._child.connect(self._pump)
         self._poller.watch(self._child.sync.fileno(), _IN, lambda _events: self._hear_child())
@@ -107,19 +110,6 @@ class Monitor:
         self._listener.listen(4)
         self._poller.watch(self._listener.fileno(), _IN, lambda _events: self._accept())
 
-    def _write_state(self) -> None:
-        """What a later wharfd needs when this monitor is dead: whose cgroup to kill."""
-        state = {
-            "version": messages.VERSION,
-            "boot_id": self._request["boot_id"],
-            "monitor": os.getpid(),
-            "monitor_start": process.start_time(os.getpid()),
-            "pid": self._child.pid,
-            "start_time": self._child.start_time,
-            "cgroup": self._request["cgroup"],
-        }
-        _write_atomically(f"{self._request['state_dir']}/{self._request['name']}.json", state)
-
     # -- the child
 
     def _hear_child(self) -> None:
@@ -143,12 +133,9 @@ class Monitor:
             self._failure = (message["text"], message["bare"])
 
     def _tell_prepared(self, fds: list[int]) -> None:
-        self._child.start_time = process.start_time(self._child.pid)
-        self._write_state()
         self._prepared = True
         own = os.pidfd_open(os.getpid())
-        body = {"op": "prepared", "pid": self._child.pid, "start_time": self._child.start_time}
-        self._tell(body, [self._child.pidfd, own, *fds])
+        self._tell({"op": "prepared", "pid": self._child.pid, "monitor": os.getpid()}, [self._child.pidfd, own, *fds])
         os.close(own)
 
     def _child_silent(self) -> None:
@@ -222,7 +209,7 @@ class Monitor:
         body = {
             "op": "status",
             "pid": self._child.pid,
-            "start_time": self._child.start_time,
+            "start_time": process.start_time(self._child.pid),
             "cgroup": self._request["cgroup"],
             "running": self._running,
         }
@@ -304,9 +291,10 @@ class Monitor:
         self._let_go()
         self._child.kill()
         self._remove_state()
-        if self._cgroup is not None and not self._is_exec:
-            self._cgroup.kill()
-            self._cgroup.remove()
+        cgroup = self._cgroup
+        if cgroup is not None and not self._is_exec:
+            cgroup.kill()
+            cgroup.remove()
 
     def _remove_state(self) -> None:
         base = f"{self._request['state_dir']}/{self._request['name']}"
@@ -327,8 +315,9 @@ class Monitor:
     def _end(self) -> None:
         """Drain, record, tidy, tell, and let slow clients read the rest."""
         self._poller.forget(self._child.pidfd)
-        if self._cgroup is not None and self._request["kill_on_exit"]:
-            self._cgroup.kill()
+        cgroup = self._cgroup
+        if cgroup is not None and self._request["kill_on_exit"]:
+            cgroup.kill()
         deadline = time.monotonic() + DRAIN_LIMIT
         while not self._pump.drained and time.monotonic() < deadline:
             self._poller.once(max(1, int((deadline - time.monotonic()) * 1000)))
@@ -336,13 +325,12 @@ class Monitor:
         if self._log is not None:
             self._log.close()
         self._pump.close_doorbells()
-        record = self._record()
+        record = self._record(cgroup)
         if self._control is None or not self._is_exec:
             _write_atomically(self._request["exit_path"], record)
-        if self._cgroup is not None and not self._is_exec:
+        if cgroup is not None and not self._is_exec:
             try:
-                self._cgroup.kill()
-                self._cgroup.remove()
+                cgroup.remove()
             except OSError as error:
                 record["reason"] = str(error)
         self._remove_state()
@@ -350,10 +338,10 @@ class Monitor:
         self._tell({"op": "exit", **record})
         self._pump.finish()
 
-    def _record(self) -> dict[str, Any]:
+    def _record(self, cgroup: Cgroup | None) -> dict[str, Any]:
         number = os.WTERMSIG(self._status) if os.WIFSIGNALED(self._status) else 0
         code = 128 + number if number else os.WEXITSTATUS(self._status)
-        oom = bool(self._cgroup is not None and not self._is_exec and self._cgroup.oom_kills())
+        oom = bool(cgroup is not None and not self._is_exec and cgroup.oom_kills())
         return {"code": code, "signal": number, "oom": oom, "finished_at": self._exited_at, "reason": ""}
 
 
@@ -368,9 +356,3 @@ def _write_atomically(path: str, value: dict[str, Any]) -> None:
     finally:
         os.close(fd)
     os.rename(path + ".new", path)
-
-
-def ignore_terminal_signals() -> None:
-    """A monitor outlives what started it: only SIGKILL ends it early."""
-    for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGPIPE):
-        _signal.signal(number, _signal.SIG_IGN)

@@ -17,18 +17,19 @@ def join_pid_namespace(joined: dict[str, int]) -> None:
     ns.setns(joined["init"], ns.CLONE_NEWPID)
 
 
-def run(inherited: init.Inherited, _new: list[str]) -> NoReturn:
+def run(inherited: init.Inherited, head: dict[str, Any]) -> NoReturn:
     """Become the exec's process; never returns."""
-    init.guarded(inherited.sync, lambda: _run(inherited))
+    init.guarded(inherited.sync, lambda: _run(inherited, head))
 
 
-def _run(inherited: init.Inherited) -> None:
+def _run(inherited: init.Inherited, head: dict[str, Any]) -> None:
     init.begin(inherited)
     messages.send(inherited.sync, {"op": "born"})
     request = messages.from_memfd(inherited.body)
     spec = request["spec"]["process"]
-    if inherited.cgroup is not None:
-        init.enter_cgroup(inherited.cgroup)
+    cgroup = init.cgroup_of(head)
+    if cgroup is not None:
+        init.enter_cgroup(cgroup)
     if spec.get("oomScoreAdj") is not None:
         init.write_oom_score(spec["oomScoreAdj"])
     try:

@@ -17,6 +17,7 @@ from typing import Any
 
 from wharf import errors
 from wharf.kernel.cgroup import Cgroup, open_cgroup
+from wharf.kernel.process import start_time
 from wharf.runtime import messages
 from wharf.runtime.filters import FilterCache
 from wharf.runtime.reader import Reader
@@ -60,8 +61,9 @@ class Waiting:
         if message["op"] != "prepared":
             messages.close_all(fds)
             raise self._failure(message)
-        self.pid, self.start_time = message["pid"], message["start_time"]
-        self._pidfd, self._monitor = fds[0], fds[1]
+        self.pid, self._pidfd, self._monitor = message["pid"], fds[0], fds[1]
+        self.start_time = start_time(self.pid)
+        supervisor.write_state(name, message["monitor"], self)
         if len(fds) >= 4:
             self.netns_fd, self.rtnl = fds[2], socket.socket(fileno=fds[3])
 
@@ -98,6 +100,11 @@ class Waiting:
     def monitor_pidfd(self) -> int:
         """The monitor's pidfd, ours: its end is the sandbox's."""
         return self._monitor
+
+    @property
+    def cgroup(self) -> str:
+        """The path of its cgroup, "" when it has none of its own."""
+        return self._cgroup.path if self._cgroup else ""
 
     def attach(self, *, stdin: bool, stdout: bool, stderr: bool) -> socket.socket:
         """As `Running.attach`."""
@@ -372,6 +379,22 @@ class Supervisor:
         return self.worker(job, args, fds)
 
     # -- what the reader hears
+
+    def write_state(self, label: str, monitor: int, waiting: Waiting) -> None:
+        """What a later wharfd needs when the monitor is dead: whose cgroup to kill. Written before `go`."""
+        container, _, name = label.partition("/")
+        state = {
+            "version": messages.VERSION,
+            "boot_id": self._host.boot_id,
+            "monitor": monitor,
+            "pid": waiting.pid,
+            "start_time": waiting.start_time,
+            "cgroup": waiting.cgroup,
+        }
+        path = f"{self._state_dir(container)}/{name or 'init'}.json"
+        with open(path + ".new", "w") as file:
+            json.dump(state, file)
+        os.rename(path + ".new", path)
 
     def watch(self, running: Running) -> None:
         """Listen for the end of `running`."""
