@@ -38,8 +38,6 @@ def not_yet(what: str) -> Handler:
 
 _SWARM = (
     ("GET", "/swarm"),
-    ("POST", "/swarm/init"),
-    ("POST", "/swarm/join"),
     ("POST", "/swarm/leave"),
     ("POST", "/swarm/update"),
     ("GET", "/swarm/unlockkey"),
@@ -67,6 +65,8 @@ def _missing(method: str, pattern: str, what: str) -> Route:
 
 ROUTES = (
     *(Route(method, pattern, swarm, NOT_A_MANAGER) for method, pattern in _SWARM),
+    _missing("POST", "/swarm/init", "swarm"),
+    _missing("POST", "/swarm/join", "swarm"),
     Route("GET", "/plugins", plugin_list),
     _missing("GET", "/plugins/privileges", "plugin privileges"),
     _missing("POST", "/plugins/pull", "plugin install"),
