@@ -67,11 +67,18 @@ class Attachment:
         """Opens the wait request."""
         return Waiter(self._client, self._container, condition)
 
-    def pump(self) -> bool:
-        """Copies both ways until the end; True when the user detached. The container runs by now."""
-        if self._tty and streams.terminal_size():
+    def pump(self, redraw: bool = False) -> bool:
+        """Copies both ways until the end; True when the user detached. The container runs by now.
+
+        `redraw` changes the terminal's size for a moment, so that a program that runs already shows itself again.
+        """
+        size = streams.terminal_size()
+        if self._tty and size:
             from wharf.cli.signals import follow_window
 
+            if redraw:
+                parameters = query({"h": size[0] + 1, "w": size[1] + 1})
+                self._client.post(f"/containers/{self._container}/resize{parameters}")
             follow_window(self._client, f"/containers/{self._container}")
         with streams.RawTerminal(self._tty and self._stdin):
             return streams.pump(self._connection, tty=self._tty, stdin=self._stdin, detach_keys=self._keys)

@@ -25,8 +25,14 @@ def start(address: Address) -> None:
     two daemons, of which one ends at the pidfile; both commands find the other.
     """
     directory = os.path.dirname(address.path)
-    os.makedirs(directory, mode=0o700, exist_ok=True)
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(
+            f"no daemon answers at {address}, and none can be started: {directory}: {error.strerror}"
+        ) from None
     log_path = directory + "/wharfd.log"
+    begin = os.path.getsize(log_path) if os.path.exists(log_path) else 0
     sys.stderr.write(
         f"wharf: no daemon answers at {address}: starting a private one (it ends after {IDLE_SECONDS // 60} idle "
         f"minutes; log: {log_path})\n"
@@ -45,7 +51,7 @@ def start(address: Address) -> None:
                 # Another command's daemon may be the one that answers in a moment.
                 deadline = min(deadline, time.monotonic() + 1)
         time.sleep(_POLL_SECONDS)
-    raise Unavailable(f"wharfd did not start; the end of {log_path}:\n{_tail(log_path)}")
+    raise Unavailable(f"wharfd did not start; the end of {log_path}:\n{_tail(log_path, begin)}")
 
 
 def _spawn(socket_path: str, log_path: str) -> int:
@@ -79,9 +85,11 @@ def _answers(address: Address) -> bool:
     return True
 
 
-def _tail(path: str, limit: int = 2000) -> str:
+def _tail(path: str, begin: int, limit: int = 2000) -> str:
+    """The end of what was logged since `begin`."""
     try:
         with open(path, "rb") as file:
+            file.seek(begin)
             return file.read()[-limit:].decode("utf-8", "replace").strip()
     except OSError:
         return ""

@@ -76,6 +76,14 @@ def main() -> int:
         # The reader of our output went away (`wharf ps | head -1`): nothing more can be said to it.
         _discard_stdout()
         return 141
+    except Exception as error:
+        # What nobody foresaw: a plain sentence, the trace for those who ask for it with -D.
+        _flush()
+        if session.debug:
+            raise
+        what = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else repr(error)
+        session.complain(f"wharf: {what} (wharf -D shows where)")
+        return 1
 
 
 def _flush() -> None:

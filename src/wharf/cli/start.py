@@ -100,4 +100,4 @@ def attach(session: Session, args: list[str]) -> int:
             from wharf.cli.signals import forward
 
             forward(client, container["Id"])
-        return 0 if attachment.pump() else waiter.status()
+        return 0 if attachment.pump(redraw=True) else waiter.status()
