@@ -1,0 +1,163 @@
+"""What every kind of cgroup must do. Runs against the hierarchies this machine has: v1 with all its controllers,
+and v2 with whichever controllers are there (a hybrid host has few)."""
+
+import os
+import signal
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from wharf.kernel.cgroup import Cgroup, open_cgroup
+from wharf.kernel.probe import cgroup_mounts
+from wharf.spec.host import CgroupWorld
+
+
+def _v2_mount() -> str:
+    with open("/proc/self/mountinfo") as file:
+        for line in file:
+            fields, _, rest = line.partition(" - ")
+            if rest.startswith("cgroup2 "):
+                return fields.split()[4]
+    return ""
+
+
+def _mounts(kind: str) -> dict[str, str]:
+    if kind == "v2":
+        return {"": _v2_mount()} if _v2_mount() else {}
+    world, mounts = cgroup_mounts()
+    return mounts if world is CgroupWorld.V1 else {}
+
+
+@pytest.fixture(params=["v1", "v2"])
+def make(request: pytest.FixtureRequest) -> Iterator[Callable[[], Cgroup]]:
+    mounts = _mounts(request.param)
+    if os.geteuid() != 0 or not mounts:
+        pytest.skip(f"no {request.param} hierarchy that may be written here")
+    parent = f"/wharf-contract-{uuid.uuid4().hex[:8]}"
+    made: list[Cgroup] = []
+
+    def factory() -> Cgroup:
+        made.append(open_cgroup(mounts, f"{parent}/{len(made)}"))
+        return made[-1]
+
+    yield factory
+    for cgroup in made:
+        cgroup.kill()
+        cgroup.remove()
+    open_cgroup(mounts, parent).remove()
+
+
+@pytest.fixture
+def sleeper() -> Iterator[Callable[[Cgroup], subprocess.Popen[bytes]]]:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(cgroup: Cgroup) -> subprocess.Popen[bytes]:
+        fds = cgroup.join_fds()
+        joins = "".join(f"echo 0 >&{fd}; " for fd in fds)
+        script = f"{joins} echo in; exec sleep 1000"
+        started.append(subprocess.Popen(["bash", "-c", script], pass_fds=fds, stdout=subprocess.PIPE))
+        for fd in fds:
+            os.close(fd)
+        out = started[-1].stdout
+        assert out is not None and out.readline() == b"in\n"
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+Sleeper = Callable[[Cgroup], "subprocess.Popen[bytes]"]
+
+
+def test_creating_twice_is_fine_and_removing_too(make: Callable[[], Cgroup]) -> None:
+    cgroup = make()
+    cgroup.create({})
+    cgroup.create({})
+    points = cgroup.mount_points()
+    assert points and all(os.path.isdir(path) and path.endswith(cgroup.path) for path in points.values())
+    cgroup.remove()
+    cgroup.remove()
+    assert not any(os.path.exists(path) for path in points.values())
+
+
+def test_a_process_joins_and_is_listed(make: Callable[[], Cgroup], sleeper: Sleeper) -> None:
+    cgroup = make()
+    cgroup.create({})
+    assert cgroup.pids() == []
+    process = sleeper(cgroup)
+    assert cgroup.pids() == [process.pid]
+    with open(f"/proc/{process.pid}/cgroup") as file:
+        assert file.read().count(cgroup.path) == len(cgroup.mount_points())
+
+
+def test_killing_empties_it_even_when_frozen(make: Callable[[], Cgroup], sleeper: Sleeper) -> None:
+    cgroup = make()
+    cgroup.create({})
+    first, second = sleeper(cgroup), sleeper(cgroup)
+    cgroup.freeze(True)
+    assert cgroup.frozen()
+    # Our own children stay as zombies until they are reaped; the cgroup counts living ones only.
+    cgroup.kill()
+    assert first.wait(10) == second.wait(10) == -signal.SIGKILL
+    assert cgroup.pids() == []
+    cgroup.remove()
+
+
+def test_freezing_and_thawing(make: Callable[[], Cgroup], sleeper: Sleeper) -> None:
+    cgroup = make()
+    cgroup.create({})
+    sleeper(cgroup)
+    assert not cgroup.frozen()
+    cgroup.freeze(True)
+    assert cgroup.frozen()
+    cgroup.freeze(False)
+    assert not cgroup.frozen()
+
+
+def test_two_of_them_do_not_touch_each_other(make: Callable[[], Cgroup], sleeper: Sleeper) -> None:
+    one, two = make(), make()
+    one.create({})
+    two.create({})
+    sleeper(one)
+    other = sleeper(two)
+    one.kill()
+    assert two.pids() == [other.pid] and other.poll() is None
+
+
+def test_usage_and_oom_kills_are_numbers(make: Callable[[], Cgroup], sleeper: Sleeper) -> None:
+    cgroup = make()
+    cgroup.create({})
+    sleeper(cgroup)
+    stats = cgroup.stats()
+    for name in ("cpu_total_ns", "memory_usage", "memory_limit", "pids_current"):
+        assert isinstance(stats[name], int)
+    assert cgroup.oom_kills() == 0
+
+
+def test_limits_can_be_raised_and_lowered(make: Callable[[], Cgroup]) -> None:
+    cgroup = make()
+    if "memory" not in cgroup.mount_points():
+        pytest.skip("this hierarchy has no memory controller")
+    cgroup.create({"memory": {"limit": 64 << 20, "swap": 64 << 20}, "pids": {"limit": 10}})
+    for size in (128 << 20, 32 << 20):
+        cgroup.limit({"memory": {"limit": size, "swap": size}})
+        assert cgroup.stats()["memory_limit"] == size
+    assert cgroup.stats()["pids_limit"] == 10
+    cgroup.limit({"pids": {"limit": -1}})
+    assert cgroup.stats()["pids_limit"] == (1 << 63) - 1
+
+
+def test_removing_waits_for_processes_on_their_way_out(make: Callable[[], Cgroup], sleeper: Sleeper) -> None:
+    cgroup = make()
+    cgroup.create({})
+    process = sleeper(cgroup)
+    process.kill()
+    process.wait()
+    cgroup.remove()
+    assert not any(os.path.exists(path) for path in cgroup.mount_points().values())
