@@ -161,3 +161,18 @@ def test_removing_waits_for_processes_on_their_way_out(make: Callable[[], Cgroup
     process.wait()
     cgroup.remove()
     assert not any(os.path.exists(path) for path in cgroup.mount_points().values())
+
+
+def test_devices_are_denied_unless_allowed(make: Callable[[], Cgroup]) -> None:
+    cgroup = make()
+    if "devices" not in cgroup.mount_points() and "" not in cgroup.mount_points():
+        pytest.skip("this hierarchy has no device rules")
+    null = {"allow": True, "type": "c", "major": 1, "minor": 3, "access": "rw"}
+    cgroup.create({"devices": [{"allow": False, "access": "rwm"}, null]})
+    fds = cgroup.join_fds()
+    joins = "".join(f"echo 0 >&{fd}; " for fd in fds)
+    script = joins + "head -c1 /dev/null && echo null; head -c1 /dev/zero >/dev/null || echo denied"
+    done = subprocess.run(["bash", "-c", script], pass_fds=fds, capture_output=True, text=True, check=False)
+    for fd in fds:
+        os.close(fd)
+    assert done.stdout.split() == ["null", "denied"] and "Operation not permitted" in done.stderr
