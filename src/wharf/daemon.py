@@ -11,7 +11,7 @@ import time
 import uvloop
 
 from wharf import __version__
-from wharf.api.listen import TlsFiles, open_listener
+from wharf.api.listen import TlsFiles, close_listeners, open_listener
 from wharf.api.routes import ROUTES
 from wharf.api.server import Api, Listener, Server
 from wharf.daemonconfig import Settings, read_settings
@@ -51,11 +51,16 @@ async def _serve(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: log.info("SIGHUP: settings are read at start only"))
-    engine = await loop.run_in_executor(None, Engine.open, engine_config(settings), loop)
-    server = None
+    # Sockets first: a name that is taken costs nothing then, and early clients wait for the engine.
+    listeners = _listeners(settings)
     try:
-        listeners = _listeners(settings)
-        server = Server(Api(engine), ROUTES)
+        engine = await loop.run_in_executor(None, Engine.open, engine_config(settings), loop)
+    except BaseException:
+        close_listeners(listeners)
+        raise
+    server = Server(Api(engine), ROUTES)
+    idle: asyncio.Task[None] | None = None
+    try:
         for listener in listeners:
             await server.listen(listener)
         log.info("Wharf %s listens on %s", __version__, ", ".join(settings.hosts))
@@ -63,12 +68,11 @@ async def _serve(settings: Settings) -> int:
         if settings.idle_timeout > 0:
             idle = loop.create_task(_end_when_idle(server, engine, settings.idle_timeout, stop))
         await stop.wait()
-        if settings.idle_timeout > 0:
-            idle.cancel()
     finally:
         notify("STOPPING=1")
-        if server is not None:
-            await server.close()
+        if idle is not None:
+            idle.cancel()
+        await server.close()
         await loop.run_in_executor(None, engine.close, True)
     return 0
 
@@ -92,7 +96,14 @@ def _listeners(settings: Settings) -> list[Listener]:
     tls = None
     if settings.tls:
         tls = TlsFiles(settings.tlscert, settings.tlskey, settings.tlscacert, settings.tlsverify)
-    return [open_listener(host, settings.group, tls) for host in settings.hosts]
+    listeners: list[Listener] = []
+    try:
+        for host in settings.hosts:
+            listeners.append(open_listener(host, settings.group, tls))
+    except BaseException:
+        close_listeners(listeners)
+        raise
+    return listeners
 
 
 async def _end_when_idle(server: Server, engine: Engine, seconds: int, stop: asyncio.Event) -> None:

@@ -1,5 +1,6 @@
 """Listening sockets from `-H` values: unix:// anywhere, tcp:// on loopback, or elsewhere with TLS and client proof."""
 
+import contextlib
 import errno
 import grp
 import ipaddress
@@ -7,6 +8,7 @@ import os
 import socket
 import ssl
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wharf.api.server import BACKLOG, Listener
@@ -39,6 +41,15 @@ def open_listener(url: str, group: str, tls: TlsFiles | None) -> Listener:
     if scheme == "fd":
         raise NotImplementedYet(f"-H {url}: socket activation is not there yet")
     raise Invalid(f"invalid protocol in -H {url[:200]}: unix:// and tcp:// are known")
+
+
+def close_listeners(listeners: Iterable[Listener]) -> None:
+    """Close sockets that nobody serves, and remove their files."""
+    for listener in listeners:
+        listener.socket.close()
+        if listener.path:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(listener.path)
 
 
 def _unix(path: str, group: str) -> Listener:

@@ -134,7 +134,7 @@ async def bootstrap(api: Api, request: Request) -> Answer:
     """POST /wharf/v1/bootstrap {"What", "Mirror", "Tag"}: a base image from the distribution, with its progress."""
     body = await json_map(request)
     for key in ("What", "Mirror", "Tag"):
-        if not isinstance(body.get(key, ""), str):
+        if not isinstance(body.get(key) or "", str):
             raise Invalid(f"invalid JSON: {key} must be a string")
     try:
         from wharf.engine.image_bootstrap import BootstrapRequest, bootstrap_image
