@@ -26,11 +26,11 @@ def bootstrap(session: Session, args: list[str]) -> int:
         raise ExitWith(f"cannot bootstrap '{what}': give busybox or debian:SUITE (e.g. debian:bookworm)")
     client = session.client()
     client.require_wharf("image bootstrap")
-    body = {"What": what, "Mirror": flags.get("mirror"), "Tag": flags.get("tag")}
+    body = {"What": what, **{key: flags[key.lower()] for key in ("Mirror", "Tag") if flags.get(key.lower())}}
     response = client.request("POST", "/wharf/v1/bootstrap", body)
-    quiet = flags.get("quiet", False)
-    made = progress.show(session, response, quiet=quiet, errors=not quiet)
-    for item in made:
-        if isinstance(item, dict) and (identifier := item.get("ID") or item.get("Id")):
-            session.line(str(identifier))
+    for line in progress.texts(session, response):
+        if line.startswith("sha256:"):
+            session.line(line)
+        elif not flags.get("quiet"):
+            session.complain(line)
     return 0

@@ -89,10 +89,16 @@ def expose(given: list[str]) -> dict[str, dict[str, str]]:
             raise Invalid(f"invalid port format for --expose: {text}")
         numbers, _, protocol = text.partition("/")
         first, dash, last = numbers.partition("-")
+        reason = ""
         for number in (first, last) if dash else (first,):
             if not number.isdigit():
-                reason = f'strconv.ParseUint: parsing "{number}": invalid syntax'
-                raise Invalid(f"invalid range format for --expose: {text}, error: {reason}")
+                reason = reason or f'strconv.ParseUint: parsing "{number}": invalid syntax'
+            elif int(number) > MAX_PORT:
+                reason = reason or f'strconv.ParseUint: parsing "{number}": value out of range'
+        if not reason and dash and int(last) < int(first):
+            reason = f"invalid range specified for port: {numbers}"
+        if reason:
+            raise Invalid(f"invalid range format for --expose: {text}, error: {reason}")
         for port in range(int(first), int(last if dash else first) + 1):
             ports[f"{port}/{protocol or 'tcp'}"] = {}
     return ports

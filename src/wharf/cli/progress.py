@@ -9,25 +9,24 @@ from wharf.client.http import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Iterator
 
 
-def show(session: Session, response: Response, quiet: bool = False, errors: bool = False) -> list[Any]:
-    """Prints the lines as docker does without a terminal; the `aux` values. Raises ExitWith for an error line."""
-    aux = []
-    write = session.complain if errors else session.line
+def texts(session: Session, response: Response) -> Iterator[str]:
+    """The lines of a stream as docker words them without a terminal; raises ExitWith for an error line."""
     for item in session.client().lines(response):
         if "error" in item or "errorDetail" in item:
             raise ExitWith((item.get("errorDetail") or {}).get("message") or item.get("error", ""))
-        if "aux" in item:
-            aux.append(item["aux"])
-        if quiet:
-            continue
         if item.get("stream"):
-            write(item["stream"].rstrip("\n"))
+            yield item["stream"].rstrip("\n")
         elif item.get("status") and not (item.get("progressDetail") or {}).get("current"):
-            write(f"{item['id']}: {item['status']}" if item.get("id") else item["status"])
-    return aux
+            yield f"{item['id']}: {item['status']}" if item.get("id") else item["status"]
+
+
+def show(session: Session, response: Response) -> None:
+    """Prints the lines on standard output."""
+    for line in texts(session, response):
+        session.line(line)
 
 
 def pull(session: Session, image: str, platform: str, quiet: bool) -> None:
@@ -35,4 +34,6 @@ def pull(session: Session, image: str, platform: str, quiet: bool) -> None:
     repository, tag = references.split(image)
     parameters = {"fromImage": references.canonical(repository), "tag": tag or "latest", "platform": platform}
     response = session.client().request("POST", "/images/create" + query(parameters))
-    show(session, response, quiet=quiet, errors=True)
+    for line in texts(session, response):
+        if not quiet:
+            session.complain(line)

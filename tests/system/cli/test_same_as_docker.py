@@ -48,7 +48,7 @@ run --rm --name web busybox
 run --rm --network nothing busybox true
 run --pull never --rm nosuch:image
 run --rm --restart always busybox
-run -p 80:a busybox
+run --expose x busybox
 run -e =x busybox
 run --memory x busybox
 run --nonsense
