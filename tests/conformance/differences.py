@@ -33,10 +33,12 @@ def _refused(scenario: str, line: str, text: str, reason: str = NOT_YET, *, run:
 
 
 DIFFERENCES: tuple[Difference, ...] = (
-    _refused(
-        "run: resources given",
-        "docker run --rm --init box:1 cat /proc/1/comm",
-        "--init of a container: not there yet",
+    Difference(
+        "inspect: configuration",
+        "docker create --name cc -e A=1 -l k=v -w /w -u app -h host.name --domainname dd --stop-signal INT "
+        "--stop-timeout 3 --health-cmd true -it --mac-address 02:00:00:00:00:09 box:1 echo a b",
+        "health checks are stored and not run yet: the client says so",
+        stderr="WARNING: Health checks are not run yet.\n",
     ),
     _refused(
         "logs",

@@ -51,15 +51,23 @@ def fill_host_config(host_config: HostConfig, config: EngineConfig, host: Host) 
         host_config.memory_swappiness = None
     if host_config.pids_limit is not None and host_config.pids_limit <= 0:
         host_config.pids_limit = None
+    _disable_labels(host_config)
     if host_config.privileged:
         host_config.masked_paths = host_config.readonly_paths = None
-        host_config.security_opt = host_config.security_opt or ["label=disable"]
         return
     if host_config.masked_paths is None:
         host_config.masked_paths = list(MASKED_PATHS)
     if host_config.readonly_paths is None:
         host_config.readonly_paths = list(READONLY_PATHS)
     parse_options(host_config)
+
+
+def _disable_labels(host_config: HostConfig) -> None:
+    """Who shares the host's processes or IPC cannot be labelled apart from it (moby, generateSecurityOpt)."""
+    shares = host_config.privileged or "host" in (host_config.pid_mode, host_config.ipc_mode)
+    given = host_config.security_opt or []
+    if shares and not any(text.startswith("label") for text in given):
+        host_config.security_opt = [*given, "label=disable"]
 
 
 def merge_image(config: ContainerConfig, image: ImageConfig) -> None:
