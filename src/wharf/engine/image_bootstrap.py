@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wharf.engine.image_events import publish_image_event
 from wharf.spec.digest import Digest
-from wharf.transfer.bootstrap.image import BootstrapRequest, bootstrap
+from wharf.transfer.bootstrap.request import BootstrapRequest
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -21,6 +21,8 @@ def bootstrap_image(engine: Engine, request: BootstrapRequest, progress: Callabl
 
     Raises Invalid for a bad request, Unavailable or NotFound when the archive cannot be reached or believed.
     """
+    from wharf.transfer.bootstrap.image import bootstrap  # megabytes of HTTP client: only when it is wanted
+
     scratch = os.path.join(engine.config.data_root, "tmp")
     os.makedirs(scratch, mode=0o700, exist_ok=True)
     record = bootstrap(engine.images, request, lambda line: progress({"status": line}), scratch)

@@ -15,7 +15,8 @@ import pytest
 from tests.support.busybox import busybox_path
 from wharf.errors import Invalid, NotFound, Unavailable, WharfError
 from wharf.transfer.bootstrap import image as bootstrap_image
-from wharf.transfer.bootstrap.image import BootstrapRequest, bootstrap
+from wharf.transfer.bootstrap.image import bootstrap
+from wharf.transfer.bootstrap.request import BootstrapRequest
 from wharf.transfer.bootstrap.sources import AptSource
 from wharf.transfer.tar_writer import Node, TarWriter
 

@@ -11,10 +11,11 @@ from wharf.api.router import MAX_VERSION, MIN_VERSION, Route, version_text
 from wharf.api.server import Api
 from wharf.api.streams import progress
 from wharf.engine.disk_usage import disk_usage
+from wharf.engine.image_bootstrap import BootstrapRequest, bootstrap_image
 from wharf.engine.info import system_info
 from wharf.engine.list import ListRequest, list_containers
 from wharf.engine.version import version_info
-from wharf.errors import Invalid, NotImplementedYet, Unavailable
+from wharf.errors import Invalid, NotImplementedYet
 from wharf.wire.codec import dumps, to_wire
 
 MAX_EVENTS_QUEUED = 8192
@@ -136,11 +137,8 @@ async def bootstrap(api: Api, request: Request) -> Answer:
     for key in ("What", "Mirror", "Tag"):
         if not isinstance(body.get(key) or "", str):
             raise Invalid(f"invalid JSON: {key} must be a string")
-    try:
-        from wharf.engine.image_bootstrap import BootstrapRequest, bootstrap_image
-    except ImportError as error:
-        raise Unavailable(f"bootstrap cannot be used in this installation: {error}") from None
-    wanted = BootstrapRequest(what=body.get("What", ""), mirror=body.get("Mirror") or None, tag=body.get("Tag") or None)
+    what, mirror, tag = (body.get(key) or "" for key in ("What", "Mirror", "Tag"))
+    wanted = BootstrapRequest(what, mirror or None, tag=tag or None)
     return await progress(api, lambda emit: bootstrap_image(api.engine, wanted, emit))
 
 

@@ -3,7 +3,6 @@
 import datetime
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from wharf.errors import Invalid
 from wharf.spec.image import History, Image, ImageConfig
@@ -12,6 +11,7 @@ from wharf.spec.reference import Reference
 from wharf.transfer.bootstrap.archive import fetch_release
 from wharf.transfer.bootstrap.busybox import busybox_tar
 from wharf.transfer.bootstrap.debian import debian_tar
+from wharf.transfer.bootstrap.request import BootstrapRequest
 from wharf.transfer.bootstrap.sources import (
     AptSource,
     check_mirror,
@@ -34,16 +34,6 @@ _ARCHITECTURES = {
     "riscv64": "riscv64",
     "arm": "armhf",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class BootstrapRequest:
-    """`what`: `busybox` or `debian:SUITE`. No mirror means the host's apt sources, no tag `what` itself."""
-
-    what: str
-    mirror: str | None = None
-    suite: str | None = None
-    tag: str | None = None
 
 
 def bootstrap(store: ImageStore, request: BootstrapRequest, tell: Tell, scratch: str) -> ImageRecord:
