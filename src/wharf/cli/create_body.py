@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from wharf.cli import mounts, networks_flag, ports_flag
+from wharf.cli.environment import environment, lines
 from wharf.errors import Invalid
 
 TYPE_CHECKING = False
@@ -137,43 +138,12 @@ def _pairs(given: list[str]) -> dict[str, str]:
     return {key: value for key, _, value in (text.partition("=") for text in given)}
 
 
-def _lines(path: str) -> list[str]:
-    try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
-            lines = [line.lstrip().rstrip("\r\n") for line in file]
-    except OSError as error:
-        raise Invalid(f"open {path}: {str(error.strerror).lower()}") from None
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-def environment(files: list[str], given: list[str]) -> list[str] | None:
-    """`--env-file` lines, then `--env`; a name without a value takes it from this process or is left out."""
-    out: list[str] = []
-    for path in files:
-        for line in _lines(path):
-            name, equals, _ = line.partition("=")
-            if not name or name != name.rstrip() or any(blank in name for blank in " \t"):
-                raise Invalid(f"invalid env file ({path}): variable '{name}' contains whitespaces" if name
-                              else f"invalid env file ({path}): no variable name on line '{line}'")  # fmt: skip
-            if equals:
-                out.append(line)
-            elif name in os.environ:
-                out.append(f"{name}={os.environ[name]}")
-    for text in given:
-        if "=" in text:
-            out.append(text)
-        else:
-            # docker passes a name that is not set as it is: it removes the variable of the image.
-            out.append(f"{text}={os.environ[text]}" if text in os.environ else text)
-    return out or None
-
-
 def _environment(flags: Values) -> list[str] | None:
     return environment(flags.get("env-file", []), flags.get("env", []))
 
 
 def _labels(flags: Values) -> dict[str, str]:
-    lines = [line for path in flags.get("label-file", []) for line in _lines(path)]
+    lines = [line for path in flags.get("label-file", []) for line in lines(path)]
     return _pairs(lines + flags.get("label", []))
 
 

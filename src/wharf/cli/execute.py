@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 
 from wharf.cli import streams
-from wharf.cli.create_body import environment
+from wharf.cli.environment import environment, variable
 from wharf.cli.flags import ANY, Command
-from wharf.cli.run_flags import CHECKS
 from wharf.cli.session import ExitWith, Session
 
 TYPE_CHECKING = False
@@ -31,7 +30,7 @@ COMMAND = Command(
     ),
     operands=(2, ANY),
     interspersed=False,
-    checks={"env": CHECKS["env"]},
+    checks={"env": variable},
     example="wharf exec -it -u root web sh",
     aliases="wharf container exec, wharf exec",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wharf.cli import mounts, networks_flag
+from wharf.cli.environment import variable
 from wharf.cli.flags import Flag
 
 TYPE_CHECKING = False
@@ -126,12 +127,6 @@ def _stream(text: str) -> str:
     return name
 
 
-def _environment(text: str) -> str:
-    if not text.partition("=")[0]:
-        raise ValueError(f"invalid environment variable: {text}")
-    return text
-
-
 def _label(text: str) -> str:
     if not text.partition("=")[0]:
         raise ValueError(f"invalid label '{text}': empty name")
@@ -187,7 +182,7 @@ def _ulimit(text: str) -> dict[str, Any]:
 
 CHECKS = {
     "attach": _stream,
-    "env": _environment,
+    "env": variable,
     "label": _label,
     "add-host": _host,
     "dns": _address,
