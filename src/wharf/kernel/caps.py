@@ -9,7 +9,6 @@ from wharf.kernel.process import (
     PR_CAP_AMBIENT_CLEAR_ALL,
     PR_CAP_AMBIENT_RAISE,
     PR_CAPBSET_DROP,
-    PR_CAPBSET_READ,
     prctl,
 )
 
@@ -99,7 +98,7 @@ def last() -> int:
 def drop_bounding(keep: int, last_capability: int) -> None:
     """Drop from the bounding set all that is not in the mask `keep`."""
     for number in range(last_capability + 1):
-        if not keep >> number & 1 and prctl(PR_CAPBSET_READ, number):
+        if not keep >> number & 1:
             prctl(PR_CAPBSET_DROP, number)
 
 

@@ -4,10 +4,10 @@ The order is runc's: the filter goes on while CAP_SYS_ADMIN is still held, unles
 goes on last, so that a strict filter need not allow the calls that drop privileges.
 """
 
+import _signal  # type: ignore[import-not-found]
 import errno
 import os
 import resource
-import signal
 import stat
 from typing import Any, NoReturn
 
@@ -15,6 +15,7 @@ from wharf.kernel import caps, process, seccomp
 from wharf.runtime.users import Identity, UnknownUser, resolve
 
 EXIT_EXEC_FAILED = 255
+_IGNORED = (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGCHLD, _signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 _LIMITS = {name: number for name, number in vars(resource).items() if name.startswith("RLIMIT_")}
 
 
@@ -76,14 +77,12 @@ def own_streams(uid: int) -> None:
                 raise
 
 
-def become(spec: dict[str, Any], who: Identity, last_capability: int, program: bytes) -> None:
-    """Take on user, capabilities and filter of an OCI process object."""
+def become(spec: dict[str, Any], who: Identity, held: int, last_capability: int, program: bytes) -> None:
+    """Take on user, capabilities and filter of an OCI process object; `held` is the mask this host has to give."""
     sets = spec.get("capabilities") or {}
     bounding, permitted = caps.mask(sets.get("bounding") or ()), caps.mask(sets.get("permitted") or ())
     effective, inheritable = caps.mask(sets.get("effective") or ()), caps.mask(sets.get("inheritable") or ())
     no_new_privileges = bool(spec.get("noNewPrivileges"))
-    # A capability the host itself does not hold cannot be given: leave it out, as Docker does.
-    held = caps.held()
     if program and not no_new_privileges:
         seccomp.install(program)
     caps.drop_bounding(bounding, last_capability)
@@ -98,7 +97,7 @@ def become(spec: dict[str, Any], who: Identity, last_capability: int, program: b
     if sets.get("ambient"):
         caps.set_ambient(caps.mask(sets["ambient"]) & held)
     # Changed credentials clear it (prctl(2)).
-    process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
+    process.prctl(process.PR_SET_PDEATHSIG, _signal.SIGKILL)
     if no_new_privileges:
         process.prctl(process.PR_SET_NO_NEW_PRIVS, 1)
         if program:
@@ -151,10 +150,9 @@ def _not_executable(path: str) -> str | None:
 
 def default_signals() -> None:
     """Undo what the interpreter and the launcher ignore: ignored signals survive execve."""
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-    process.default_internal_signals()
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in _IGNORED:
+        _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 def execute(program: str, arguments: list[str], env: dict[str, str]) -> NoReturn:

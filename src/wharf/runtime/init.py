@@ -191,7 +191,7 @@ def finish(request: dict[str, Any], sync: _socket.socket) -> None:
     credentials.own_streams(who.uid)
     env = credentials.environment(spec.get("env") or [], who.home)
     enter_early(spec["cwd"])
-    credentials.become(spec, who, request["last_capability"], bytes.fromhex(request["seccomp"]))
+    credentials.become(spec, who, request["held"], request["last_capability"], bytes.fromhex(request["seccomp"]))
     credentials.enter_directory(spec["cwd"])
     program = credentials.find_program(spec["args"][0], env.get("PATH", ""))
     messages.send(sync, {"op": "ready"})

@@ -29,6 +29,7 @@ def serve(fd: int, jobs: dict[str, Job]) -> None:
     # Orphans of monitors that were killed come here, and the ignored SIGCHLD reaps all children at once.
     process.prctl(process.PR_SET_CHILD_SUBREAPER, 1)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
+    process.default_internal_signals()
     for number in (_signal.SIGINT, _signal.SIGHUP, _signal.SIGTERM):
         _signal.signal(number, _signal.SIG_IGN)
     os.chdir("/")

@@ -25,6 +25,7 @@ from wharf.runtime.requests import ExecRequest, ExitRecord, MonitorRequest, Star
 from wharf.runtime.running import Channel, Running
 from wharf.runtime.spawn import spawn_launcher
 from wharf.spec.host import Host
+from wharf.spec.mount import Mount
 
 ANSWER_LIMIT = 60.0  # seconds for a monitor to answer; a hung mount of one container ends here
 CREATE_PREFIX = (
@@ -217,7 +218,7 @@ class Supervisor:
         body = {
             **self._body(request.id, request.user, request.groups, request.seccomp),
             "spec": spec,
-            "rootfs": asdict(request.rootfs),
+            "rootfs": _root(request.rootfs),
             "mount_point": f"{self._exec_root}/root",
             "mknod": self._host.mknod,
             "overlay_append": self._host.overlay_lowerdir_append,
@@ -276,6 +277,7 @@ class Supervisor:
             "user": user,
             "groups": list(groups),
             "seccomp": seccomp.hex(),
+            "held": sum(1 << number for number in self._host.capabilities),
             "last_capability": self._host.last_capability,
         }
 
@@ -445,6 +447,14 @@ class Supervisor:
             os.unlink(path)
         except FileNotFoundError:
             return
+
+
+def _root(mount: Mount) -> dict[str, Any]:
+    overlay = mount.overlay
+    layers = None
+    if overlay is not None:
+        layers = {"lower": overlay.lower, "upper": overlay.upper, "work": overlay.work, "options": overlay.options}
+    return {"source": mount.source, "options": mount.options, "overlay": layers}
 
 
 def _log(request: MonitorRequest) -> dict[str, Any] | None:
