@@ -104,19 +104,23 @@ def timed(call: Callable[[], object]) -> float:
 
 
 def measure(case: Case, peers: list[Engine], repeat: int) -> None:
-    """One row: the engines take turns."""
-    samples: dict[str, list[float]] = {engine.name: [] for engine in peers}
+    """One row, two where the case has a second half: the engines take turns."""
+    halves = [half for half in (case, case.then) if half]
+    samples: dict[tuple[str, str], list[float]] = {(half.name, engine.name): [] for half in halves for engine in peers}
     for engine in peers:
         case.once(engine)
     for _ in range(repeat):
         for engine in peers:
             case.before(engine)
-            samples[engine.name].append(timed(lambda engine=engine: case.timed(engine)))  # type: ignore[misc]
+            for half in halves:
+                start = time.perf_counter()
+                half.timed(engine)
+                samples[half.name, engine.name].append(time.perf_counter() - start)
             case.after(engine)
     for engine in peers:
         case.finish(engine)
-    medians = [statistics.median(samples[engine.name]) for engine in peers]
-    row(case.name, medians, case.goal)
+    for half in halves:
+        row(half.name, [statistics.median(samples[half.name, engine.name]) for engine in peers], half.goal)
 
 
 def row(name: str, figures: list[float], goal: float | None = None, unit: str = "") -> None:

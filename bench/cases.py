@@ -33,6 +33,8 @@ class Case:
     before: Step = nothing
     after: Step = nothing
     finish: Step = nothing
+    then: "Case | None" = None
+    """Work that undoes this one and is timed as a row of its own."""
 
 
 def files_layer(count: int = FILES) -> bytes:
@@ -90,8 +92,7 @@ def cases(work: Path) -> list[Case]:
             finish=lambda e: e.run("rm", "-f", "exec-target"),
         ),
         Case("20 runs at once", together, 0.25),
-        Case("50 x run -d -p", start_many, 0.25, after=remove_many),
-        Case("rm -f of the 50", remove_many, 0.25, before=start_many),
+        Case("50 x run -d -p", start_many, 0.25, then=Case("rm -f of the 50", remove_many, 0.25)),
         Case(
             f"load of {FILES} files",
             lambda engine: engine.run("load", "-i", str(work / "image.tar")),
