@@ -54,6 +54,7 @@ class ImageStore:
         self.delete_lock = threading.Lock()
         """Held while an image is judged and deleted, so that two deletions do not judge by one another's past."""
         self.prune_lock = threading.Lock()
+        self._project_lock = threading.Lock()
 
     def restore(self) -> None:
         """At start: remove what a crash left unnamed and rebuild the projection."""
@@ -139,6 +140,10 @@ class ImageStore:
 
     def project(self) -> None:
         """Rewrite the blob store's index.json from the rows."""
+        with self._project_lock:  # read and written as one: the last writer must have read last
+            self._project()
+
+    def _project(self) -> None:
         entries: list[Descriptor] = []
         named: set[Digest] = set()
         for name in self.database.names.all():
