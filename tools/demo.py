@@ -123,9 +123,8 @@ def serve(environment: dict[str, str]) -> None:
     wharf(
         environment, "run", "-d", "--name", CONTAINER, "-p", "127.0.0.1::5432", SERVER, "sh", "-c", SERVE, capture=True
     )
-    port = wharf(
-        environment, "inspect", "-f", '{{(index (index .NetworkSettings.Ports "5432/tcp") 0).HostPort}}', CONTAINER, capture=True
-    ).strip()  # fmt: skip
+    template = '{{(index (index .NetworkSettings.Ports "5432/tcp") 0).HostPort}}'
+    port = wharf(environment, "inspect", "-f", template, CONTAINER, capture=True).strip()
     password = secrets.token_hex(8)
     until_ready(environment)
     say("setting a password and loading schema and data inside the container")
