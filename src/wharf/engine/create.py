@@ -194,8 +194,9 @@ def _inherited(engine: Engine, host_config: HostConfig) -> list[Planned]:
 def _make_root(engine: Engine, record: ContainerRecord, image: ImageRecord, undo: contextlib.ExitStack) -> None:
     # Registered first: a snapshot that is half made goes too.
     undo.callback(engine.snapshots.remove, record.id)
-    ensure_unpacked(engine.images, image.layers, image.image.diff_ids)
-    engine.snapshots.prepare(record.id, image.chain_id, init=True)
+    with engine.images.operations.operation():  # holds off the sweep that follows a deletion of the image
+        ensure_unpacked(engine.images, image.layers, image.image.diff_ids)
+        engine.snapshots.prepare(record.id, image.chain_id, init=True)
 
 
 def _make_volumes(

@@ -96,6 +96,8 @@ def remove_now(engine: Engine, container: Container, volumes: bool) -> None:
             container.wake(WaitResult(state.exit_code, str(error)), "removed")
             raise Internal(f"unable to remove container {record.id}: {error}") from error
         engine.containers.discard(container)
+        if engine.database.images.get(record.image_id) is None:
+            engine.images.operations.request_sweep()  # it was the last to stand on a deleted image's layers
         container.drop_attaching()
         if volumes:
             _remove_volumes(engine, container)
