@@ -5,6 +5,7 @@ No socket is touched here. A handler is `async def handler(api, request) -> Answ
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -16,10 +17,13 @@ from wharf.errors import Internal, Invalid
 
 MAX_HEAD_BYTES = 256 << 10
 """Request line and headers together; Go's net/http allows 1 MiB, registry credentials for builds need some."""
-MAX_JSON_BYTES = 16 << 20
+MAX_JSON_BYTES = 4 << 20
 """A create request may carry a whole seccomp profile; nothing legitimate is larger."""
 MAX_QUERY_FIELDS = 1000
 FALSE_WORDS = frozenset(("", "0", "no", "false", "none"))
+
+_INTEGER = re.compile(r"[+-]?[0-9]+\Z")
+_BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2}).{0,2}", re.DOTALL)
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -56,12 +60,11 @@ class Request:
         text = self.text(name)
         if not text:
             return default
-        try:
-            if len(text) > 20:
-                raise ValueError
-            return int(text)
-        except ValueError:
-            raise Internal(f'strconv.Atoi: parsing "{text[:100]}": invalid syntax') from None
+        if not _INTEGER.match(text):
+            raise Internal(f'strconv.Atoi: parsing "{text[:100]}": invalid syntax')
+        if len(text) > 20 or not -(1 << 63) <= int(text) < 1 << 63:
+            raise Internal(f'strconv.Atoi: parsing "{text[:100]}": value out of range')
+        return int(text)
 
     @property
     def number_of_bytes(self) -> int | None:
@@ -121,6 +124,9 @@ def parse_query(text: str) -> dict[str, list[str]]:
     """Query parameters by name; raises Invalid when there are too many or they are not UTF-8."""
     if not text:
         return {}
+    wrong = _BAD_ESCAPE.search(text)
+    if wrong:
+        raise Invalid(f'invalid URL escape "{wrong[0]}"')
     try:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS, errors="strict")
     except ValueError as error:

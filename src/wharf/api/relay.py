@@ -21,6 +21,7 @@ log = logging.getLogger("wharf.api")
 MAX_WAITING = 1 << 20
 """Bytes of stdin kept for a process that has not started."""
 LINGER_SECONDS = 2.0
+SETTLE_SECONDS = 5.0
 GONE_CHECK_SECONDS = 5.0
 """After its end of stream a client that went away for good is noticed only by asking poll(2)."""
 
@@ -39,6 +40,8 @@ class Source:
     ended: Ended = lambda detached: None
     history: Callable[[], AsyncIterator[bytes]] | None = None
     """Earlier output that is sent first."""
+    settled: "Future[None] | None" = None
+    """The client's stream ends after this too: whoever sees its end may ask for the exit code."""
 
 
 class ClientSide(asyncio.Protocol):
@@ -145,6 +148,17 @@ class ClientSide(asyncio.Protocol):
         if self._stdin is not None:
             self._stdin.close()
         self._source.ended(self._detached)
+        if self._source.settled is None or self.transport.is_closing():
+            self._end()
+        else:
+            self.connecting = asyncio.get_running_loop().create_task(self._end_when_settled(self._source.settled))
+
+    async def _end_when_settled(self, settled: "Future[None]") -> None:
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(settled)), SETTLE_SECONDS)
+        self._end()
+
+    def _end(self) -> None:
         if self.transport.is_closing():
             return
         if self._eof or not self.transport.can_write_eof():

@@ -18,6 +18,8 @@ async def json_bytes(request: Request) -> bytes:
     kind = request.headers.get("content-type", "")
     if not kind and not data:
         return data
+    if not kind.strip():
+        raise Invalid("malformed Content-Type header (): mime: no media type")
     if kind.split(";")[0].strip().lower() != JSON:
         raise Invalid(f"unsupported Content-Type header ({kind[:100]}): must be 'application/json'")
     return data
@@ -26,13 +28,20 @@ async def json_bytes(request: Request) -> bytes:
 async def json_body(request: Request, cls: type[T]) -> T:
     """The body as a dataclass; an empty one gives the defaults."""
     data = await json_bytes(request)
-    return codec.decode(cls, data) if data.strip() else cls()
+    _refuse_blank(data)
+    return codec.decode(cls, data) if data else cls()
+
+
+def _refuse_blank(data: bytes) -> None:
+    if data and data.isspace():
+        raise Invalid("invalid JSON: got EOF while reading request body")
 
 
 async def json_map(request: Request) -> dict[str, Any]:
     """The body as a plain object; an empty one is {}."""
     data = await json_bytes(request)
-    if not data.strip():
+    _refuse_blank(data)
+    if not data:
         return {}
     raw = codec.parse(data)
     if raw is None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wharf.engine.container import Container, LiveExec
 from wharf.engine.container_events import publish_container_event
 from wharf.engine.exec_create import command_text
+from wharf.engine.loop import resolve
 from wharf.engine.oci_spec import capability_sets, environment, replace_env, rlimits
 from wharf.engine.security import capabilities, parse_options
 from wharf.errors import Conflict, Internal, Invalid, WharfError
@@ -45,6 +47,8 @@ class ExecStarted:
     tty: bool
     stream: socket.socket | None = None
     failure: str = ""
+    ended: Future[None] | None = None
+    """Resolves when the exit code can be asked for."""
 
     def detached(self) -> None:
         """The client left by its detach keys."""
@@ -72,7 +76,23 @@ def start_exec(engine: Engine, exec_id: str, request: ExecStart) -> ExecStarted:
             return ExecStarted(engine, container, exec_id, config.tty, failure=error.message)
         except ProcessLookupError:
             raise Conflict(f"container {container.id} is not running") from None
-    return ExecStarted(engine, container, exec_id, config.tty, stream)
+    return ExecStarted(engine, container, exec_id, config.tty, stream, ended=_end_of(item))
+
+
+def _end_of(item: LiveExec) -> Future[None]:
+    """Resolves once the exit code is in the record."""
+    future: Future[None] = Future()
+
+    def ended(record: ExitRecord) -> None:
+        item.record.running, item.record.exit_code = False, record.code
+        resolve(future)
+
+    running = item.running
+    if running is None:
+        resolve(future)
+    else:
+        running.on_exit(ended)
+    return future
 
 
 def _start(

@@ -75,7 +75,7 @@ def receive(sock: _socket.socket, flags: int = 0) -> tuple[dict[str, Any], list[
     """The next message and its descriptors (close-on-exec, the caller's); raises Closed at the end."""
     try:
         # Ask for the size first: a buffer for the largest message would stay in a waiting monitor's memory.
-        size = sock.recv_into(bytearray(1), 1, flags | _socket.MSG_PEEK | _socket.MSG_TRUNC)
+        size = _next_size(sock, flags | _socket.MSG_PEEK | _socket.MSG_TRUNC)
         data, ancillary, _, _ = sock.recvmsg(max(size, 1), _ANCILLARY, flags | _socket.MSG_CMSG_CLOEXEC)
     except (ConnectionResetError, BrokenPipeError) as error:
         raise Closed(str(error)) from None
@@ -93,6 +93,14 @@ def receive(sock: _socket.socket, flags: int = 0) -> tuple[dict[str, Any], list[
     except BaseException:
         close_all(fds)
         raise
+
+
+def _next_size(sock: _socket.socket, flags: int) -> int:
+    """A peer that closes with unread messages resets us, and the kernel tells that once, before what it had sent."""
+    try:
+        return sock.recv_into(bytearray(1), 1, flags)
+    except ConnectionResetError:
+        return sock.recv_into(bytearray(1), 1, flags)
 
 
 def _decode(data: bytes, fds: list[int]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ async def exec_start(api: Api, request: Request) -> Answer:
         if detached:
             api.spawn(api.run(started.detached))
 
-    return Hijack(relay(Source(started.stream, stdin, ended)), kind)
+    return Hijack(relay(Source(started.stream, stdin, ended, settled=started.ended)), kind)
 
 
 def failure_bytes(text: str, tty: bool) -> bytes:
