@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterable
 from typing import Any
 
 from wharf.kernel import mounts as mnt
@@ -25,14 +26,26 @@ _LINKS = (
     ("/proc/kcore", "/dev/core"),
     ("pts/ptmx", "/dev/ptmx"),
 )
+_IPC_SYSCTLS = frozenset(
+    f"kernel/{name}" for name in ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"]
+)
 
 
-def make_devices(root: int, wanted: list[dict[str, Any]], mknod: bool) -> None:
-    """Make the default nodes and `linux.devices`; without `mknod` the host's nodes are bound instead."""
+class SysctlRefused(Exception):
+    """A sysctl that would be set for the host."""
+
+
+def make_devices(root: int, wanted: list[dict[str, Any]], sources: Iterable[str], mknod: bool) -> None:
+    """Make the default nodes and `linux.devices`; without `mknod` the host's nodes are bound instead.
+
+    Where /dev is one of the directories bound from the host (`sources`) nothing is made: it would be made there.
+    """
     given = {item["path"] for item in wanted}
     dev = make_directory(root, "/dev")
     previous = os.umask(0)
     try:
+        if _is_one_of(dev, sources):
+            return
         for path, major, minor in DEFAULT_DEVICES:
             if path not in given:
                 _node(dev, path[5:], stat.S_IFCHR | 0o666, os.makedev(major, minor), mknod)
@@ -45,6 +58,17 @@ def make_devices(root: int, wanted: list[dict[str, Any]], mknod: bool) -> None:
     finally:
         os.umask(previous)
         os.close(dev)
+
+
+def _is_one_of(directory: int, paths: Iterable[str]) -> bool:
+    found = os.fstat(directory)
+    for path in paths:
+        try:
+            if os.path.samestat(os.stat(path), found):
+                return True
+        except OSError:
+            continue
+    return False
 
 
 def _wanted(root: int, item: dict[str, Any], mknod: bool) -> None:
@@ -86,10 +110,14 @@ def _link(dev: int, target: str, name: str) -> None:
             os.symlink(target, name, dir_fd=dev)
 
 
-def write_sysctls(root: int, values: dict[str, str]) -> None:
-    """Write `linux.sysctl` through the container's /proc; OSError names the key."""
+def write_sysctls(root: int, values: dict[str, str], own: Iterable[str]) -> None:
+    """Write `linux.sysctl` through the container's /proc; OSError names the key.
+
+    Only what belongs to a namespace of the container's (`own`: OCI types) may be written, by runc's rules: anything
+    else under /proc/sys is the host's. Raises SysctlRefused.
+    """
     for key, value in values.items():
-        path = "/proc/sys/" + (key if "/" in key else key.replace(".", "/"))
+        path = "/proc/sys/" + sysctl_path(key, own)
         fd = open_in_root(root, path, os.O_WRONLY)
         try:
             os.write(fd, value.encode())
@@ -97,3 +125,24 @@ def write_sysctls(root: int, values: dict[str, str]) -> None:
             raise OSError(error.errno, f"write sysctl key {key}: {error.strerror}", path) from None
         finally:
             os.close(fd)
+
+
+def sysctl_path(key: str, own: Iterable[str]) -> str:
+    """The path below /proc/sys of a sysctl, dotted or with slashes; raises SysctlRefused for one of the host."""
+    first = next((char for char in key if char in "./"), "")
+    # `net.ipv4.conf.eth0/100.x` means the interface eth0.100 (sysctl(8)).
+    path = key.translate(str.maketrans("./", "/.")) if first == "." else key
+    parts = path.split("/")
+    if any(part in ("", ".", "..") or "\0" in part for part in parts):
+        raise SysctlRefused(f'invalid sysctl "{key[:200]}"')
+    if path in _IPC_SYSCTLS or parts[:2] == ["fs", "mqueue"]:
+        if "ipc" not in own:
+            raise SysctlRefused(f'sysctl "{key}" is not allowed in the hosts ipc namespace')
+    elif parts[0] == "net":
+        if "network" not in own:
+            raise SysctlRefused(f'sysctl "{key}" not allowed in host network namespace')
+    elif "uts" in own and path == "kernel/hostname":
+        raise SysctlRefused(f'sysctl "{key}" is conflicting with the hostname of the container')
+    elif not ("uts" in own and path == "kernel/domainname"):
+        raise SysctlRefused(f'sysctl "{key[:200]}" is not in a separate kernel namespace')
+    return path

@@ -159,8 +159,12 @@ def _build_root(request: dict[str, Any], points: dict[str, str], own_cgroupns: b
     rootfs.mount_root(request["rootfs"], base, request["overlay_append"])
     root = os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     rootfs.mount_all(root, spec["mounts"], points, own_cgroupns)
-    devices.make_devices(root, linux.get("devices") or [], request["mknod"])
-    devices.write_sysctls(root, linux.get("sysctl") or {})
+    sources = [item["source"] for item in spec["mounts"] if item.get("source", "").startswith("/")]
+    devices.make_devices(root, linux.get("devices") or [], sources, request["mknod"])
+    try:
+        devices.write_sysctls(root, linux.get("sysctl") or {}, {item["type"] for item in linux["namespaces"]})
+    except devices.SysctlRefused as error:
+        raise credentials.InitFailed(str(error)) from None
     if spec["process"].get("terminal"):
         _open_terminal(root, spec["process"], sync)
     rootfs.make_read_only(root, linux.get("readonlyPaths") or [])
