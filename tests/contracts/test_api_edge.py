@@ -345,7 +345,7 @@ def test_bodies_are_checked(server: tuple[str, Fake]) -> None:
     assert post(b'{"Cmd": ')[1].startswith("invalid JSON: ")
     assert post(b'{"Tty": "yes"}') == (
         400,
-        "invalid JSON: json: cannot unmarshal string into Go struct field ExecConfig.Tty of type bool",
+        "invalid JSON: json: cannot unmarshal string into Go struct field ExecOptions.Tty of type bool",
     )
 
 

@@ -46,6 +46,17 @@ OMIT_ALL: frozenset[type] = frozenset(
 )
 """Types all of whose fields have `omitempty`."""
 
+GO_NAMES = {
+    "ContainerConfig": "container.CreateRequest",
+    "ExecConfig": "container.ExecOptions",
+    "ExecStart": "container.ExecStartOptions",
+    "VolumeCreate": "volume.CreateOptions",
+}
+"""What moby calls the types at the top of bodies, by our class."""
+
+_GO_PREFIXES = {"ContainerConfig": ""}
+"""Go embeds the config without a name of its own, so its fields have no struct name in errors."""
+
 WORDS: frozenset[tuple[type, str]] = frozenset(
     {
         (c.ContainerConfig, "cmd"),
@@ -122,11 +133,18 @@ def encode(value: Any) -> bytes:
 
 
 def parse(data: bytes) -> Any:
-    """JSON text to plain values; raises Invalid."""
+    """JSON text to plain values; raises Invalid with Go's words."""
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
-        if b"trailing characters" in str(error).encode():
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if "trailing characters" in str(error):
+            raise Invalid("unexpected content after JSON") from None
+    from wharf.wire.gojson import GoSyntaxError, loads_as_go
+
+    try:
+        return loads_as_go(data)
+    except GoSyntaxError as error:
+        if "after top-level value" in str(error):
             raise Invalid("unexpected content after JSON") from None
         raise Invalid(f"invalid JSON: {error}") from None
 
@@ -140,7 +158,9 @@ def from_wire(cls: type[T], raw: Any, where: str | None = None) -> T:
     """Plain values to an instance of a dataclass; raises Invalid naming the field below `where` (the class)."""
     if raw is None:
         return cls()
-    return typing.cast(T, _reader(typing.cast(Any, cls))(raw, cls.__name__ if where is None else where))
+    if where is None:
+        where = _GO_PREFIXES.get(cls.__name__, _go_type(cls).rpartition(".")[2])
+    return typing.cast(T, _reader(typing.cast(Any, cls))(raw, where))
 
 
 @functools.cache
@@ -154,7 +174,7 @@ def _dataclass_reader(cls: type) -> Reader:
 
     def read(raw: Any, where: str) -> Any:
         if not isinstance(raw, dict):
-            raise mismatch(raw, where, cls.__name__)
+            raise mismatch(raw, where, _go_type(cls))
         values: dict[str, Any] = {}
         for key, item in raw.items():
             known = table.get(key.lower())
@@ -261,8 +281,12 @@ def mismatch(raw: Any, where: str, wanted: str) -> Invalid:
     kinds = ((bool, "bool"), (str, "string"), (list, "array"), (dict, "object"))
     word = next((word for kind, word in kinds if isinstance(raw, kind)), "number")
     if "." not in where:
-        return Invalid(f"invalid JSON: json: cannot unmarshal {word} into Go value of type {where or wanted}")
+        return Invalid(f"invalid JSON: json: cannot unmarshal {word} into Go value of type {wanted}")
     return Invalid(f"invalid JSON: json: cannot unmarshal {word} into Go struct field {where} of type {wanted}")
+
+
+def _go_type(cls: type) -> str:
+    return GO_NAMES.get(cls.__name__, cls.__name__)
 
 
 def _go_name(hint: Any) -> str:

@@ -19,8 +19,7 @@ def read_create(data: bytes, name: str = "", platform: str = "") -> CreateReques
     if not sections.keys() & _CONFIG_KEYS:
         raise Invalid("config cannot be empty in order to create a container")
     return CreateRequest(
-        # Go embeds the config without a name of its own, so its fields have no struct name in errors.
-        config=from_wire(ContainerConfig, raw, where=""),
+        config=from_wire(ContainerConfig, raw),
         host_config=from_wire(HostConfig, sections.get("hostconfig")),
         networking_config=from_wire(NetworkingConfig, sections.get("networkingconfig")),
         name=name,
