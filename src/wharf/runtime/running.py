@@ -157,6 +157,11 @@ class Running:
                 raise ProcessLookupError(f"no process {self.pid}")
             return fd
 
+    def has_gone(self) -> bool:
+        """Whether the process is dead; its record may still be on the way."""
+        with self._lock:
+            return self.pidfd < 0 or bool(select.select([self.pidfd], [], [], 0)[0])
+
     def on_exit(self, callback: Callable[[ExitRecord], None]) -> None:
         """Call once with the record; at once, in this thread, when it has ended already."""
         with self._lock:
