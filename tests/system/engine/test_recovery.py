@@ -79,7 +79,8 @@ def test_a_lost_monitor_means_137_and_no_process_left(daemon: Wharfd) -> None:
     found = inspect(daemon, "lost")
     assert (found["Status"], found["ExitCode"]) == ("exited", 137)
     assert found["Error"]
-    assert not Path(f"/proc/{pid}").exists()
+    # A zombie may remain until this machine's first process reaps it: what ran is gone all the same.
+    assert not Path(f"/proc/{pid}/exe").exists()
     assert not Path(f"{daemon.root}/exec/monitors/{container}").exists()
 
 
