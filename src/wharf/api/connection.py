@@ -191,6 +191,8 @@ class Connection(asyncio.Protocol):
             parser.feed_data(raw)
         if not found.complete:
             raise ValueError("incomplete head")
+        if parser.get_http_version() not in ("1.0", "1.1"):
+            raise ValueError("unsupported protocol version")
         self._http10 = parser.get_http_version() == "1.0"
         connection = found.headers.get("connection", "").lower()
         self._keep = not self._stopping and "close" not in connection and not self._http10

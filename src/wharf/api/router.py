@@ -19,11 +19,16 @@ MAX_VERSION = (1, 51)
 Handler = Callable[[Any, Request], Awaitable[Answer]]
 
 _PREFIX = re.compile(r"/v([0-9.]+)(/.*)\Z", re.DOTALL)
-_VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})\Z")
+_VERSION = re.compile(r"([0-9]{1,30})(?:\.([0-9]{1,30}))?(?:\.[0-9.]*)?\Z")
+_BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 
 
 class TooOld(Invalid):
     """A client from before JSON errors: it is told in plain text."""
+
+
+class BadTarget(Invalid):
+    """A request target that is none; told in plain text, as Go's server does before anything of Docker's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ def split_version(path: str) -> tuple[tuple[int, int], str]:
         return MAX_VERSION, path
     text, rest = match.groups()
     parsed = _VERSION.match(text)
-    version = (int(parsed[1]), int(parsed[2])) if parsed else (0, 0)
+    version = (int(parsed[1]), int(parsed[2] or 0)) if parsed else (0, 0)
     if version < MIN_VERSION:
         raise TooOld(
             f"client version {text[:50]} is too old. Minimum supported API version is {version_text(MIN_VERSION)}, "
@@ -76,6 +81,8 @@ class Router:
 
     def find(self, request: Request) -> Handler:
         """Sets the request's version, path and names; raises NotFound or Invalid."""
+        if _BAD_ESCAPE.search(request.path):
+            raise BadTarget("400 Bad Request")
         request.version, path = split_version(request.path)
         path = unquote(path)
         request.path = path

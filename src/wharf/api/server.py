@@ -17,7 +17,7 @@ from wharf import __version__
 from wharf.api.connection import Connection
 from wharf.api.errors import reply_for
 from wharf.api.http import Answer, Reply, Request, parse_query
-from wharf.api.router import MAX_VERSION, Route, Router, TooOld, version_text
+from wharf.api.router import MAX_VERSION, BadTarget, Route, Router, TooOld, version_text
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -131,7 +131,7 @@ class Server:
             return await handler(self._api, request)
         except asyncio.CancelledError:
             raise
-        except TooOld as error:
+        except (TooOld, BadTarget) as error:
             return Reply(400, f"{error}\n".encode(), "text/plain; charset=utf-8")
         except Exception as error:
             return reply_for(error, f"{request.method} {request.path}")
