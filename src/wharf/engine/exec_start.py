@@ -49,6 +49,7 @@ class ExecStarted:
     failure: str = ""
     ended: Future[None] | None = None
     """Resolves when the exit code can be asked for."""
+    detach_keys: str = ""
 
     def detached(self) -> None:
         """The client left by its detach keys."""
@@ -76,7 +77,7 @@ def start_exec(engine: Engine, exec_id: str, request: ExecStart) -> ExecStarted:
             return ExecStarted(engine, container, exec_id, config.tty, failure=error.message)
         except ProcessLookupError:
             raise Conflict(f"container {container.id} is not running") from None
-    return ExecStarted(engine, container, exec_id, config.tty, stream, ended=_end_of(item))
+    return ExecStarted(engine, container, exec_id, config.tty, stream, "", _end_of(item), config.detach_keys)
 
 
 def _end_of(item: LiveExec) -> Future[None]:

@@ -37,7 +37,7 @@ async def exec_start(api: Api, request: Request) -> Answer:
     if started.stream is None:
         return Hijack(say(failure_bytes(started.failure, started.tty)), kind)
     # Stdin that is not attached passes nowhere; the monitor drops it.
-    stdin = DetachFilter(parse_keys("")) if started.tty else None
+    stdin = DetachFilter(parse_keys(started.detach_keys)) if started.tty else None
 
     def ended(detached: bool) -> None:
         if detached:
