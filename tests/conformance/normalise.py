@@ -15,8 +15,8 @@ from tests.conformance.table import Line
 _ID = re.compile(r"(?<![0-9a-zA-Z_])(?:[0-9a-f]{64}|[0-9a-f]{12})(?![0-9a-zA-Z_])")
 _AGO = r"(?:Less than a second|About a minute|About an hour|\d+ (?:second|minute|hour|day|week|month|year)s?)"
 _RULES = [
-    # The client prints this when the server's refusal overtakes what it is still sending.
-    (re.compile(r'time="[^"]*" level=error msg="Can\'t add file [^\n]*\n'), ""),
+    # The client prints these when the server's refusal overtakes what it is still sending.
+    (re.compile(r'time="[^"]*" level=error msg="Can\'t (?:add file|close tar writer)[^\n]*\n'), ""),
     (re.compile(r"(?!0001-01-01)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"), "<time>"),
     (re.compile(r"(?!0001-01-01)\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [+-]\d{4} [A-Z]{3}"), "<time>"),
     (re.compile(r"/[^\s\"']+/volumes/(?=[a-z0-9<])"), "<root>/volumes/"),
