@@ -7,12 +7,14 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 from wharf.engine.config import EngineConfig
 from wharf.engine.devices import find_init, thermal_paths
 from wharf.engine.events import EventBus
+from wharf.engine.image_bootstrap import clear_scratch
 from wharf.engine.live import LiveContainers
 from wharf.engine.loop import EngineLoop
 from wharf.engine.restore import restart_after_open, restore_containers
@@ -71,6 +73,7 @@ class Engine:
         self.containers = LiveContainers(self.snapshots)
         self.thermal = thermal_paths()
         self.init_program = find_init()
+        self.pruning = threading.Lock()
         self.closing = False
 
     @classmethod
@@ -79,8 +82,20 @@ class Engine:
         for path in (config.data_root, config.exec_root):
             os.makedirs(path, mode=0o710, exist_ok=True)
         engine = cls(config, loop, probe(), _take_lock(config.data_root))
-        engine._start()
+        try:
+            engine._start()
+        except BaseException:
+            engine._abandon()
+            raise
         return engine
+
+    def _abandon(self) -> None:
+        """Let go of what a failed `open` had taken, as far as it came; containers that run go on."""
+        ends = (self.loop.close, self.supervisor.close, self.snapshots.close, self.trash.close, self.database.close)
+        for end in ends:
+            with contextlib.suppress(Exception):
+                end()
+        os.close(self._lock)
 
     def _start(self) -> None:
         self.trash.start()
@@ -90,6 +105,7 @@ class Engine:
         self.network.start(endpoints)
         self.images.restore()
         restore_volumes(self)
+        clear_scratch(self)
         restart_after_open(self)
 
     def cgroup_path(self, container_id: str, parent: str = "") -> str:

@@ -13,7 +13,16 @@ from wharf.transfer.bootstrap.request import BootstrapRequest
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
-__all__ = ["BootstrapRequest", "bootstrap_image"]
+__all__ = ["BootstrapRequest", "bootstrap_image", "clear_scratch"]
+
+
+def clear_scratch(engine: Engine) -> None:
+    """At start: throw away what a bootstrap that was cut off left."""
+    engine.trash.discard(_scratch(engine))
+
+
+def _scratch(engine: Engine) -> str:
+    return os.path.join(engine.config.data_root, "tmp")
 
 
 def bootstrap_image(engine: Engine, request: BootstrapRequest, progress: Callable[[dict[str, Any]], None]) -> Digest:
@@ -23,7 +32,7 @@ def bootstrap_image(engine: Engine, request: BootstrapRequest, progress: Callabl
     """
     from wharf.transfer.bootstrap.image import bootstrap  # megabytes of HTTP client: only when it is wanted
 
-    scratch = os.path.join(engine.config.data_root, "tmp")
+    scratch = _scratch(engine)
     os.makedirs(scratch, mode=0o700, exist_ok=True)
     record = bootstrap(engine.images, request, lambda line: progress({"status": line}), scratch)
     publish_image_event(engine, "import", record)

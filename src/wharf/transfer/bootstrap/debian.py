@@ -47,8 +47,8 @@ def _command(source: AptSource, extra: list[AptSource]) -> list[str]:
     options = ["--verbose"]
     options += [f"--keyring={path}" for path in trusted_keyrings(source)]
     lines = [f"deb {item.uri} {item.suite} {' '.join(item.components or ('main',))}" for item in (source, *extra)]
-    # A mount namespace of its own: whatever happens to the tool, its mounts go with it.
-    prefix = ["unshare", "--mount", "--propagation", "private"]
+    # It ends when this thread does, by kill -9 too; and a mount namespace of its own takes its mounts along.
+    prefix = ["setpriv", "--pdeathsig", "TERM", "unshare", "--mount", "--propagation", "private"]
     return [
         *prefix,
         "mmdebstrap",
