@@ -11,6 +11,7 @@ from wharf.engine.container import AttachRequest, Container
 from wharf.engine.container_events import publish_container_event
 from wharf.engine.logs import LogsRequest, open_logs
 from wharf.errors import Conflict
+from wharf.runtime.lifecycle import Verb
 
 if TYPE_CHECKING:
     import socket
@@ -44,10 +45,7 @@ def attach_container(engine: Engine, name: str, request: AttachRequest) -> Attac
     container = engine.containers.live(name)
     with container.lock:
         record = container.record
-        if record.state.paused:
-            raise Conflict(f"container {name} is paused, unpause the container before attach")
-        if record.state.restarting:
-            raise Conflict(f"container {name} is restarting, wait until the container is running")
+        container.require(Verb.ATTACH, name)
         stream = _join(container, request) if request.stream else None
     publish_container_event(engine, record, "attach")
     replay = _replay(engine, record.id, request) if request.logs else None

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from wharf.engine.loop import Timer, fail, resolve
+from wharf.engine.status import state_word
 from wharf.errors import Conflict, Invalid, NotFound
+from wharf.runtime.lifecycle import State, Verb, require
 from wharf.spec.container import ContainerRecord, ExecRecord
 from wharf.spec.network import Endpoint
 
@@ -62,6 +64,10 @@ class Container:
     def id(self) -> str:
         """64 hexadecimal digits."""
         return self.record.id
+
+    def require(self, verb: Verb, given: str) -> None:
+        """Raise what Docker answers when the state forbids it; `given` is the name as the client gave it."""
+        require(verb, State(state_word(self.record.state)), self.id, given)
 
     def must_run(self) -> "Running":
         """What runs; raises Conflict in Docker's words when nothing does."""

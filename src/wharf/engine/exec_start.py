@@ -17,6 +17,7 @@ from wharf.engine.oci_spec import capability_sets, environment, replace_env, rli
 from wharf.engine.security import capabilities, parse_options
 from wharf.errors import Conflict, Internal, Invalid, WharfError
 from wharf.kernel.caps import NAMES
+from wharf.runtime.lifecycle import Verb
 from wharf.runtime.requests import ExecRequest, ExitRecord, StartFailed
 
 if TYPE_CHECKING:
@@ -63,9 +64,8 @@ def start_exec(engine: Engine, exec_id: str, request: ExecStart) -> ExecStarted:
     with item.lock:
         if item.started:
             raise Conflict(f"exec command {exec_id} has already run")
+        container.require(Verb.EXEC, container.id)
         running = container.must_run()
-        if container.record.state.paused:
-            raise Conflict(f"Container {container.id} is paused, unpause the container before exec")
         item.started = True
         publish_container_event(engine, container.record, f"exec_start: {command_text(config)}", execID=exec_id)
         try:

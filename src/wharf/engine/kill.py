@@ -13,6 +13,7 @@ from wharf.engine.loop import done, resolve
 from wharf.engine.signals import known_signal, parse_signal
 from wharf.engine.stop import stop_signal
 from wharf.errors import Conflict, Invalid, NotFound
+from wharf.runtime.lifecycle import Verb
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -29,8 +30,7 @@ def kill_container(engine: Engine, name: str, signal: str = "") -> Future[None]:
         raise type(error)(f"cannot kill container: {name}: {error.message}") from None
     with container.lock:
         record = container.record
-        if not record.state.running:
-            raise Conflict(f"cannot kill container: {name}: container {container.id} is not running")
+        container.require(Verb.KILL, name)
         if number in (signals.SIGKILL, stop_signal(container)):
             record.manually_stopped = True
         running = container.running

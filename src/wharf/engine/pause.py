@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wharf.engine.container_events import publish_container_event
-from wharf.errors import Conflict, Internal
+from wharf.errors import Internal
+from wharf.runtime.lifecycle import Verb
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -16,13 +17,9 @@ def pause_container(engine: Engine, name: str) -> None:
     container = engine.containers.live(name)
     with container.lock:
         record = container.record
-        running = container.must_run() if not record.state.restarting else None
-        if running is None:
-            raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
-        if record.state.paused:
-            raise Conflict(f"Container {container.id} is already paused")
+        container.require(Verb.PAUSE, name)
         try:
-            running.pause()
+            container.must_run().pause()
         except OSError as error:
             raise Internal(f"cannot pause container {container.id}: {error}") from error
         record.state.paused = True
@@ -34,11 +31,10 @@ def unpause_container(engine: Engine, name: str) -> None:
     """Thaw every process. Raises NotFound, Internal (Docker answers 500 for one that is not paused)."""
     container = engine.containers.live(name)
     with container.lock:
-        record, running = container.record, container.running
-        if running is None or not record.state.paused:
-            raise Internal(f"Container {container.id} is not paused")
+        record = container.record
+        container.require(Verb.UNPAUSE, name)
         try:
-            running.resume()
+            container.must_run().resume()
         except OSError as error:
             raise Internal(f"cannot unpause container {container.id}: {error}") from error
         record.state.paused = False

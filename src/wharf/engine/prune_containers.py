@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from wharf.engine.filters import Filters, check_filters, labels_match, until
 from wharf.engine.remove import remove_now
 from wharf.engine.times import to_nanoseconds
-from wharf.errors import WharfError
+from wharf.errors import Conflict, WharfError
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -19,6 +19,15 @@ def prune_containers(engine: Engine, filters: Filters) -> dict[str, Any]:
     """What was removed, and the bytes of their own layers. Raises Invalid for a bad filter."""
     check_filters(filters, FILTERS)
     limit = until(filters)
+    if not engine.pruning.acquire(blocking=False):
+        raise Conflict("a prune operation is already running")
+    try:
+        return _prune(engine, filters, limit)
+    finally:
+        engine.pruning.release()
+
+
+def _prune(engine: Engine, filters: Filters, limit: float | None) -> dict[str, Any]:
     deleted: list[str] = []
     space = 0
     for container in engine.containers:

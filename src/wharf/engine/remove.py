@@ -17,7 +17,8 @@ from wharf.engine.exit import cancel_restart
 from wharf.engine.loop import done, fail, resolve
 from wharf.engine.stop import send_signal
 from wharf.engine.volumes import remove_anonymous
-from wharf.errors import Conflict, Internal, Invalid, WharfError
+from wharf.errors import Internal, Invalid, WharfError
+from wharf.runtime.lifecycle import Verb
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -34,28 +35,17 @@ def remove_container(
     container = engine.containers.live(name)
     with container.lock:
         state = container.record.state
-        if state.removal_in_progress:
-            raise Conflict(f"removal of container {name} is already in progress")
+        if not force or state.removal_in_progress:
+            container.require(Verb.REMOVE, name)
         if not state.running:
             remove_now(engine, container, volumes)
             return done()
-        if not force:
-            raise Conflict(f'cannot remove container "{name}": {_why(container)}')
         container.record.manually_stopped = True
         if container.running is None:
             cancel_restart(engine, container)
             remove_now(engine, container, volumes)
             return done()
         return _kill_then_remove(engine, container, volumes)
-
-
-def _why(container: Container) -> str:
-    state = container.record.state
-    if state.paused:
-        return "container is paused and must be unpaused first"
-    if state.restarting:
-        return "container is restarting: stop the container before removing or force remove"
-    return "container is running: stop the container before removing or force remove"
 
 
 def _kill_then_remove(engine: Engine, container: Container, volumes: bool) -> Future[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wharf.engine.container_events import publish_container_event
+from wharf.runtime.lifecycle import Verb
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 def resize_container(engine: Engine, name: str, height: int, width: int) -> None:
     """Rows and columns. Raises NotFound, Conflict when it does not run."""
     container = engine.containers.live(name)
+    container.require(Verb.RESIZE, name)
     container.must_run().resize(height, width)
     publish_container_event(engine, container.record, "resize", height=str(height), width=str(width))
 

@@ -37,8 +37,9 @@ from wharf.engine.security import capabilities, parse_options
 from wharf.engine.status import state_word
 from wharf.engine.times import format_time
 from wharf.engine.validate import log_sizes
-from wharf.errors import Conflict, Internal, Invalid, NotFound, NotModified, WharfError
+from wharf.errors import Conflict, Internal, Invalid, NotFound, WharfError
 from wharf.network.manager import Published, SandboxTarget
+from wharf.runtime.lifecycle import Verb
 from wharf.runtime.requests import LogSettings, MonitorRequest, StartFailed
 from wharf.spec.container import ContainerRecord, PortBinding
 from wharf.spec.network import Port, parse_port_bindings, port_map
@@ -55,13 +56,7 @@ def start_container(engine: Engine, name: str) -> None:
     """Raises NotFound, NotModified when it runs, Conflict, Invalid (126, 127) and Internal in Docker's words."""
     container = engine.containers.live(name)
     with container.lock:
-        state = container.record.state
-        if state.paused:
-            raise Conflict("cannot start a paused container, try unpause instead")
-        if state.running:
-            raise NotModified("")
-        if state.removal_in_progress or state.dead:
-            raise Conflict("container is marked for removal and cannot be started")
+        container.require(Verb.START, name)
         container.record.restart_count = 0
         container.restart_delay = 0.0
         container.record.manually_stopped = False

@@ -14,7 +14,8 @@ from wharf.engine.container_events import publish_container_event
 from wharf.engine.exit import cancel_restart
 from wharf.engine.loop import Timer, done, fail, resolve
 from wharf.engine.signals import parse_signal
-from wharf.errors import Internal, NotModified, WharfError
+from wharf.errors import Internal, WharfError
+from wharf.runtime.lifecycle import Verb
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -35,8 +36,7 @@ def stop_container(engine: Engine, name: str, timeout: int | None = None, signal
     container = engine.containers.live(name)
     wanted = parse_signal(signal) if signal else None
     with container.lock:
-        if not container.record.state.running:
-            raise NotModified("")
+        container.require(Verb.STOP, name)
         return begin_stop(engine, container, timeout, wanted)
 
 

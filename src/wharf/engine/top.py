@@ -5,7 +5,8 @@ import subprocess
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from wharf.errors import Conflict, Internal, Invalid
+from wharf.errors import Internal, Invalid
+from wharf.runtime.lifecycle import Verb
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -18,9 +19,8 @@ _PID_COLUMN = re.compile(r"\s+pid\s*=")
 def top_container(engine: "Engine", name: str, ps_args: str = "-ef") -> dict[str, Any]:
     """Titles and rows of `ps ps_args` for the container's processes. Raises NotFound, Conflict, Invalid, Internal."""
     container = engine.containers.live(name)
+    container.require(Verb.TOP, name)
     running = container.must_run()
-    if container.record.state.restarting:
-        raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
     if len(ps_args) > MAX_PS_ARGS or _PID_COLUMN.search(ps_args):
         raise Invalid("invalid ps_args: the title of the PID column cannot be changed")
     pids = running.pids()
