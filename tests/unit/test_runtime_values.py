@@ -15,8 +15,8 @@ from wharf.runtime import messages
 from wharf.runtime.credentials import InitFailed, environment, find_program
 from wharf.runtime.lifecycle import State, Verb, refusal, require
 from wharf.runtime.rootfs import Options
-from wharf.runtime.supervisor import exit_code_of
 from wharf.runtime.users import UnknownUser, resolve
+from wharf.runtime.waiting import exit_code_of
 from wharf.spec.host import CgroupWorld
 
 

@@ -33,11 +33,11 @@ class Channel:
                 return False
         return True
 
-    def hear(self, timeout: float) -> tuple[dict[str, Any], list[int]]:
+    def hear(self, timeout: float | None) -> tuple[dict[str, Any], list[int]]:
         """The next message; TimeoutError when none comes in time, Closed when the monitor has gone."""
         poller = select.poll()
         poller.register(self.sock.fileno(), select.POLLIN)
-        if not poller.poll(timeout * 1000):
+        if not poller.poll(None if timeout is None else timeout * 1000):
             raise TimeoutError(f"the monitor did not answer within {timeout:.0f} s")
         return messages.receive(self.sock)
 

@@ -6,8 +6,16 @@ sealed copy, never the host's interpreter on disk. posix_spawn, since a threaded
 
 import fcntl
 import os
+import signal
 import socket
 import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from wharf import errors
+from wharf.runtime import messages
+from wharf.runtime.running import Channel
 
 _LAUNCHER_FD = 3
 _CODE = "import sys; sys.path.insert(0, sys.argv[1]); from wharf.launcherd import main; main(int(sys.argv[2]))"
@@ -51,3 +59,74 @@ def spawn_launcher() -> tuple[int, socket.socket]:
         os.close(interpreter)
         theirs.close()
     return pid, ours
+
+
+class Launcher:
+    """The launcher as wharfd holds it: `fork` gives the control socket of a new monitor or worker."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sock: socket.socket | None = None
+        self.pid = 0
+
+    def start(self) -> None:
+        """Start the process."""
+        self.pid, self._sock = spawn_launcher()
+
+    def close(self) -> None:
+        """End it; workers end with it, monitors live on."""
+        with self._lock:
+            sock, self._sock = self._sock, None
+            if sock is not None:
+                sock.close()
+                os.waitpid(self.pid, 0)
+
+    def fork(self, role: str) -> Channel:
+        """Have it fork; one that died is started again once."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, self._lock:
+            for attempt in (1, 2):
+                if self._sock is None:
+                    raise errors.Unavailable("the launcher is closed")
+                try:
+                    messages.send(self._sock, {"role": role}, [theirs.fileno()])
+                    break
+                except messages.Closed:
+                    if attempt == 2:
+                        raise errors.Internal("the launcher does not start") from None
+                    self._sock.close()
+                    os.waitpid(self.pid, 0)
+                    self.pid, self._sock = spawn_launcher()
+        return Channel(ours)
+
+    def work(self, job: str, args: dict[str, Any], fds: Sequence[int], timeout: float | None) -> dict[str, Any]:
+        """Run a job in a worker; raises what it raised, TimeoutError (and kills it) after `timeout` seconds."""
+        channel = self.fork("worker")
+        pidfd = -1
+        try:
+            channel.tell({"job": job, "args": args}, list(fds))
+            _, (pidfd,) = channel.hear(timeout)
+            message, passed = channel.hear(timeout)
+            messages.close_all(passed)
+        except messages.Closed:
+            raise errors.Internal(f"the worker of {job} died") from None
+        except TimeoutError:
+            if pidfd >= 0:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            raise TimeoutError(f"{job} did not end within {timeout:.0f} s") from None
+        finally:
+            channel.close()
+            messages.close_all([pidfd])
+        return _result(job, message)
+
+
+def _result(job: str, message: dict[str, Any]) -> dict[str, Any]:
+    if message["op"] == "done":
+        result: dict[str, Any] = message["result"]
+        return result
+    if message["op"] == "refused":
+        kind = getattr(errors, message["class"], errors.Internal)
+        raise kind(message["message"])
+    if message["op"] == "os":
+        raise OSError(message["errno"], message["message"], message["path"] or None)
+    raise errors.Internal(f"{job}: {message['message']}\n{message['traceback']}")

@@ -1,6 +1,7 @@
 """A worker: one bounded job in a process of its own, then gone. It dies with the launcher."""
 
 import _socket
+import os
 import signal
 import traceback
 from collections.abc import Callable
@@ -16,6 +17,9 @@ Job = Callable[[dict[str, Any], list[int]], dict[str, Any]]
 def main(control: _socket.socket, jobs: dict[str, Job]) -> None:
     """Run the job that the first message names and send its result."""
     process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
+    own = os.pidfd_open(os.getpid())
+    messages.send(control, {"op": "started"}, [own])
+    os.close(own)
     request, fds = messages.receive(control)
     try:
         job = jobs.get(request["job"])

@@ -8,7 +8,7 @@ import pytest
 from tests.system.runtime.conftest import Lab, process, read_all, unframe
 from wharf.runtime.requests import ExecRequest, StartFailed
 from wharf.runtime.running import Running
-from wharf.runtime.supervisor import EXEC_PREFIX
+from wharf.runtime.waiting import EXEC_PREFIX
 
 
 @pytest.fixture(scope="module")

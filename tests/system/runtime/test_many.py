@@ -26,7 +26,7 @@ def test_many_threads_start_and_end_containers(lab: Lab) -> None:
         results = list(pool.map(one, range(40)))
     assert results == [(number % 7, f"{number}\n") for number in range(40)]
     assert lab.supervisor.live() == []
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_failures_and_aborts_leak_nothing(lab: Lab) -> None:
@@ -45,4 +45,4 @@ def test_failures_and_aborts_leak_nothing(lab: Lab) -> None:
     running.wait(10)
     assert lab.supervisor.live() == []
     gc.collect()  # the streams of the failed runs
-    assert descriptors() == before
+    assert descriptors() <= before

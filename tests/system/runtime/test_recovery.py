@@ -67,8 +67,8 @@ def test_a_monitor_that_died_without_wharfd_is_forgotten(lab: Lab) -> None:
 
 
 def test_a_lost_launcher_is_replaced(lab: Lab) -> None:
-    launcher = os.pidfd_open(lab.supervisor._launcher_pid)
-    os.kill(lab.supervisor._launcher_pid, signal.SIGKILL)
+    launcher = os.pidfd_open(lab.supervisor.launcher_pid)
+    os.kill(lab.supervisor.launcher_pid, signal.SIGKILL)
     select.select([launcher], [], [])
     os.close(launcher)
     assert lab.shell("echo fine") == "fine\n"

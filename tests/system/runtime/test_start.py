@@ -9,7 +9,7 @@ import pytest
 
 from tests.system.runtime.conftest import Lab, finish, make_spec, read_all, unframe
 from wharf.runtime.requests import StartFailed
-from wharf.runtime.supervisor import CREATE_PREFIX
+from wharf.runtime.waiting import CREATE_PREFIX
 from wharf.spec.mount import Mount
 
 

@@ -1,0 +1,138 @@
+"""Between clone and execve: a first process that waits, as wharfd sees it."""
+
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from wharf.kernel.cgroup import Cgroup
+from wharf.kernel.process import start_time
+from wharf.runtime import messages
+from wharf.runtime.requests import StartFailed
+from wharf.runtime.running import Channel, Running
+
+ANSWER_LIMIT = 60.0  # seconds for a monitor to answer; a hung mount of one container ends here
+CREATE_PREFIX = (
+    "failed to create task for container: failed to create shim task: OCI runtime create failed: "
+    "runc create failed: unable to start container process: error during container init: "
+)
+EXEC_PREFIX = "OCI runtime exec failed: exec failed: unable to start container process: "
+
+
+class Keeper(Protocol):
+    """Who is told of what happens to a waiting process."""
+
+    def prepared(self, waiting: "Waiting", name: str, monitor: int) -> None:
+        """It exists; `monitor` is the pid of its monitor."""
+        ...
+
+    def watch(self, running: Running) -> None:
+        """It runs."""
+        ...
+
+
+def exit_code_of(text: str) -> int:
+    """The exit code that Docker records for a failed start, read off its message (moby, daemon/start.go)."""
+    if any(part in text for part in ("executable file not found", "no such file or directory", "not a directory")):
+        return 127
+    if any(part in text for part in ("permission denied", "is a directory", "operation not permitted")):
+        return 126
+    return 128
+
+
+class Waiting:
+    """A first process that was cloned and waits for `go`: attach now, so that nothing is missed."""
+
+    def __init__(self, keeper: Keeper, name: str, channel: Channel, prefix: str, cgroup: Cgroup | None) -> None:
+        self._keeper, self._name, self._channel, self._prefix = keeper, name, channel, prefix
+        self._cgroup = cgroup
+        self.pid = 0
+        self.start_time = 0
+        self.netns_fd: int | None = None
+        self.rtnl: socket.socket | None = None
+        self._pidfd = self._monitor = -1
+        message, fds = self._answer()
+        if message["op"] != "prepared":
+            messages.close_all(fds)
+            raise self._failure(message)
+        self.pid, self._pidfd, self._monitor = message["pid"], fds[0], fds[1]
+        self.start_time = start_time(self.pid)
+        keeper.prepared(self, name, message["monitor"])
+        if len(fds) >= 4:
+            self.netns_fd, self.rtnl = fds[2], socket.socket(fileno=fds[3])
+
+    def _answer(self) -> tuple[dict[str, Any], list[int]]:
+        try:
+            return self._channel.hear(ANSWER_LIMIT)
+        except (messages.Closed, TimeoutError) as error:
+            self._channel.close()
+            self._release()
+            raise StartFailed(self._prefix + f"monitor: {error}") from None
+
+    def _failure(self, message: dict[str, Any]) -> StartFailed:
+        text = message.get("text", message["op"])
+        self._channel.close()
+        self._release()
+        whole = text if message.get("bare") else self._prefix + text
+        return StartFailed(whole, exit_code_of(text))
+
+    def _release(self) -> None:
+        messages.close_all([fd for fd in (self._pidfd, self._monitor) if fd >= 0])
+        self._pidfd = self._monitor = -1
+        self.close_network()
+
+    def close_network(self) -> None:
+        """Close the namespace's descriptor and the rtnetlink socket; `go` and `abort` do so too."""
+        if self.netns_fd is not None:
+            os.close(self.netns_fd)
+            self.netns_fd = None
+        if self.rtnl is not None:
+            self.rtnl.close()
+            self.rtnl = None
+
+    @property
+    def monitor_pidfd(self) -> int:
+        """The monitor's pidfd, ours: its end is the sandbox's."""
+        return self._monitor
+
+    @property
+    def cgroup(self) -> str:
+        """The path of its cgroup, "" when it has none of its own."""
+        return self._cgroup.path if self._cgroup else ""
+
+    def attach(self, *, stdin: bool, stdout: bool, stderr: bool) -> socket.socket:
+        """As `Running.attach`."""
+        return self._channel.attach(stdin, stdout, stderr)
+
+    def doorbell(self) -> int:
+        """As `Running.doorbell`."""
+        return self._channel.doorbell()
+
+    def resize(self, height: int, width: int) -> None:
+        """As `Running.resize`."""
+        self._channel.resize(height, width)
+
+    def go(self, hold: Sequence[int] = ()) -> Running:
+        """Let it become the user's program; the monitor keeps duplicates of `hold`. Raises StartFailed."""
+        self._channel.tell({"op": "go"}, list(hold))
+        message, fds = self._answer()
+        messages.close_all(fds)
+        if message["op"] != "running":
+            raise self._failure(message)
+        self.close_network()
+        running = Running(
+            self._name, self._channel, self.pid, self.start_time, self._pidfd, self._monitor, self._cgroup
+        )
+        self._keeper.watch(running)
+        return running
+
+    def abort(self) -> None:
+        """Kill it and remove what was made; returns when the monitor has done so."""
+        self._channel.tell({"op": "abort"})
+        try:
+            _, fds = self._channel.hear(ANSWER_LIMIT)
+            messages.close_all(fds)
+        except (messages.Closed, TimeoutError, OSError):
+            pass
+        self._channel.close()
+        self._release()
