@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import secrets
 import socket
 import time
@@ -23,7 +24,13 @@ from wharf.engine.image_inspect import find_image
 from wharf.engine.mount_spec import Planned, plan_mounts
 from wharf.engine.names import check_name, generate_name
 from wharf.engine.times import format_time
-from wharf.engine.validate import check_config, check_host_config, check_log_config, check_network_conflicts
+from wharf.engine.validate import (
+    check_config,
+    check_host_config,
+    check_log_config,
+    check_network_conflicts,
+    refuse_nul,
+)
 from wharf.engine.volumes import copy_up, ensure_volume, remove_volume
 from wharf.errors import Invalid, NotFound, NotImplementedYet, WharfError
 from wharf.spec.container import (
@@ -40,6 +47,7 @@ from wharf.transfer.unpack import ensure_unpacked
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
+_MAC = re.compile(r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}\Z")
 MAX_ENTRIES = 10_000
 """Of environment variables, arguments, labels, mounts: more can only be a mistake."""
 
@@ -64,6 +72,7 @@ def create_container(engine: Engine, request: CreateRequest) -> Created:
     image = find_image(engine, config.image)
     _check_platform(request, image)
     merge_image(config, image.image.config)
+    refuse_nul(request)
     path, args = command_of(config)
     check_host_config(host_config)
     if host_config.init and not engine.init_program:
@@ -160,6 +169,8 @@ def _networks(request: CreateRequest) -> dict[str, EndpointSettings]:
     settings = asked.get(mode) or EndpointSettings()
     if request.config.mac_address and not settings.mac_address:
         settings.mac_address = request.config.mac_address
+    if settings.mac_address and not _MAC.match(settings.mac_address):
+        raise Invalid(f"invalid config for network {mode}: invalid MAC address {settings.mac_address[:100]}")
     # Kept here too: the settings lose the address of one run, a wanted one stays.
     request.config.mac_address = settings.mac_address
     if settings.aliases and mode == "bridge":

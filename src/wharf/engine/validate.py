@@ -1,15 +1,21 @@
 """Create requests, checked: Docker's rules with Docker's words. Pure, but for the number of processors."""
 
+import ipaddress
 import os
 import posixpath
+from dataclasses import fields, is_dataclass
 
 from wharf.engine.security import normalise, parse_options
 from wharf.engine.signals import parse_signal
-from wharf.errors import Conflict, Invalid, NotImplementedYet
+from wharf.errors import Conflict, Internal, Invalid, NotImplementedYet
 from wharf.spec.container import ContainerConfig, Healthcheck, HostConfig, LogConfig
 from wharf.spec.network import parse_port_bindings, parse_port_range
+from wharf.spec.quote import go_quote
 
 MIN_MEMORY = 6 << 20
+MAX_HOST_NAME = 64
+"""Of the kernel (__NEW_UTS_LEN)."""
+GATEWAY_WORD = "host-gateway"
 MAX_PROCESSORS = 1 << 16
 CPU_PERIODS = (1000, 1_000_000)
 MIN_QUOTA = 1000
@@ -31,17 +37,35 @@ def check_config(config: ContainerConfig) -> None:
     for entry in config.env or ():
         if not entry or entry.startswith("="):
             raise Invalid(f"invalid environment variable: {entry[:200]}")
-    for text in (*(config.env or ()), *(config.cmd or ()), *(config.entrypoint or ()), config.hostname, config.user):
-        if "\0" in text:
-            raise Invalid("invalid argument: a string of the configuration contains a NUL byte")
-    if len(config.hostname) > 63:
-        raise Invalid(f"invalid hostname: {config.hostname[:200]}")
+    if len(config.hostname) > MAX_HOST_NAME or len(config.domainname) > MAX_HOST_NAME:
+        raise Invalid(f"invalid hostname: {max(config.hostname, config.domainname, key=len)[:200]}")
+    for name in (config.hostname, config.domainname):
+        # They are written into /etc/hosts: another line there would name a host the container's user trusts.
+        if any(char < " " for char in name):
+            raise Invalid(f"invalid hostname: {name!r}")
     if config.stop_signal:
         parse_signal(config.stop_signal)
     for port in config.exposed_ports or {}:
         parse_port_range(port)
     if config.healthcheck:
         _check_health(config.healthcheck)
+
+
+def refuse_nul(value: object) -> None:
+    """Raises Invalid for a NUL anywhere in a request: no argument, path or file of the kernel's can hold one."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            if "\0" in item:
+                raise Invalid(f"invalid argument: {item[:100]!r} contains a NUL byte")
+        elif isinstance(item, dict):
+            waiting += item.keys()
+            waiting += item.values()
+        elif isinstance(item, list | tuple):
+            waiting += item
+        elif is_dataclass(item):
+            waiting += [getattr(item, entry.name) for entry in fields(item)]
 
 
 def _check_health(check: Healthcheck) -> None:
@@ -68,9 +92,7 @@ def check_host_config(host: HostConfig) -> None:
     _check_namespaces(host)
     _check_resources(host)
     parse_port_bindings(host.port_bindings)
-    for text in host.extra_hosts or ():
-        if ":" not in text and "=" not in text:
-            raise Invalid(f'bad format for add-host: "{text[:200]}"')
+    _check_names(host)
     if host.shm_size < 0:
         raise Invalid("SHM size can not be less than 0")
     if not -1000 <= host.oom_score_adj <= 1000:
@@ -78,6 +100,33 @@ def check_host_config(host: HostConfig) -> None:
     if ".." in host.cgroup_parent.split("/") or "\0" in host.cgroup_parent:
         raise Invalid(f"invalid cgroup parent: {host.cgroup_parent[:200]!r}")
     _refuse_missing(host)
+
+
+def _check_names(host: HostConfig) -> None:
+    """What is written into /etc/hosts and /etc/resolv.conf; Internal where Docker answers 500 at start."""
+    for text in host.extra_hosts or ():
+        # The client writes `name:address` for every form it takes (opts.ValidateExtraHost).
+        name, colon, address = text.partition(":")
+        if not colon or not name or any(char.isspace() or ord(char) < 32 for char in name):
+            raise Invalid(f"bad format for add-host: {go_quote(text[:200])}")
+        if address != GATEWAY_WORD and not _is_address(address):
+            raise Invalid(f"invalid IP address in add-host: {go_quote(address[:200])}")
+    for server in host.dns or ():
+        if not _is_address(server):
+            raise Internal(
+                f"bad nameserver address {server[:200]}: ParseAddr({go_quote(server[:200])}): unable to parse IP"
+            )
+    for word in (*(host.dns_search or ()), *(host.dns_options or ())):
+        if any(ord(char) < 32 for char in word):
+            raise Invalid(f"{go_quote(word[:200])} is not a valid domain or option of resolv.conf")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return not any(char.isspace() for char in text)
 
 
 def _refuse_missing(host: HostConfig) -> None:
@@ -149,7 +198,7 @@ def check_network_conflicts(config: ContainerConfig, host: HostConfig) -> None:
 
 
 def _check_resources(host: HostConfig) -> None:
-    if 0 < host.memory < MIN_MEMORY:
+    if host.memory < 0 or 0 < host.memory < MIN_MEMORY:
         raise Invalid("Minimum memory limit allowed is 6MB")
     if host.memory > 0 and 0 < host.memory_swap < host.memory:
         raise Invalid("Minimum memoryswap limit should be larger than memory limit, see usage")
@@ -165,6 +214,8 @@ def _check_resources(host: HostConfig) -> None:
 
 
 def _check_cpu(host: HostConfig) -> None:
+    if host.cpu_shares < 0:
+        raise Invalid(f"invalid CPU shares ({host.cpu_shares}): value must be a positive integer")
     processors = os.cpu_count() or 1
     if host.nano_cpus:
         if host.cpu_period > 0:

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from wharf.errors import Invalid
 from wharf.spec.container import EndpointSettings, PortBinding, named
+from wharf.spec.quote import go_quote
 
 PREDEFINED = ("bridge", "host", "none")
 PROTOCOLS = ("tcp", "udp", "sctp")
@@ -232,7 +233,7 @@ def _port_request(port: Port, binding: PortBinding) -> PortRequest:
         try:
             first, last, _ = parse_port_range(binding.host_port)
         except Invalid as error:
-            raise Invalid(f"invalid port specification: {binding.host_port[:80]!r}") from error
+            raise Invalid(f"invalid port specification: {go_quote(binding.host_port[:80])}") from error
     if not binding.host_ip:
         return PortRequest(port, None, first, last)
     try:

@@ -16,6 +16,8 @@ _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*\Z")
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?\Z")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
+_ALGORITHM = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*"
+_OTHER_DIGEST = re.compile(rf"(?!sha(?:256|384|512):){_ALGORITHM}:[0-9a-fA-F]{{32,}}\Z")
 _BARE_ID = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -85,6 +87,8 @@ class Reference:
 
 
 def _parse_digest(text: str) -> Digest:
+    if _OTHER_DIGEST.match(text):
+        raise Invalid("unsupported digest algorithm")
     try:
         return Digest.parse(text)
     except Invalid:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 from wharf.errors import Invalid
+from wharf.spec.quote import go_quote
 
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
 LOCAL_DRIVER = "local"
@@ -82,7 +83,7 @@ def check_volume_name(name: str) -> str:
         raise Invalid(f"create {name}: volume name is too short, names should be at least two alphanumeric characters")
     if not _NAME.match(name) or len(name) > MAX_NAME_LENGTH:
         raise Invalid(
-            f'create {name[:300]}: "{name[:300]}" includes invalid characters for a local volume name, only '
+            f"create {name[:300]}: {go_quote(name[:300])} includes invalid characters for a local volume name, only "
             '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path'
         )
     return name

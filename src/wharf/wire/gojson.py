@@ -8,6 +8,8 @@ import json
 import re
 from typing import Any
 
+from wharf.spec.quote import go_char
+
 MAX_DEPTH = 10_000
 """Go's limit of nesting."""
 MAX_EXPLAINED = 256 << 10
@@ -147,16 +149,3 @@ def _string(text: str, at: int) -> int:
 
 def _fault(char: str, where: str) -> GoSyntaxError:
     return GoSyntaxError(f"invalid character {go_char(char)} {where}")
-
-
-def go_char(char: str) -> str:
-    """A character as Go's %q writes it."""
-    named = {"'": "\\'", "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\a": "\\a", "\b": "\\b", "\f": "\\f"}
-    if char in named:
-        return f"'{named[char]}'"
-    code = ord(char)
-    if char == "\v":
-        return "'\\v'"
-    if char.isprintable():
-        return f"'{char}'"
-    return f"'\\x{code:02x}'" if code < 0x80 else f"'\\u{code:04x}'" if code < 0x10000 else f"'\\U{code:08x}'"

@@ -3,9 +3,17 @@
 import pytest
 
 from wharf.engine.signals import parse_signal
-from wharf.engine.validate import check_config, check_host_config, check_log_config, parse_size
-from wharf.errors import Invalid, NotImplementedYet, WharfError
-from wharf.spec.container import ContainerConfig, HostConfig, LogConfig, PortBinding, RestartPolicy
+from wharf.engine.validate import check_config, check_host_config, check_log_config, parse_size, refuse_nul
+from wharf.errors import Internal, Invalid, NotImplementedYet, WharfError
+from wharf.spec.container import (
+    ContainerConfig,
+    CreateRequest,
+    HostConfig,
+    LogConfig,
+    MountRequest,
+    PortBinding,
+    RestartPolicy,
+)
 
 
 @pytest.mark.parametrize(
@@ -14,9 +22,8 @@ from wharf.spec.container import ContainerConfig, HostConfig, LogConfig, PortBin
         (ContainerConfig(working_dir="rel"), "the working directory 'rel' is invalid, it needs to be an absolute path"),
         (ContainerConfig(env=["=x"]), "invalid environment variable: =x"),
         (ContainerConfig(env=[""]), "invalid environment variable: "),
-        (ContainerConfig(cmd=["a\0b"]), "NUL"),
         (ContainerConfig(stop_signal="FOO"), "invalid signal: FOO"),
-        (ContainerConfig(hostname="h" * 64), "invalid hostname"),
+        (ContainerConfig(hostname="h" * 65), "invalid hostname"),
         (ContainerConfig(exposed_ports={"x": {}}), "invalid port"),
     ],
 )
@@ -93,3 +100,41 @@ def test_signals(text: str, number: int) -> None:
 def test_bad_signals(text: str) -> None:
     with pytest.raises(Invalid, match="invalid signal"):
         parse_signal(text)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        CreateRequest(ContainerConfig(cmd=["a\0"])),
+        CreateRequest(ContainerConfig(labels={"a\0": "x"})),
+        CreateRequest(host_config=HostConfig(binds=["/a\0:/b"])),
+        CreateRequest(host_config=HostConfig(mounts=[MountRequest("bind", "/a", "/b\0")])),
+    ],
+)
+def test_no_request_holds_a_nul(request_: CreateRequest) -> None:
+    with pytest.raises(Invalid, match="contains a NUL byte"):
+        refuse_nul(request_)
+    refuse_nul(CreateRequest())
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        (HostConfig(extra_hosts=["a"]), 'bad format for add-host: "a"'),
+        (HostConfig(extra_hosts=[":1.2.3.4"]), "bad format"),
+        (HostConfig(extra_hosts=["a b:1.2.3.4"]), "bad format"),
+        (
+            HostConfig(extra_hosts=["a:1.2.3.4\n6.6.6.6 evil"]),
+            'invalid IP address in add-host: "1.2.3.4\\n6.6 x"',
+        ),
+        (HostConfig(dns=["1.2.3.4\nnameserver 6.6.6.6"]), "bad nameserver address"),
+        (HostConfig(dns_search=["a\nnameserver 6.6.6.6"]), "not a valid domain"),
+        (HostConfig(dns_options=["a\nnameserver 6.6.6.6"]), "not a valid domain"),
+        (HostConfig(cpu_shares=-1), "invalid CPU shares"),
+        (HostConfig(memory=-1), "Minimum memory limit"),
+    ],
+)
+def test_nothing_adds_lines_to_the_files_of_names(host: HostConfig, words: str) -> None:
+    with pytest.raises((Invalid, Internal)) as caught:
+        check_host_config(host)
+    assert words in str(caught.value)
