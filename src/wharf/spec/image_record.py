@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from wharf.spec.digest import Digest, chain_ids
-from wharf.spec.image import Descriptor, Image, Manifest
+from wharf.spec.image import Descriptor, Image
 from wharf.spec.reference import Reference
 
 
@@ -46,10 +46,6 @@ class ImageRecord:
     def blobs(self) -> tuple[Descriptor, ...]:
         """Every blob that must stay while the image does."""
         return (self.manifest, self.config, *self.layers)
-
-    def as_manifest(self) -> Manifest:
-        """Config and layers as a manifest value."""
-        return Manifest(self.config, self.layers)
 
 
 @dataclass(frozen=True, slots=True)
