@@ -32,10 +32,9 @@ def compare(scenario: Scenario, expected: list[Answer], got: list[Answer]) -> li
         if reference is None:
             verdicts.append(Verdict(line.text, "this line is not in the recording: run `make record`"))
             continue
-        want, have = list(theirs.answer(n, line, reference)), list(ours.answer(n, line, answer))
+        want, have = theirs.answer(n, line, reference), ours.answer(n, line, answer)
         if known := difference(scenario.name, line.text):
-            mine = (known.code, known.stdout, known.stderr)
-            want = [w if m is None else m for w, m in zip(want, mine, strict=True)]
+            want = known.expected(*want)
         verdicts.append(Verdict(line.text, _explain(want, have)))
     return verdicts
 

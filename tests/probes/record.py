@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conformance.runner import Runner
-from tests.probes.table import PROBES, Probe
+from tests.probes.probe import Probe
+from tests.probes.table import PROBES
 
 RECORDINGS = Path(__file__).parent / "recordings"
 PROBE_SECONDS = 60.0

@@ -7,8 +7,9 @@ import platform
 import pytest
 
 from tests.conformance.runner import Runner
+from tests.probes.probe import Probe
 from tests.probes.record import comparable, newest, run_probe
-from tests.probes.table import PROBES, Probe
+from tests.probes.table import PROBES
 
 RECORDED = newest()
 DIFFERENCES = {
@@ -21,7 +22,6 @@ SAME_HOST = {"kernel": platform.release(), "machine": platform.machine()} == REC
 
 pytestmark = [
     pytest.mark.skipif(platform.machine() != "x86_64", reason="probes know the system call numbers of x86-64 only"),
-    pytest.mark.xdist_group("probes"),
 ]
 
 

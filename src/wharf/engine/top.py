@@ -44,7 +44,8 @@ def _run_ps(arguments: list[str]) -> str:
     except subprocess.TimeoutExpired:
         raise Internal(f"ps did not end within {PS_SECONDS:.0f} seconds") from None
     if out.returncode != 0:
-        raise Internal(f"error running ps: {out.stderr.decode(errors='replace').strip()[:500]}")
+        first = out.stderr.decode(errors="replace").strip().partition("\n")[0]
+        raise Internal(f"ps: {first[:500]}")
     return out.stdout.decode(errors="replace")
 
 

@@ -56,7 +56,6 @@ def _load_one(store: ImageStore, archived: ArchivedImage, progress: Progress, qu
         layers=manifest.layers,
         layer_sizes=sizes,
         added_at=time.time_ns(),
-        last_tagged=time.time_ns() if archived.names else 0,
     )
     for name in archived.names:
         previous = store.named(name)
