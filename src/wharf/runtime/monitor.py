@@ -95,7 +95,10 @@ class Monitor:
     def _listen(self) -> None:
         """A socket beneath the exec root; the long path goes through a directory descriptor (108 bytes is all)."""
         directory = self._request["state_dir"]
-        os.makedirs(directory, 0o700, exist_ok=True)
+        try:
+            os.mkdir(directory, 0o700)
+        except FileExistsError:
+            pass
         fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             self._listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)

@@ -1,5 +1,6 @@
 """The thread that listens to all monitors."""
 
+import logging
 import os
 import select
 import threading
@@ -9,6 +10,7 @@ from typing import Any
 from wharf.runtime import messages
 from wharf.runtime.running import Running
 
+log = logging.getLogger(__name__)
 Heard = Callable[[Running, dict[str, Any] | None], bool]
 
 
@@ -55,7 +57,10 @@ class Reader:
         while not self._stopping:
             for fd, _events in self._epoll.poll():
                 if fd != self._wake:
-                    self._serve(fd)
+                    try:
+                        self._serve(fd)
+                    except Exception:  # one callback's mistake must not end the listening to all others
+                        log.exception("a monitor's message could not be handled")
 
     def _serve(self, fd: int) -> None:
         with self._lock:

@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from wharf.kernel.cgroup import Cgroup
 from wharf.runtime import messages
 from wharf.runtime.requests import ExitRecord
 
-_SEND_TIMEOUT = 5.0  # seconds; a monitor's loop never waits that long
+_SEND_LIMIT = struct.pack("ll", 5, 0)  # struct timeval; a monitor's loop never waits that long
 
 
 class Channel:
@@ -23,6 +24,7 @@ class Channel:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._lock = threading.Lock()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _SEND_LIMIT)
 
     def tell(self, message: dict[str, Any], fds: tuple[int, ...] | list[int] = ()) -> bool:
         """Send; False when the monitor has gone."""
