@@ -114,7 +114,7 @@ def test_a_kill_leaves_all_or_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        (Entry(b"../evil"), 'layer sha256:.*: "../evil": a path with ".." is outside of the root'),
+        (Entry(b"../evil"), '"../evil": a path with ".." is outside of the root'),
         (Entry(b"/evil"), "an absolute path is outside of the root"),
         (Entry(b".wh.."), "whiteout of the root"),
         (Entry(b"x", b"1", link=b"../../../../etc/passwd"), "invalid hardlink"),
@@ -132,6 +132,8 @@ def test_docker_load_and_import_refuse_a_hostile_layer(tmp_path: Path, entry: En
             )
             assert ran.returncode == 1
             assert re.search(words, ran.stderr), ran.stderr
+            # An imported layer has no digest yet when it is refused.
+            assert command[0] == "import" or re.search("layer sha256:[0-9a-f]{64}: ", ran.stderr), ran.stderr
             assert images(daemon) == []
             assert leftovers(data) == []
         assert not list(data.rglob("*evil*"))
