@@ -123,10 +123,7 @@ def test_no_request_holds_a_nul(request_: CreateRequest) -> None:
         (HostConfig(extra_hosts=["a"]), 'bad format for add-host: "a"'),
         (HostConfig(extra_hosts=[":1.2.3.4"]), "bad format"),
         (HostConfig(extra_hosts=["a b:1.2.3.4"]), "bad format"),
-        (
-            HostConfig(extra_hosts=["a:1.2.3.4\n6.6.6.6 evil"]),
         (HostConfig(extra_hosts=["a:1.2.3.4\n6.6 x"]), 'invalid IP address in add-host: "1.2.3.4\\n6.6 x"'),
-        ),
         (HostConfig(dns=["1.2.3.4\nnameserver 6.6.6.6"]), "bad nameserver address"),
         (HostConfig(dns_search=["a\nnameserver 6.6.6.6"]), "not a valid domain"),
         (HostConfig(dns_options=["a\nnameserver 6.6.6.6"]), "not a valid domain"),
