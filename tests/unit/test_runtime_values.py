@@ -62,6 +62,11 @@ def test_unknown_users_are_refused_with_dockers_words(
         resolve(wanted, extra, *image)
 
 
+def test_a_pipe_in_the_place_of_passwd_does_not_hold_up_a_start(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "passwd")
+    assert resolve("12", [], str(tmp_path / "passwd"), str(tmp_path / "no")).uid == 12
+
+
 def test_a_missing_passwd_file_still_takes_numbers(tmp_path: Path) -> None:
     who = resolve("12:13", [], str(tmp_path / "no"), str(tmp_path / "no"))
     assert (who.uid, who.gid, who.home) == (12, 13, "/")

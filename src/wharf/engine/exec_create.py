@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 
 from wharf.engine.container import Container, LiveExec
 from wharf.engine.container_events import publish_container_event
-from wharf.errors import Conflict, Invalid
+from wharf.engine.validate import refuse_nul
+from wharf.errors import Invalid
+from wharf.runtime.lifecycle import Verb
 from wharf.spec.container import ExecConfig, ExecRecord
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
+
+LOOKUP_LIMIT = 30.0
+"""Seconds to look a user up: the container's /etc may lie on a file system that hangs."""
 
 
 def create_exec(engine: Engine, name: str, config: ExecConfig) -> str:
@@ -23,15 +28,10 @@ def create_exec(engine: Engine, name: str, config: ExecConfig) -> str:
     for entry in config.env or ():
         if not entry or entry.startswith("="):
             raise Invalid(f"invalid environment variable: {entry[:200]}")
-    if any("\0" in text for text in (*config.cmd, *(config.env or ()), config.working_dir, config.user)):
-        raise Invalid("invalid argument: a string of the configuration contains a NUL byte")
+    refuse_nul(config)
     _check_user(engine, container, config.user)
     with container.lock:
-        container.must_run()
-        if container.record.state.paused:
-            raise Conflict(f"Container {name} is paused, unpause the container before exec")
-        if container.record.state.restarting:
-            raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
+        container.require(Verb.EXEC, name)
         record = ExecRecord(secrets.token_hex(32), container.id, config)
         engine.database.execs.put(record, durable=False)
         engine.containers.add_exec(container, LiveExec(record))
@@ -48,7 +48,7 @@ def _check_user(engine: Engine, container: Container, user: str) -> None:
     except ProcessLookupError:
         return  # it ends just now; what follows says so
     try:
-        engine.worker.run("user.find", {"user": user, "groups": []}, (namespace,))
+        engine.supervisor.worker("user.find", {"user": user, "groups": []}, (namespace,), LOOKUP_LIMIT)
     finally:
         os.close(namespace)
 

@@ -3,7 +3,11 @@
 Docker's words for what is not found come from moby/sys/user (GetExecUser, GetAdditionalGroups).
 """
 
+import os
+import stat
+
 MAX_FILE = 4 << 20
+MAX_DIGITS = 19
 MAX_ID = (1 << 31) - 1
 
 
@@ -12,20 +16,27 @@ class UnknownUser(Exception):
 
 
 def read_table(path: str) -> list[list[str]]:
-    """Colon-separated lines; a file that is missing or too large counts as empty."""
+    """Colon-separated lines; what is missing, too large or no regular file (an image may put a pipe there, on which a
+    reader would wait for ever) counts as empty."""
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_FILE + 1)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
         return []
-    if len(data) > MAX_FILE:
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE:
+            return []
+        data = os.read(fd, MAX_FILE)
+    except OSError:
         return []
-    lines = data.decode("utf-8", "surrogateescape").splitlines()
+    finally:
+        os.close(fd)
+    lines = data.decode("utf-8", "surrogateescape").split("\n")
     return [line.strip().split(":") for line in lines if line.strip() and not line.startswith("#")]
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None
 
 
 def _id(fields: list[str], index: int) -> int:
