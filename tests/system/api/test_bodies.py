@@ -17,8 +17,8 @@ NOT_JSON = (b"{bad", b'{"Image":', b'{"a":1} x', b"{} {}", b'{"a":"\0"}', b'{"a"
 NOT_OBJECTS = (b"[]", b"1", b'"x"', b"true", b"[" * 100_000, b'{"a":' * 20_000, b" ")
 CREATE_FIELDS = {
     "Hostname": "", "Domainname": "", "User": "", "AttachStdin": True, "ExposedPorts": {}, "Tty": True,
-    "OpenStdin": True, "Env": [], "Cmd": [], "Healthcheck": {}, "Image": "", "Volumes": {}, "WorkingDir": "", "Entrypoint": [],
-    "Labels": {}, "StopSignal": "", "StopTimeout": 1,
+    "OpenStdin": True, "Env": [], "Cmd": [], "Healthcheck": {}, "Image": "", "Volumes": {},
+    "WorkingDir": "", "Entrypoint": [], "Labels": {}, "StopSignal": "", "StopTimeout": 1,
 }  # fmt: skip
 HOST_FIELDS = {
     "Binds": [], "Memory": 1, "NanoCpus": 1, "PidsLimit": 1, "PortBindings": {}, "RestartPolicy": {},
