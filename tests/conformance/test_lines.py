@@ -38,7 +38,7 @@ def verdicts() -> dict[str, list[Verdict]]:
 
 def _lines() -> list[object]:
     return [
-        pytest.param(name, index, id=f"{name}-{index:02} {line.text}", marks=pytest.mark.xdist_group(name))
+        pytest.param(name, index, id=f"{name}-{index:02} {line.text}")
         for name, scenario in SCENARIOS.items()
         for index, line in enumerate(scenario.lines)
         if line.verb != "file" and line.verb != "sleep"
