@@ -15,7 +15,7 @@ from wharf.kernel.netlink import NLM_F_ACK, NLM_F_CREATE, Message, NetlinkSocket
 NETLINK_NETFILTER = 12
 NFPROTO_INET = 1
 _SUBSYSTEM, _BATCH_BEGIN, _BATCH_END = 10, 0x10, 0x11
-_NEW_ELEMENT, _DELETE_ELEMENT = _SUBSYSTEM << 8 | 12, _SUBSYSTEM << 8 | 14
+_NEW_ELEMENT, _DELETE_ELEMENT, _DESTROY_ELEMENT = (_SUBSYSTEM << 8 | number for number in (12, 14, 30))
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS = 1, 2, 3
 _LIST_ITEM, _ELEMENT_KEY, _ELEMENT_DATA, _DATA_VALUE = 1, 1, 2, 1
 _MAX_ELEMENTS = 256
@@ -47,7 +47,20 @@ class NftSocket:
         self._transact([self._message(_DELETE_ELEMENT, map_name, part) for part in _parts(keys)])
 
     def discard(self, map_name: str, elements: Sequence[Element]) -> None:
-        """Remove elements, each alone; one that is gone already is fine."""
+        """Remove elements; those gone already are fine.
+
+        "Destroy" (kernel 6.3) does not fail for them. An older kernel deletes one by one, and each failure waits for an
+        RCU grace period, 25 ms, with the table locked.
+        """
+        keys = [Element(element.key) for element in elements]
+        try:
+            self._transact([self._message(_DESTROY_ELEMENT, map_name, part) for part in _parts(keys)])
+            return
+        except OSError as error:
+            if error.errno == errno.ENOENT:  # no such map or table
+                return
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                raise
         for element in elements:
             try:
                 self.remove(map_name, [element])

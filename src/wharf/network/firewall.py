@@ -57,10 +57,7 @@ class Firewall:
     def withdraw(self, endpoint: Endpoint) -> None:
         """Take the endpoint's elements away; those already gone are fine."""
         for map_name, elements in elements_of(endpoint).items():
-            try:
-                self._socket.remove(map_name, elements)
-            except FileNotFoundError:  # another (netd) took one of them: the rest one by one
-                self._socket.discard(map_name, elements)
+            self._socket.discard(map_name, elements)  # netd may have been quicker
         if any(port.port.protocol == "udp" for port in _ipv4(endpoint)):
             self._forget(UdpFlows(answered_by=endpoint.address.ip))
 

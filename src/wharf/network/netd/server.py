@@ -5,7 +5,6 @@ It lives in a session of its own, outlives wharfd, and is found by the next one 
 ends when told to, or by itself when no wharfd is connected and no container is left.
 """
 
-import errno
 import os
 import signal
 import socket
@@ -130,10 +129,9 @@ class Server:
     def _monitor_ended(self, name: str) -> None:
         for map_name, element in self._guarded[name].elements:
             try:
-                self._nft.remove(map_name, [element])
+                self._nft.discard(map_name, [element])  # wharfd may have been quicker, or the table is gone
             except OSError as error:
-                if error.errno != errno.ENOENT:  # wharfd was quicker, or the table is gone
-                    print(f"netd: cannot remove a port of {name[:12]}: {error}", file=sys.stderr, flush=True)
+                print(f"netd: cannot remove a port of {name[:12]}: {error}", file=sys.stderr, flush=True)
         self._drop(name)
 
     def _drop(self, name: str) -> None:
