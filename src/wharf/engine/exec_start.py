@@ -71,6 +71,9 @@ def start_exec(engine: Engine, exec_id: str, request: ExecStart) -> ExecStarted:
         try:
             stream = _start(engine, container, item, running, request)
         except StartFailed as error:
+            if running.over():
+                _failed(engine, item, error)
+                raise Conflict(f"container {container.id} is not running") from None
             _failed(engine, item, error)
             if request.detach:
                 raise (Internal if error.exit_code == 128 else Invalid)(error.message) from None

@@ -95,6 +95,8 @@ def _check_target(target: str, kind: str, given: str) -> None:
 def parse_bind(text: str, volume_driver: str = "") -> Planned:
     """`source:target[:mode]` of -v; raises Internal, as Docker answers 500 here, with its words."""
     parts = text.split(":")
+    if len(parts) == 1 and text:
+        return _anonymous(text)
     if len(parts) not in (2, 3) or not parts[0] or not parts[1]:
         raise Internal(f"invalid volume specification: '{text[:500]}'")
     source, target = parts[0], parts[1]
@@ -120,6 +122,17 @@ def parse_bind(text: str, volume_driver: str = "") -> Planned:
     request = MountRequest("volume", source, point.destination, read_only)
     request.volume_options = VolumeOptions(no_copy="nocopy" in words)
     return Planned(point, request)
+
+
+def _anonymous(target: str) -> Planned:
+    """A target alone: a volume of its own."""
+    place = _clean(target)
+    try:
+        _check_target(place, "volume", target)
+    except Invalid as error:
+        raise Internal(f"invalid volume specification: '{target[:500]}': {error.message}") from None
+    point = MountPoint("volume", "", "", place, LOCAL_DRIVER)
+    return Planned(point, MountRequest("volume", "", place), anonymous=True)
 
 
 def _mode_words(mode: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wharf.engine.container_events import publish_container_event
-from wharf.errors import Internal
+from wharf.errors import Conflict, Internal
 from wharf.runtime.lifecycle import Verb
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ def pause_container(engine: Engine, name: str) -> None:
         container.require(Verb.PAUSE, name)
         try:
             container.must_run().pause()
+        except FileNotFoundError:  # its cgroup went with its end, which is not recorded yet
+            raise Conflict(f"container {container.id} is not running") from None
         except OSError as error:
             raise Internal(f"cannot pause container {container.id}: {error}") from error
         record.state.paused = True
@@ -35,6 +37,8 @@ def unpause_container(engine: Engine, name: str) -> None:
         container.require(Verb.UNPAUSE, name)
         try:
             container.must_run().resume()
+        except FileNotFoundError:
+            raise Conflict(f"container {container.id} is not running") from None
         except OSError as error:
             raise Internal(f"cannot unpause container {container.id}: {error}") from error
         record.state.paused = False

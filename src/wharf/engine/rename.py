@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from wharf.engine.container_events import publish_container_event
 from wharf.engine.names import check_name
-from wharf.errors import Conflict, Invalid
+from wharf.errors import Conflict, Invalid, NotFound
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -21,6 +21,8 @@ def rename_container(engine: Engine, name: str, new_name: str) -> None:
     container = engine.containers.live(name)
     with container.lock:
         record, old = container.record, container.record.name
+        if record.state.removal_in_progress:
+            raise NotFound(f"No such container: {name}")
         if "/" + old == "/" + new_name.removeprefix("/"):
             raise Invalid("Renaming a container with the same name as its current name")
         try:

@@ -66,6 +66,8 @@ def start_container(engine: Engine, name: str) -> None:
 def start_locked(engine: Engine, container: Container) -> None:
     """Start under the container's lock, for the first time or again. Raises as `start_container`."""
     record = container.record
+    if record.state.removal_in_progress or record.state.dead:
+        raise Conflict("container is marked for removal and cannot be started")
     try:
         with contextlib.ExitStack() as undo:
             _start(engine, container, undo)

@@ -105,6 +105,25 @@ class Running:
         """Set rows and columns of the terminal."""
         self.channel.resize(height, width)
 
+    def over(self) -> bool:
+        """Whether the first process has ended, recorded or not."""
+        with self._lock:
+            return self._is_over()
+
+    def _is_over(self) -> bool:
+        if self.pidfd < 0:
+            return True
+        poller = select.poll()
+        poller.register(self.pidfd, select.POLLIN)
+        return bool(poller.poll(0))
+
+    def duplicate_pidfd(self) -> int:
+        """A pidfd of the first process for the caller to close; ProcessLookupError when it has gone."""
+        with self._lock:
+            if self.pidfd < 0:
+                raise ProcessLookupError(f"no process {self.pid}")
+            return os.dup(self.pidfd)
+
     def signal(self, number: int) -> None:
         """Send a signal to the first process; ProcessLookupError when it has gone."""
         with self._lock:
@@ -154,7 +173,7 @@ class Running:
             if self.pidfd < 0:
                 raise ProcessLookupError(f"no process {self.pid}")
             fd = ns.open_namespace(kind, self.pid)
-            if select.select([self.pidfd], [], [], 0)[0]:  # the pid may have been another's already
+            if self._is_over():  # the pid may have been another's already
                 os.close(fd)
                 raise ProcessLookupError(f"no process {self.pid}")
             return fd

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from wharf.errors import Internal
 from wharf.kernel.cgroup import Cgroup, open_cgroup
 from wharf.runtime import messages
 from wharf.runtime.filters import FilterCache
@@ -92,8 +93,6 @@ class Supervisor:
 
     def exec(self, request: ExecRequest, running: Running) -> Exec:
         """Fork a monitor for one more process in `running`; raises StartFailed or ProcessLookupError."""
-        if running.pidfd < 0:
-            raise ProcessLookupError(f"no process {running.pid}")
         head = {
             **self._head("exec", request.container_id, request.exec_id, running.cgroup),
             "new": [],
@@ -109,7 +108,12 @@ class Supervisor:
             **self._body(request.container_id, request.user, request.groups, request.seccomp),
             "spec": {"process": request.process},
         }
-        channel = self._send(head, body, [running.pidfd])
+        # A duplicate: `running` closes its own when the process ends, which may be now.
+        pidfd = running.duplicate_pidfd()
+        try:
+            channel = self._send(head, body, [pidfd])
+        finally:
+            os.close(pidfd)
         return Waiting(self, f"{request.container_id}/{request.exec_id}", channel, EXEC_PREFIX, None)
 
     def _send(self, head: dict[str, Any], body: dict[str, Any], fds: Sequence[int]) -> Channel:
@@ -117,7 +121,9 @@ class Supervisor:
         memfd = messages.to_memfd(body)
         try:
             channel = self._launcher.fork("monitor")
-            channel.tell(head, [memfd, *fds])
+            if not channel.tell(head, [memfd, *fds]):
+                channel.close()
+                raise Internal("the new monitor did not take its request")
         finally:
             os.close(memfd)
         return channel

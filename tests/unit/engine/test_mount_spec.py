@@ -19,6 +19,12 @@ def test_a_volume_shows_mode_z() -> None:
     assert (point.type, point.name, point.destination, point.mode, point.rw) == ("volume", "vol1", "/v", "z", True)
 
 
+def test_a_target_alone_is_an_anonymous_volume() -> None:
+    planned = parse_bind("/data")
+    assert planned.anonymous
+    assert (planned.point.type, planned.point.name, planned.point.destination) == ("volume", "", "/data")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
