@@ -157,4 +157,6 @@ def parse_stamp(text: str) -> int | None:
     if match is None:
         part = text.split(".")[0]
         raise Internal(f'strconv.ParseInt: parsing "{part[:100]}": invalid syntax')
+    if len(match[1]) > 20 or not -(1 << 63) <= int(match[1]) < 1 << 63:
+        raise Internal(f'strconv.ParseInt: parsing "{match[1][:100]}": value out of range')
     return int(match[1]) * 10**9 + int((match[2] or "0").ljust(9, "0"))

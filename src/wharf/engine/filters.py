@@ -5,12 +5,17 @@ import json
 import re
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from wharf.dockerfile.health import parse_duration
 from wharf.errors import Invalid
 
 Filters = Mapping[str, list[str]]
 _UNIX = re.compile(r"\d+(?:\.\d{1,9})?\Z")
+MAX_PATTERN = 1000
+MAX_REPEATS = 2
+_REPEATED_GROUP = re.compile(r"\)[*+?{]")
+_UNBOUNDED = re.compile(r"[*+{]")
 _TRUE = {"1", "t", "T", "true", "TRUE", "True"}
 _FALSE = {"0", "f", "F", "false", "FALSE", "False"}
 
@@ -63,7 +68,7 @@ def parse_time(text: str, now: float) -> float:
         return float(text)
     try:
         return now - parse_duration(text) / 1e9
-    except Invalid:
+    except (Invalid, OverflowError):
         pass
     try:
         moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
@@ -75,29 +80,98 @@ def parse_time(text: str, now: float) -> float:
 
 
 def glob_match(pattern: str, text: str) -> bool:
-    """Go's path.Match: `*` and `?` do not match a slash. Raises Invalid for a malformed pattern."""
-    return re.fullmatch(_glob(pattern), text) is not None
+    """Go's path.Match: `*` and `?` do not match a slash. Raises Invalid for a malformed pattern.
+
+    Not by a regular expression: those of Python take time that grows with the power of the stars.
+    """
+    tokens = _glob(pattern)
+    token = at = 0
+    star, after = -1, 0
+    while at < len(text):
+        if token < len(tokens) and tokens[token] is None:
+            star, after = token, at
+            token += 1
+        elif token < len(tokens) and _one(tokens[token], text[at]):
+            token, at = token + 1, at + 1
+        elif star >= 0 and text[after] != "/":
+            # The last star takes one more; earlier ones need not be asked again.
+            after += 1
+            token, at = star + 1, after
+        else:
+            return False
+    return all(item is None for item in tokens[token:])
 
 
-def _glob(pattern: str) -> str:
-    out, at = "", 0
+@dataclass(frozen=True, slots=True)
+class _Set:
+    ranges: tuple[tuple[str, str], ...]
+    negated: bool
+
+
+def _one(token: "_Set | str | None", char: str) -> bool:
+    if isinstance(token, _Set):
+        return any(low <= char <= high for low, high in token.ranges) != token.negated
+    return token == char or (token == "" and char != "/")
+
+
+def _glob(pattern: str) -> "list[_Set | str | None]":
+    """One token for each character to match: itself, a set, "" for any; None is a star."""
+    tokens: list[_Set | str | None] = []
+    at = 0
     while at < len(pattern):
         char = pattern[at]
         at += 1
         if char == "*":
-            out += "[^/]*"
+            tokens.append(None)
         elif char == "?":
-            out += "[^/]"
-        elif char == "\\" and at < len(pattern):
-            out += re.escape(pattern[at])
-            at += 1
+            tokens.append("")
         elif char == "[":
-            end = pattern.find("]", at + 1)
-            if end < 0:
-                raise Invalid(f"syntax error in pattern {pattern[:200]!r}")
-            body = pattern[at:end].replace("\\", "\\\\").replace("[", "\\[")
-            out += f"[{body}]"
-            at = end + 1
+            found, at = _set(pattern, at)
+            tokens.append(found)
+        elif char == "\\":
+            tokens.append(_character(pattern, at))
+            at += 1
         else:
-            out += re.escape(char)
-    return out
+            tokens.append(char)
+    return tokens
+
+
+def _set(pattern: str, at: int) -> tuple[_Set, int]:
+    negated = pattern[at : at + 1] == "^"
+    at += negated
+    ranges: list[tuple[str, str]] = []
+    while not (ranges and pattern[at : at + 1] == "]"):
+        ends = []
+        for _ in range(2):
+            if pattern[at : at + 1] in ("-", "]"):
+                raise Invalid("syntax error in pattern")
+            at += pattern[at : at + 1] == "\\"
+            ends.append(_character(pattern, at))
+            at += 1
+            if pattern[at : at + 1] != "-" or len(ends) == 2:
+                break
+            at += 1
+        ranges.append((ends[0], ends[-1]))
+    return _Set(tuple(ranges), negated), at + 1
+
+
+def _character(pattern: str, at: int) -> str:
+    if at >= len(pattern):
+        raise Invalid("syntax error in pattern")
+    return pattern[at]
+
+
+def name_pattern(text: str) -> re.Pattern[str]:
+    """The regular expression of a `name` filter. Raises Invalid for one that is wrong, or could take long.
+
+    Go's take time in proportion to the text; Python's go back, so repeats of repeats and many of them are refused.
+    """
+    shown = text[:100]
+    if len(text) > MAX_PATTERN or _REPEATED_GROUP.search(text) or len(_UNBOUNDED.findall(text)) > MAX_REPEATS:
+        raise Invalid(f"invalid filter 'name={shown}': the pattern is too complex")
+    if text.count("?") > 2 * MAX_REPEATS:
+        raise Invalid(f"invalid filter 'name={shown}': the pattern is too complex")
+    try:
+        return re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise Invalid(f"invalid filter 'name={shown}': {error}") from None

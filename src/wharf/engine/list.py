@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from wharf.engine.filters import Filters, check_filters, labels_match
+from wharf.engine.filters import Filters, check_filters, labels_match, name_pattern
 from wharf.engine.inspect import sizes
 from wharf.engine.status import state_word
 from wharf.engine.times import to_nanoseconds
 from wharf.engine.views import SummaryExtras, container_summary
-from wharf.errors import Invalid, NotFound, WharfError
+from wharf.errors import Invalid, WharfError
 from wharf.spec.container import ContainerRecord
 from wharf.spec.digest import Digest
 from wharf.spec.network import parse_port_range
@@ -40,6 +40,7 @@ FILTERS = [
 ]
 STATES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
 HEALTH = ("none", "starting", "healthy", "unhealthy")
+_EXIT_CODE = re.compile(r"[+-]?[0-9]{1,18}\Z")
 Test = Callable[[ContainerRecord], bool]
 
 
@@ -106,12 +107,11 @@ def _status(engine: Engine, values: list[str]) -> Test:
 
 
 def _exited(engine: Engine, values: list[str]) -> Test:
-    try:
-        codes = {int(value) for value in values}
-    except ValueError:
-        wrong = next(value for value in values if not value.lstrip("+-").isdecimal())[:100]
-        problem = f'strconv.Atoi: parsing "{wrong}": invalid syntax'
-        raise Invalid(f"invalid filter 'exited={wrong}': {problem}") from None
+    for value in values:
+        if not _EXIT_CODE.match(value):
+            problem = f'strconv.Atoi: parsing "{value[:100]}": invalid syntax'
+            raise Invalid(f"invalid filter 'exited={value[:100]}': {problem}")
+    codes = {int(value) for value in values}
     return lambda record: state_word(record.state) not in ("running", "created") and record.state.exit_code in codes
 
 
@@ -127,10 +127,7 @@ def _id(engine: Engine, values: list[str]) -> Test:
 
 
 def _name(engine: Engine, values: list[str]) -> Test:
-    try:
-        patterns = [re.compile(value) for value in values if len(value) < 1000]
-    except re.error as error:
-        raise Invalid(f"invalid filter 'name={values[0][:100]}': {error}") from None
+    patterns = [name_pattern(value) for value in values]
     return lambda record: any(p.search(record.name) or p.search("/" + record.name) for p in patterns)
 
 
@@ -174,10 +171,7 @@ def _since(engine: Engine, values: list[str]) -> Test:
 
 
 def _known(engine: Engine, name: str) -> ContainerRecord:
-    try:
-        return engine.containers.find(name)
-    except NotFound:
-        raise Invalid(f"No such container: {name}") from None
+    return engine.containers.find(name)
 
 
 def _volume(engine: Engine, values: list[str]) -> Test:

@@ -1,6 +1,7 @@
 """Bodies, queries, filters and versions of wrong type or size: refused, and never with a fault of ours."""
 
 import json
+import time
 from typing import Any
 from urllib.parse import quote
 
@@ -141,3 +142,28 @@ def test_versions(api: Client, version: str, words: str) -> None:
     for target in ("/_ping", "/version", "/containers/json"):
         answer = api.ask("GET", f"/v{version}{target}")
         assert answer.status == 400 and words in answer.message
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "value"),
+    [
+        ("/images/json", "reference", "*" * 200 + "b"),
+        ("/images/json", "reference", "*a" * 100 + "[z-a]"),
+        ("/containers/json", "name", "(a+)+$"),
+        ("/containers/json", "name", "(a|aa)*$"),
+        ("/containers/json", "name", "a?" * 40 + "a" * 40),
+        ("/containers/json", "name", ".*" * 9 + "b"),
+        ("/containers/json", "exited", "9" * 5000),
+        ("/images/json", "until", "9" * 400 + "h"),
+        ("/images/json", "until", "9" * 400),
+    ],
+)
+def test_patterns_that_would_take_for_ever(api: Client, target: str, name: str, value: str) -> None:
+    """A pattern that goes back and forth over a name of many letters would hold up every other request."""
+    made = api.create({}, "a" * 60 + "-")
+    assert api.ask("POST", f"{V}/images/busybox/tag?repo={'a' * 60}c").status == 201
+    begun = time.monotonic()
+    answer = api.ask("GET", f"{V}{target}?all=1&filters={quote(json.dumps({name: [value]}))}")
+    assert answer.status in (200, 400) and time.monotonic() - begun < 5
+    assert api.ask("DELETE", f"{V}/containers/{made.json()['Id']}").status == 204
+    assert api.ask("DELETE", f"{V}/images/{'a' * 60}c").status == 200
