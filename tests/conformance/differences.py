@@ -101,12 +101,6 @@ DIFFERENCES: tuple[Difference, ...] = (
         "Docker creates it and fails at start where no driver is; here it is refused at once",
         run=False,
     ),
-    Difference(
-        "info and version",
-        "docker info --format '{{.IndexServerAddress}} {{.Isolation}} {{.InitBinary}}'",
-        "there is no init binary yet",
-        stdout="https://index.docker.io/v1/\n",
-    ),
 )
 
 

@@ -45,7 +45,7 @@ def system_info(engine: "Engine") -> dict[str, Any]:
         **_host(engine),
         **_registries(),
         **_daemon(engine),
-        **_runtimes(),
+        **_runtimes(engine),
         "SecurityOptions": _security(engine),
         "FirewallBackend": {"Driver": "nftables"},
         "CDISpecDirs": [],
@@ -183,11 +183,11 @@ def _daemon(engine: "Engine") -> dict[str, Any]:
     }
 
 
-def _runtimes() -> dict[str, Any]:
+def _runtimes(engine: "Engine") -> dict[str, Any]:
     return {
         "Runtimes": {RUNTIME_NAME: {"path": "wharf-runtime"}},
         "DefaultRuntime": RUNTIME_NAME,
-        "InitBinary": "",
+        "InitBinary": "docker-init" if engine.init_program else "",
         "ContainerdCommit": {"ID": ""},
         "RuncCommit": {"ID": ""},
         "InitCommit": {"ID": ""},
