@@ -139,7 +139,7 @@ def _user(config: ImageConfig, line: Line) -> ImageConfig:
 
 def _stop_signal(config: ImageConfig, line: Line) -> ImageConfig:
     signal = _one_word(config, line)
-    if not (signal.isdigit() and 1 <= int(signal) <= 64) and not _SIGNAL.match(signal):
+    if not (signal.isdigit() and len(signal) <= 2 and 1 <= int(signal) <= 64) and not _SIGNAL.match(signal):
         raise Invalid(f"invalid signal: {signal}")
     return replace(config, stop_signal=signal)
 

@@ -11,7 +11,7 @@ from wharf.dockerfile.changes import apply_changes
 from wharf.engine.image_events import publish_image_event
 from wharf.engine.image_tag import parse_repo_tag
 from wharf.engine.times import format_time
-from wharf.errors import Invalid, NotFound
+from wharf.errors import Internal, Invalid, NotFound
 from wharf.spec.digest import Digest
 from wharf.spec.image import History, Image, ImageConfig
 from wharf.spec.platform import Platform
@@ -49,7 +49,7 @@ def load_images(engine: Engine, stream: Readable, progress: Progress, *, quiet: 
 
 
 def save_images(engine: Engine, names: list[str]) -> Callable[[Sink], None]:
-    """What writes the archive of the images; raises NotFound or Invalid for a name before the first byte."""
+    """What writes the archive of the images; raises NotFound or Internal for a name before the first byte."""
     chosen: dict[Digest, Chosen] = {}
     for item in (item for name in names for item in _chosen(engine, name)):
         before = chosen.get(item.image.id)
@@ -90,7 +90,10 @@ def import_image(engine: Engine, stream: Readable, request: ImportRequest, progr
 
 def _chosen(engine: Engine, name: str) -> list[Chosen]:
     """By a name with tag: that name; by a bare repository: every tag of it; by id: the image without names."""
-    reference = None if ID_PREFIX.match(name) and len(name) >= 64 else Reference.parse(name)
+    try:
+        reference = None if ID_PREFIX.match(name) and len(name) >= 64 else Reference.parse(name)
+    except Invalid as error:
+        raise Internal(error.message) from None  # Docker answers 500 here, and only here
     if reference and not reference.tag and not reference.digest:
         images = engine.images.all()
         tags = [Chosen(image, tuple(n for n in image.names if n.name == reference.name and n.tag)) for image in images]

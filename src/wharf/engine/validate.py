@@ -290,7 +290,7 @@ def log_sizes(log: LogConfig) -> tuple[int, int]:
     options = log.config or {}
     size = parse_size(options["max-size"]) if "max-size" in options else -1
     text = options.get("max-file", "1")
-    if not text.isdecimal() or not 1 <= int(text) <= 10000:
+    if not text.isdecimal() or len(text) > 5 or not 1 <= int(text) <= 10000:
         raise Invalid(f"max-file cannot be less than 1: {text[:50]}")
     if int(text) > 1 and size < 0:
         raise Invalid("max-file cannot be used without max-size")

@@ -67,6 +67,12 @@ def test_nul_is_refused_anywhere(api: Client, config: dict[str, Any]) -> None:
         ({"HostConfig": {"CapAdd": ["FOO"]}}, 'invalid CapAdd: unknown capability: "CAP_FOO"'),
         ({"HostConfig": {"Tmpfs": {"/t": "a,b"}}}, 'invalid tmpfs option "a"'),
         ({"Hostname": "x" * 65}, "invalid hostname"),
+        (
+            {"HostConfig": {"LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "9" * 5000}}}},
+            "max-file cannot be less than 1",
+        ),
+        ({"StopSignal": "9" * 5000}, "invalid signal"),
+        ({"HostConfig": {"CpusetCpus": "9" * 5000}}, "for cpuset cpus: invalid format"),
         ({"Hostname": "a\n6.6.6.6 evil"}, "invalid hostname"),
         ({"Domainname": "a\n6.6.6.6 evil"}, "invalid hostname"),
         ({"Volumes": {"/../..": {}}}, "destination can't be '/'"),

@@ -27,9 +27,11 @@ async def network_inspect(api: Api, request: Request) -> Answer:
 
 async def network_create(api: Api, request: Request) -> Answer:
     """POST /networks/create"""
-    name = (await json_map(request)).get("Name")
+    name = (await json_map(request)).get("Name") or ""
     if not isinstance(name, str):
         raise Invalid("invalid JSON: Name must be a string")
+    if not name.strip():
+        raise Invalid("invalid name: name is empty")
     await api.run(create_network, api.engine, name)
     return NO_CONTENT
 
@@ -42,7 +44,11 @@ async def network_delete(api: Api, request: Request) -> Answer:
 
 async def network_connect(api: Api, request: Request) -> Answer:
     """POST /networks/{id}/connect and /disconnect"""
-    container = str((await json_map(request)).get("Container") or "")
+    container = (await json_map(request)).get("Container") or ""
+    if not isinstance(container, str):
+        raise Invalid("invalid JSON: Container must be a string")
+    if not container:
+        raise Invalid('invalid name or ID supplied: ""')
     await api.run(connect_network, api.engine, request.names["id"], container)
     return Reply(200, content_type="")
 
