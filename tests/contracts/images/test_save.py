@@ -12,7 +12,7 @@ from tests.contracts.images.test_load import load, oci_layout, small_layer
 from tests.support.busybox import docker_archive
 from tests.support.images import Sink, image_engine
 from wharf.engine.image_transfer import save_images
-from wharf.errors import Invalid, NotFound
+from wharf.errors import Internal, NotFound
 
 
 def save(engine: Any, *names: str) -> bytes:
@@ -96,5 +96,5 @@ def test_by_id_no_name_is_saved(engine: Any) -> None:
 def test_an_unknown_name_is_refused_before_the_first_byte(engine: Any) -> None:
     with pytest.raises(NotFound, match="reference does not exist"):
         save_images(engine, ["nothing:1"])
-    with pytest.raises(Invalid, match="invalid reference format"):
+    with pytest.raises(Internal, match="invalid reference format"):
         save_images(engine, ["no thing"])
