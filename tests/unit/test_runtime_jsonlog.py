@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wharf.runtime.jsonlog import SPLIT, JsonLog, LineSplitter, escape, timestamp
@@ -59,7 +59,8 @@ def test_an_unfinished_last_line_has_no_newline() -> None:
     assert splitter.finish() == [b"two"]
 
 
-@given(st.lists(st.integers(0, 3 * SPLIT), max_size=5), st.integers(1, 40000))
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(0, 3 * SPLIT), max_size=5), st.integers(200, 40000))
 def test_records_do_not_depend_on_how_reads_fall(lengths: list[int], size: int) -> None:
     data = b"".join(b"a" * length + b"\n" for length in lengths)
     whole, cut = LineSplitter(), LineSplitter()
@@ -70,6 +71,7 @@ def test_records_do_not_depend_on_how_reads_fall(lengths: list[int], size: int) 
     assert max((len(record) for record in one), default=0) <= SPLIT + 1
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.text(), max_size=8))
 def test_what_is_written_is_what_is_read(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     path = tmp_path_factory.mktemp("log") / "x-json.log"

@@ -3,7 +3,7 @@
 import ctypes
 import os
 
-from wharf.kernel.libc import SYS_KEYCTL, SYS_RT_SIGACTION, check, function, syscall
+from wharf.kernel.libc import LIBC, SYS_KEYCTL, SYS_RT_SIGACTION, check, function, syscall
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -22,6 +22,7 @@ _KEYCTL_JOIN_SESSION_KEYRING = 1
 
 _ULONG = ctypes.c_ulong
 _prctl = function("prctl", ctypes.c_int, _ULONG, _ULONG, _ULONG, _ULONG)
+_malloc_trim = function("malloc_trim", ctypes.c_size_t) if hasattr(LIBC, "malloc_trim") else None
 _NAME = ctypes.create_string_buffer(16)
 _setdomainname = function("setdomainname", ctypes.c_char_p, ctypes.c_size_t)
 
@@ -55,6 +56,12 @@ def close_all_but(keep: "set[int] | frozenset[int]") -> None:
 def new_session_keyring(name: str) -> None:
     """A session keyring of its own, so that the host's keys cannot be reached; kernels without keys are fine."""
     syscall(SYS_KEYCTL, ctypes.c_int(_KEYCTL_JOIN_SESSION_KEYRING), ctypes.c_char_p(name.encode()))
+
+
+def release_memory() -> None:
+    """malloc_trim(3): free pages of the C library's heap go back to the system. Other C libraries lack it."""
+    if _malloc_trim is not None:
+        _malloc_trim(0)
 
 
 def start_time(pid: int) -> int:

@@ -14,7 +14,6 @@ _SAFE = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\<>&') + b"\
 _ESCAPES = {
     ord('"'): '\\"',
     ord("\\"): "\\\\",
-    ord("\n"): "\\n",
     ord("\r"): "\\r",
     ord("\t"): "\\t",
     ord("<"): "\\u003c",
@@ -36,7 +35,11 @@ def timestamp(now_ns: int) -> str:
 
 
 def escape(data: bytes) -> bytes:
-    """The inside of a JSON string, with Docker's choice of escapes; bytes that are not UTF-8 become U+FFFD."""
+    """The inside of JSON strings, with Docker's choice of escapes; bytes that are not UTF-8 become U+FFFD.
+
+    Newlines stay: they part the records of a run. A whole run at once, since an object for each line would be slow
+    and leave the monitor's memory in pieces.
+    """
     text = data.decode("utf-8", "replace")
     return text.translate(_ESCAPES).replace("\ufffd", "\\ufffd").encode()
 
@@ -145,11 +148,5 @@ def _records(run: bytes, tail: bytes) -> bytes:
     complete = run.endswith(b"\n")
     body = run[:-1] if complete else run
     if body.translate(None, _SAFE):
-        between = b"\\n" + tail + b'{"log":"'
-        return (
-            b'{"log":"'
-            + between.join(escape(line) for line in body.split(b"\n"))
-            + (b"\\n" if complete else b"")
-            + tail
-        )
+        body = escape(body)
     return b'{"log":"' + body.replace(b"\n", b"\\n" + tail + b'{"log":"') + (b"\\n" if complete else b"") + tail

@@ -24,6 +24,7 @@ from wharf.runtime.jsonlog import JsonLog
 from wharf.runtime.pump import Poller, Pump
 
 DRAIN_LIMIT = 2.0  # seconds that output is awaited after the end when somebody else holds the pipes
+TRIM_AFTER = 250  # milliseconds of silence after much output, before its buffers go back to the system
 _IN = select.POLLIN
 
 
@@ -88,7 +89,11 @@ class Monitor:
         assert self._control is not None
         self._poller.watch(self._control.fileno(), _IN, lambda _events: self._hear())
         while not self._over and not self._exited_at:
-            self._poller.once()
+            if self._pump.swollen:
+                if not self._poller.once(TRIM_AFTER):
+                    self._pump.shrink()
+            else:
+                self._poller.once()
         if self._exited_at:
             self._end()
 

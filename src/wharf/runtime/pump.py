@@ -12,9 +12,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from wharf.kernel.process import release_memory
 from wharf.runtime.jsonlog import JsonLog, LineSplitter
 
 READ_SIZE = 256 << 10
+SWELLING = 16 << 10
+"""A read larger than this leaves buffers behind that are worth returning."""
 LAG_LIMIT = 1 << 20
 INPUT_LIMIT = 64 << 10
 LINGER = 10.0  # seconds without progress before a client that does not read is given up after the end
@@ -79,6 +82,7 @@ class Pump:
         self._is_terminal = False
         self._buffer = READ_SIZE
         self._doorbells: list[int] = []
+        self.swollen = False
 
     def add_output(self, fd: int, number: int) -> None:
         """Read stream 1 or 2 from `fd`, which becomes the pump's."""
@@ -99,6 +103,11 @@ class Pump:
         self._stdin = master
         self._flush_input()
 
+    def shrink(self) -> None:
+        """Give the memory of large reads back: a monitor may wait for months after one burst."""
+        release_memory()
+        self.swollen = False
+
     @property
     def drained(self) -> bool:
         """Whether every output has ended."""
@@ -117,6 +126,8 @@ class Pump:
         if not data:
             self._end_output(fd)
             return
+        if len(data) > SWELLING:
+            self.swollen = True
         if self._log is not None:
             runs = splitter.feed(data)
             if runs:
