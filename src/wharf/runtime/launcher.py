@@ -9,6 +9,7 @@ import _signal  # type: ignore[import-not-found]
 import _socket
 import gc
 import os
+import sys
 import time
 
 from wharf.kernel import namespaces as ns
@@ -98,6 +99,7 @@ def _child(role: str, fd: int, jobs: dict[str, Job]) -> None:
         control = _socket.socket(fileno=fd)
         if role == "monitor":
             process.set_name("wharf-monitor")
+            sys.meta_path.clear()  # no import from here on: a module would be read in a container's mounts
             monitor.main(control)
         else:
             process.set_name("wharf-worker")
