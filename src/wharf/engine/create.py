@@ -42,6 +42,7 @@ from wharf.spec.container import (
 )
 from wharf.spec.image_record import ImageRecord
 from wharf.spec.platform import Platform
+from wharf.spec.volume import ANONYMOUS_LABEL
 from wharf.transfer.unpack import ensure_unpacked
 
 if TYPE_CHECKING:
@@ -98,7 +99,9 @@ def create_container(engine: Engine, request: CreateRequest) -> Created:
             networks=_networks(request),
         )
         _make_root(engine, record, image, undo)
+        _announce_volumes(engine, record, planned, undo)
         _make_volumes(engine, record, planned, undo)
+        record.state.removal_in_progress = record.remove_volumes = False
         container = Container(record)
         engine.database.containers.put(record)
         engine.containers.add(container)
@@ -210,27 +213,44 @@ def _make_root(engine: Engine, record: ContainerRecord, image: ImageRecord, undo
         engine.snapshots.prepare(record.id, image.chain_id, init=True)
 
 
+def _announce_volumes(
+    engine: Engine, record: ContainerRecord, planned: Sequence[Planned], undo: contextlib.ExitStack
+) -> None:
+    """Nobody would know whose an anonymous volume is if a crash came before the container is stored: store it now, as
+    one that is to be removed with them."""
+    anonymous = [item for item in planned if item.anonymous]
+    if not anonymous:
+        return
+    for item in anonymous:
+        item.point.name = secrets.token_hex(32)
+    record.mounts = [item.point for item in planned]
+    record.mount_requests = [item.request for item in planned]
+    record.state.removal_in_progress = record.remove_volumes = True
+    engine.database.containers.put(record, durable=False)
+    undo.callback(engine.database.containers.delete, record.id)
+
+
 def _make_volumes(
     engine: Engine, record: ContainerRecord, planned: Sequence[Planned], undo: contextlib.ExitStack
 ) -> None:
     for item in planned:
-        point, request = item.point, item.request
-        if point.type == "volume" and not point.source:
+        if item.point.type == "volume" and not item.point.source:
             _make_volume(engine, record, item, undo)
-        record.mounts.append(point)
-        record.mount_requests.append(request)
+    record.mounts = [item.point for item in planned]
+    record.mount_requests = [item.request for item in planned]
 
 
 def _make_volume(engine: Engine, record: ContainerRecord, item: Planned, undo: contextlib.ExitStack) -> None:
     point, options = item.point, item.request.volume_options or VolumeOptions()
     driver = options.driver_config
-    is_new = not point.name or engine.database.volumes.get(point.name) is None
+    is_new = item.anonymous or engine.database.volumes.get(point.name) is None
+    labels = {**(options.labels or {}), ANONYMOUS_LABEL: ""} if item.anonymous else options.labels
     volume = ensure_volume(
         engine,
         point.name,
         driver=(driver.name if driver else "") or point.driver,
         opts=driver.options if driver else None,
-        labels=options.labels,
+        labels=labels,
     )
     point.name, point.source = volume.name, volume.mountpoint
     if is_new:

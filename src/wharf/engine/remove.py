@@ -75,11 +75,14 @@ def remove_now(engine: Engine, container: Container, volumes: bool) -> None:
         record, state = container.record, container.record.state
         if state.removal_in_progress or state.running:
             return
-        state.removal_in_progress = True
+        state.removal_in_progress, record.remove_volumes = True, volumes
         try:
             engine.database.containers.put(record, durable=False)
             discard(engine, record.id)
-            engine.database.containers.delete(record.id)
+            with engine.database.transaction():
+                engine.database.containers.delete(record.id)
+                if volumes:
+                    _remove_volumes(engine, container)
         except (OSError, WharfError) as error:
             state.removal_in_progress, state.dead, state.error = False, True, str(error)
             engine.database.containers.put(record, durable=False)
@@ -89,8 +92,6 @@ def remove_now(engine: Engine, container: Container, volumes: bool) -> None:
         if engine.database.images.get(record.image_id) is None:
             engine.images.operations.request_sweep()  # it was the last to stand on a deleted image's layers
         container.drop_attaching()
-        if volumes:
-            _remove_volumes(engine, container)
     publish_container_event(engine, record, "destroy")
     container.wake(WaitResult(state.exit_code), "removed", "next-exit", "not-running")
 

@@ -174,9 +174,13 @@ def _wants_start(record: ContainerRecord) -> bool:
     return restarts_with_daemon(record) or (failed and should_restart(record, record.state.exit_code))
 
 
+def _takes_volumes(record: ContainerRecord) -> bool:
+    return record.remove_volumes or record.host_config.auto_remove
+
+
 def _quietly_remove(engine: Engine, container: Container) -> None:
     try:
-        remove_now(engine, container, volumes=container.record.host_config.auto_remove)
+        remove_now(engine, container, volumes=_takes_volumes(container.record))
     except WharfError as error:
         log.warning("%s", error.message)
 

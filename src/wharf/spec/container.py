@@ -370,6 +370,8 @@ class ContainerRecord:
     sandbox_id: str = ""
     restart_count: int = 0
     manually_stopped: bool = False
+    remove_volumes: bool = False
+    """A removal under way takes its anonymous volumes too."""
     platform: str = "linux"
     log_path: str = ""
 
