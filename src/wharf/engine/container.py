@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from wharf.engine.gate import Gate
 from wharf.engine.loop import Timer, fail, resolve
 from wharf.engine.status import state_word
 from wharf.errors import Conflict, Invalid, NotFound
@@ -59,6 +60,7 @@ class Container:
         self.restart_delay = 0.0
         self.started_monotonic = 0.0
         self.execs: dict[str, LiveExec] = {}
+        self.gate = Gate()
 
     @property
     def id(self) -> str:

@@ -61,7 +61,7 @@ def start_exec(engine: Engine, exec_id: str, request: ExecStart) -> ExecStarted:
     """Raises NotFound, Conflict; a program that does not start is a failure in the result, or raised when detached."""
     container, item = engine.containers.find_exec(exec_id)
     config = item.record.config
-    with item.lock:
+    with container.gate.enter(), item.lock:
         if item.started:
             raise Conflict(f"exec command {exec_id} has already run")
         container.require(Verb.EXEC, container.id)

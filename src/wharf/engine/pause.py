@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from wharf.engine.container_events import publish_container_event
@@ -12,35 +13,33 @@ if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
 
+_GONE = (errno.ENOENT, errno.ENODEV, errno.ESRCH)
+"""The cgroup went with the container's end, which is not recorded yet."""
+
+
 def pause_container(engine: Engine, name: str) -> None:
     """Freeze every process. Raises NotFound, Conflict, Internal."""
-    container = engine.containers.live(name)
-    with container.lock:
-        record = container.record
-        container.require(Verb.PAUSE, name)
-        try:
-            container.must_run().pause()
-        except FileNotFoundError:  # its cgroup went with its end, which is not recorded yet
-            raise Conflict(f"container {container.id} is not running") from None
-        except OSError as error:
-            raise Internal(f"cannot pause container {container.id}: {error}") from error
-        record.state.paused = True
-        engine.database.containers.put(record, durable=False)
-    publish_container_event(engine, record, "pause")
+    _freeze(engine, name, True)
 
 
 def unpause_container(engine: Engine, name: str) -> None:
     """Thaw every process. Raises NotFound, Internal (Docker answers 500 for one that is not paused)."""
+    _freeze(engine, name, False)
+
+
+def _freeze(engine: Engine, name: str, frozen: bool) -> None:
     container = engine.containers.live(name)
-    with container.lock:
+    verb = Verb.PAUSE if frozen else Verb.UNPAUSE
+    with container.gate.close(), container.lock:
         record = container.record
-        container.require(Verb.UNPAUSE, name)
+        container.require(verb, name)
+        running = container.must_run()
         try:
-            container.must_run().resume()
-        except FileNotFoundError:
-            raise Conflict(f"container {container.id} is not running") from None
+            (running.pause if frozen else running.resume)()
         except OSError as error:
-            raise Internal(f"cannot unpause container {container.id}: {error}") from error
-        record.state.paused = False
+            if error.errno in _GONE:
+                raise Conflict(f"container {container.id} is not running") from None
+            raise Internal(f"cannot {verb.value} container {container.id}: {error}") from error
+        record.state.paused = frozen
         engine.database.containers.put(record, durable=False)
-    publish_container_event(engine, record, "unpause")
+    publish_container_event(engine, record, verb.value)

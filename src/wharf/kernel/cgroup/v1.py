@@ -28,6 +28,8 @@ class CgroupV1:
                 self._make_parents(name, directory)
                 os.mkdir(directory, 0o755)
             if name == "cpuset":
+                # The parent too: another start may have made it a moment ago and not filled it yet.
+                _inherit_cpuset(os.path.dirname(directory))
                 _inherit_cpuset(directory)
         self.limit(resources)
 
