@@ -40,6 +40,13 @@ def create(client: Any, name: str, chance: random.Random) -> None:
     )
 
 
+def pause(client: Any, name: str, _: random.Random) -> None:
+    """And thaw: an exec that is frozen while it runs keeps its client waiting."""
+    container = client.containers.get(name)
+    container.pause()
+    container.unpause()
+
+
 OPERATIONS: list[Callable[[Any, str, random.Random], object]] = [
     create,
     create,
@@ -48,8 +55,7 @@ OPERATIONS: list[Callable[[Any, str, random.Random], object]] = [
     lambda client, name, chance: client.containers.get(name).stop(timeout=chance.choice([0, 1])),
     lambda client, name, chance: client.containers.get(name).kill(chance.choice(["KILL", "TERM"])),
     lambda client, name, chance: client.containers.get(name).remove(force=chance.random() < 0.5, v=True),
-    lambda client, name, _: client.containers.get(name).pause(),
-    lambda client, name, _: client.containers.get(name).unpause(),
+    pause,
     lambda client, name, _: client.containers.get(name).restart(timeout=0),
     lambda client, name, _: client.containers.get(name).exec_run("true"),
     lambda client, name, _: client.containers.get(name).logs(),
