@@ -6,9 +6,12 @@ goes on; the monitor's end of stream closes the client once everything is writte
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import select
 import socket
+import sys
+import termios
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -22,6 +25,8 @@ MAX_WAITING = 1 << 20
 """Bytes of stdin kept for a process that has not started."""
 LINGER_SECONDS = 2.0
 SETTLE_SECONDS = 5.0
+HEAD_SECONDS = 0.25
+HEAD_PAUSE = 0.0005
 GONE_CHECK_SECONDS = 5.0
 """After its end of stream a client that went away for good is noticed only by asking poll(2)."""
 
@@ -218,6 +223,7 @@ def relay(source: Source) -> Callable[[asyncio.Transport, bytes, bool], asyncio.
 async def _connect(client: ClientSide, source: Source) -> None:
     """Wait for the socket and join the client with it; cancelled when the client leaves before."""
     try:
+        await _head_taken(client.transport)
         if source.history is not None:
             await _send_history(client, source.history())
         stream = source.stream
@@ -239,6 +245,24 @@ async def _connect(client: ClientSide, source: Source) -> None:
     client.connect(output, stdin)
 
 
+async def _head_taken(transport: asyncio.Transport) -> None:
+    """Wait, for a bounded time, until the client has read the head of the answer before any output follows it.
+
+    Clients that read the head through a buffer (Python's http.client, and with it the Docker SDK) lose what stands
+    behind it. On a Unix socket SIOCOUTQ counts what the peer has not read yet (unix(7), ioctl_sockios).
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + HEAD_SECONDS
+    sock = transport.get_extra_info("socket")
+    unread = bytearray(4)
+    while not transport.is_closing() and loop.time() < deadline:
+        if not transport.get_write_buffer_size():
+            fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, unread)
+            if not int.from_bytes(unread, sys.byteorder):
+                return
+        await asyncio.sleep(HEAD_PAUSE)
+
+
 async def _send_history(client: ClientSide, chunks: AsyncIterator[bytes]) -> None:
     async for chunk in chunks:
         client.transport.write(chunk)
@@ -256,10 +280,7 @@ def _abandon(stream: "socket.socket | Future[socket.socket] | None") -> None:
 def say(data: bytes) -> Callable[[asyncio.Transport, bytes, bool], asyncio.BaseProtocol]:
     """What a `Hijack` takes to send what there is (an error text, or nothing) and close."""
 
-    def take(transport: asyncio.Transport, early: bytes, eof: bool) -> asyncio.BaseProtocol:
-        transport.write(data)
-        client = ClientSide(transport, early, eof, Source(None))
-        client.output_over()
-        return client
+    async def text() -> AsyncIterator[bytes]:
+        yield data
 
-    return take
+    return relay(Source(None, history=text))
