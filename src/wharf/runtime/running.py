@@ -35,6 +35,12 @@ class Channel:
                 return False
         return True
 
+    def waits(self) -> bool:
+        """Whether the other end is there and has said nothing yet."""
+        poller = select.poll()
+        poller.register(self.sock.fileno(), select.POLLIN)
+        return not poller.poll(0)
+
     def hear(self, timeout: float | None) -> tuple[dict[str, Any], list[int]]:
         """The next message; TimeoutError when none comes in time, Closed when the monitor has gone."""
         poller = select.poll()

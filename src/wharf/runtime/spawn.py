@@ -62,11 +62,16 @@ def spawn_launcher() -> tuple[int, socket.socket]:
 
 
 class Launcher:
-    """The launcher as wharfd holds it: `fork` gives the control socket of a new monitor or worker."""
+    """The launcher as wharfd holds it: `fork` gives the control socket of a new monitor or worker.
+
+    One monitor is forked ahead and waits for its request, so that a start does not wait for the fork. It ends when
+    its socket does: with this object, or with wharfd.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sock: socket.socket | None = None
+        self._spare: Channel | None = None
         self.pid = 0
 
     def start(self) -> None:
@@ -77,12 +82,40 @@ class Launcher:
         """End it; workers end with it, monitors live on."""
         with self._lock:
             sock, self._sock = self._sock, None
+            if self._spare is not None:
+                self._spare.close()
+                self._spare = None
             if sock is not None:
                 sock.close()
                 os.waitpid(self.pid, 0)
 
     def fork(self, role: str) -> Channel:
-        """Have it fork; one that died is started again once."""
+        """A forked monitor or worker; a launcher that died is started again once."""
+        if role != "monitor":
+            return self._fork(role)
+        with self._lock:
+            ready, self._spare = self._spare, None
+        if ready is not None and not ready.waits():
+            ready.close()
+            ready = None
+        channel = ready or self._fork(role)
+        self._fork_ahead()
+        return channel
+
+    def _fork_ahead(self) -> None:
+        if self._spare is not None:
+            return
+        try:
+            another = self._fork("monitor")
+        except errors.WharfError:  # closed meanwhile, or broken: the next start will say so
+            return
+        with self._lock:
+            if self._spare is None and self._sock is not None:
+                self._spare = another
+                return
+        another.close()
+
+    def _fork(self, role: str) -> Channel:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, self._lock:
             for attempt in (1, 2):
