@@ -10,6 +10,7 @@ Standard library only: the launcher imports this.
 """
 
 import ctypes
+import errno
 import os
 from collections.abc import Iterator
 
@@ -33,11 +34,21 @@ class _OpenHow(ctypes.Structure):
 _HOW_SIZE = ctypes.c_size_t(ctypes.sizeof(_OpenHow))
 
 
+OPEN_TRIES = 1000
+
+
 def openat2(dir_fd: int, path: Path, flags: int, mode: int, resolve: int) -> int:
-    """openat2(2); close-on-exec is always set. Raises OSError with `path`."""
+    """openat2(2); close-on-exec is always set. Raises OSError with `path`.
+
+    A `..` fails with EAGAIN while anything anywhere is renamed or mounted, and shall be tried again.
+    """
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     raw = os.fsencode(path)
-    fd = syscall(SYS_OPENAT2, ctypes.c_int(dir_fd), ctypes.c_char_p(raw), ctypes.byref(how), _HOW_SIZE)
+    for _ in range(OPEN_TRIES):
+        fd = syscall(SYS_OPENAT2, ctypes.c_int(dir_fd), ctypes.c_char_p(raw), ctypes.byref(how), _HOW_SIZE)
+        if fd >= 0 or ctypes.get_errno() != errno.EAGAIN:
+            break
+        os.sched_yield()
     return check(fd, "openat2", path)
 
 
