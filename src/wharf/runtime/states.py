@@ -6,6 +6,7 @@
 <data-root>/containers/<container>/exit.json              how the container ended
 """
 
+import contextlib
 import json
 import os
 from typing import Any
@@ -73,15 +74,13 @@ class States:
         return str(read_json(f"{self.directory(container)}/init.json").get("cgroup") or "")
 
     def remove(self, container: str) -> None:
-        """Remove the files of dead monitors."""
+        """Remove the files of dead monitors; one that is just ending may do the same."""
         directory = self.directory(container)
-        try:
-            names = os.listdir(directory)
-        except FileNotFoundError:
-            return
-        for name in names:
-            os.unlink(f"{directory}/{name}")
-        os.rmdir(directory)
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(directory):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{directory}/{name}")
+            os.rmdir(directory)
 
 
 def read_json(path: str) -> dict[str, Any]:
