@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.system.network.conftest import MemoryStore
 
+from tests.system.network.conftest import MemoryStore
 from wharf.network.manager import NetworkStore
 from wharf.spec.network import Ipam, IpamConfig, NetworkRecord
 from wharf.storage.metadata.database import Database
