@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-BUSYBOX_PLACES = ("/bin/busybox", "/usr/bin/busybox", "/opt/wharf-peers/usr/bin/busybox")
+BUSYBOX_PLACES = ("/bin/busybox", "/usr/bin/busybox")
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/bin/false\n"
