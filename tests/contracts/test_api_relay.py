@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from wharf.api.detach import DetachFilter
 from wharf.api.http import Answer, Hijack, Request
 from wharf.api.listen import open_listener
 from wharf.api.relay import Source, relay
 from wharf.api.router import Route
 from wharf.api.server import Api, Server
+from wharf.spec.detach import DetachFilter
 
 
 class Fake:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from wharf.api.detach import DetachFilter, parse_keys
+from wharf.api.detach import parse_keys
 from wharf.errors import Invalid
+from wharf.spec.detach import DetachFilter
 
 
 def test_keys() -> None:

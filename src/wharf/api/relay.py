@@ -16,8 +16,8 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from wharf.api.detach import DetachFilter
 from wharf.api.stdin import StdinWriter
+from wharf.spec.detach import DetachFilter
 
 READ_SIZE = 256 << 10
 log = logging.getLogger("wharf.api")

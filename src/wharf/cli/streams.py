@@ -7,6 +7,7 @@ import select
 
 from wharf.client.http import Connection
 from wharf.errors import Invalid
+from wharf.spec.detach import DetachFilter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,31 +69,9 @@ def write_all(descriptor: int, data: bytes) -> None:
             select.select([], [descriptor], [])
 
 
-class DetachKeys:
-    """Watches what is typed for the sequence that detaches; keys of an unfinished sequence are held back."""
-
-    def __init__(self, text: str) -> None:
-        self._keys = bytes(_key_code(key) for key in text.split(",")) if text else b""
-        self._matched = 0
-
-    def filter(self, data: bytes) -> tuple[bytes, bool]:
-        """(what is to be sent, whether the sequence is complete)."""
-        if not self._keys:
-            return data, False
-        out = bytearray()
-        for byte in data:
-            if byte == self._keys[self._matched]:
-                self._matched += 1
-                if self._matched == len(self._keys):
-                    return bytes(out), True
-                continue
-            out += self._keys[: self._matched]
-            self._matched = 0
-            if byte == self._keys[0]:
-                self._matched = 1
-            else:
-                out.append(byte)
-        return bytes(out), False
+def detach_filter(text: str) -> DetachFilter | None:
+    """The filter for `ctrl-p,ctrl-q` and the like; None for no keys."""
+    return DetachFilter(bytes(_key_code(key) for key in text.split(","))) if text else None
 
 
 def _key_code(key: str) -> int:
@@ -148,7 +127,7 @@ def pump(connection: Connection, *, tty: bool, stdin: bool, detach_keys: str = D
     poll.register(socket_fd, select.POLLIN)
     if stdin:
         poll.register(0, select.POLLIN)
-    keys = DetachKeys(detach_keys if tty and stdin else "")
+    keys = detach_filter(detach_keys if tty and stdin else "")
     emit = _emitter(tty)
     emit(connection.early)
     connection.early = b""
@@ -196,7 +175,7 @@ def _emitter(tty: bool) -> Callable[[bytes], None]:
     return emit
 
 
-def _typed(keys: DetachKeys) -> tuple[bytes, bool, bool]:
+def _typed(keys: DetachFilter | None) -> tuple[bytes, bool, bool]:
     """(bytes to send, end of input, detached)."""
     try:
         data = os.read(0, STDIN_CHUNK)
@@ -204,7 +183,7 @@ def _typed(keys: DetachKeys) -> tuple[bytes, bool, bool]:
         return b"", False, False
     except OSError:  # EIO: the terminal went away
         return b"", True, False
-    out, detached = keys.filter(data)
+    out, detached = keys.feed(data) if keys else (data, False)
     return out, not data, detached
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wharf.cli.ps import display_ports
-from wharf.cli.streams import DetachKeys, Frames
+from wharf.cli.streams import Frames, detach_filter
 from wharf.client import address, jsontext
 from wharf.client.api import query
 from wharf.errors import Invalid
@@ -39,12 +39,13 @@ def test_frames_come_whole_however_they_are_cut(frames: list[tuple[int, bytes]],
 
 
 def test_detach_keys_hold_back_only_what_may_be_theirs() -> None:
-    keys = DetachKeys("ctrl-p,ctrl-q")
-    assert keys.filter(b"ab\x10") == (b"ab", False)
-    assert keys.filter(b"c") == (b"\x10c", False)
-    assert keys.filter(b"\x10\x11rest") == (b"", True)
+    keys = detach_filter("ctrl-p,ctrl-q")
+    assert keys is not None
+    assert keys.feed(b"ab\x10") == (b"ab", False)
+    assert keys.feed(b"c") == (b"\x10c", False)
+    assert keys.feed(b"\x10\x11rest") == (b"", True)
     with pytest.raises(Invalid, match="detach keys"):
-        DetachKeys("ctrl-ü")
+        detach_filter("ctrl-ü")
 
 
 def test_ports_are_joined_to_ranges() -> None:

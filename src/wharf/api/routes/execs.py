@@ -1,6 +1,6 @@
 """Execs: create, start (hijacked or detached), resize, inspect."""
 
-from wharf.api.detach import DetachFilter, parse_keys
+from wharf.api.detach import parse_keys
 from wharf.api.http import Answer, Hijack, Reply, Request
 from wharf.api.relay import Source, relay, say
 from wharf.api.requests import json_body, json_reply
@@ -13,6 +13,7 @@ from wharf.engine.exec_start import ExecStart, start_exec
 from wharf.engine.resize import resize_exec
 from wharf.errors import Invalid
 from wharf.spec.container import ExecConfig
+from wharf.spec.detach import DetachFilter
 
 STDOUT_FRAME = 1
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from wharf.api.detach import DetachFilter, parse_keys
+from wharf.api.detach import parse_keys
 from wharf.api.errors import status_of
 from wharf.api.http import Answer, Hijack, Reply, Request, Stream
 from wharf.api.relay import Source, relay, say
@@ -17,6 +17,7 @@ from wharf.engine.resize import resize_container
 from wharf.engine.stats import sample_stats
 from wharf.engine.wait import wait_container
 from wharf.errors import Conflict, Invalid, NotFound, WharfError
+from wharf.spec.detach import DetachFilter
 from wharf.wire.codec import encode
 
 RAW = "application/vnd.docker.raw-stream"
