@@ -98,8 +98,8 @@ def _run(inherited: Inherited, head: dict[str, Any]) -> None:
             ns.setns(fd, ns.FLAG_OF_TYPE[kind])
     if spec["process"].get("oomScoreAdj") is not None:
         write_oom_score(spec["process"]["oomScoreAdj"])
-    _name_host(spec, "uts" in new)
-    _build_root(request, cgroup.mount_points() if cgroup is not None else {}, "cgroup" in new, inherited.sync)
+    name_host(spec, "uts" in new)
+    build_root(request, cgroup.mount_points() if cgroup is not None else {}, "cgroup" in new, inherited.sync)
     process.new_session_keyring(f"_ses.{request['id']}")
     finish(request, inherited.sync)
 
@@ -132,6 +132,11 @@ def _announce(sync: _socket.socket, own_network: bool) -> None:
     messages.send(sync, {"op": "born"}, [netns, rtnl.fileno()])
     rtnl.close()
     os.close(netns)
+    raise_loopback()
+
+
+def raise_loopback() -> None:
+    """`lo` up, in the network namespace of the caller."""
     control = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
     fcntl.ioctl(control.fileno(), _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
     control.close()
@@ -146,14 +151,22 @@ def write_oom_score(value: int) -> None:
         raise InitFailed(f"can't set oom score adj to {value}: {credentials.errno_text(error)}") from None
 
 
-def _name_host(spec: dict[str, Any], own: bool) -> None:
+def name_host(spec: dict[str, Any], own: bool) -> None:
+    """Host and domain name of the specification, when the uts namespace is the container's own."""
     if own and spec.get("hostname"):
         _socket.sethostname(spec["hostname"])
     if own and spec.get("domainname"):
         process.set_domainname(spec["domainname"])
 
 
-def _build_root(request: dict[str, Any], points: dict[str, str], own_cgroupns: bool, sync: _socket.socket) -> None:
+def build_root(
+    request: dict[str, Any],
+    points: dict[str, str],
+    own_cgroupns: bool,
+    sync: _socket.socket,
+    before_pivot: Callable[[], None] | None = None,
+) -> None:
+    """Make the mounts, devices and masks of the specification, call `before_pivot`, and go into the new root."""
     spec, linux, base = request["spec"], request["spec"]["linux"], request["mount_point"]
     rootfs.enter_private_tree(linux.get("rootfsPropagation", ""))
     rootfs.mount_root(request["rootfs"], base, request["overlay_append"])
@@ -170,6 +183,8 @@ def _build_root(request: dict[str, Any], points: dict[str, str], own_cgroupns: b
     rootfs.make_read_only(root, linux.get("readonlyPaths") or [])
     rootfs.mask(root, linux.get("maskedPaths") or [])
     _make_working_directory(root, spec["process"]["cwd"])
+    if before_pivot is not None:
+        before_pivot()
     rootfs.pivot(root)
     os.close(root)
     if (spec.get("root") or {}).get("readonly"):
