@@ -14,6 +14,7 @@ from wharf.engine.image_events import publish_image_event
 from wharf.engine.image_tag import parse_repo_tag
 from wharf.engine.times import format_time
 from wharf.errors import Conflict
+from wharf.kernel import faults
 from wharf.spec.container import ContainerConfig, ContainerRecord
 from wharf.spec.digest import Digest
 from wharf.spec.image import History, Image
@@ -60,6 +61,8 @@ def commit_container(engine: Engine, request: CommitRequest) -> Digest:
             raise Conflict(f"You cannot commit container {record.id}: its image {record.image_id} was deleted")
         with _frozen(engine, record) if request.pause else contextlib.nullcontext():
             layer = _pack(engine, record)
+            faults.done("commit:packed")
+        faults.done("commit:thawed")
         image = replace(_image(base, request, record, layer), config=config)
         stack = Base(base.layers, base.image.diff_ids, base.id)
         made = add_image(engine.images, image, stack, layer, (reference,) if reference else ())
@@ -80,6 +83,7 @@ def _frozen(engine: Engine, record: ContainerRecord) -> Iterator[None]:
         yield
         return
     engine.containers.pause(record)
+    faults.done("commit:frozen")
     try:
         yield
     finally:

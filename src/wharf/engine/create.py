@@ -33,6 +33,7 @@ from wharf.engine.validate import (
 )
 from wharf.engine.volumes import copy_up, ensure_volume, remove_volume
 from wharf.errors import Invalid, NotFound, NotImplementedYet, WharfError
+from wharf.kernel import faults
 from wharf.spec.container import (
     ContainerRecord,
     CreateRequest,
@@ -99,11 +100,14 @@ def create_container(engine: Engine, request: CreateRequest) -> Created:
             networks=_networks(request),
         )
         _make_root(engine, record, image, undo)
+        faults.done("create:snapshot")
         _announce_volumes(engine, record, planned, undo)
         _make_volumes(engine, record, planned, undo)
+        faults.done("create:volumes")
         record.state.removal_in_progress = record.remove_volumes = False
         container = Container(record)
         engine.database.containers.put(record)
+        faults.done("create:recorded")
         engine.containers.add(container)
         undo.pop_all()
     publish_container_event(engine, record, "create")
@@ -227,6 +231,7 @@ def _announce_volumes(
     record.mount_requests = [item.request for item in planned]
     record.state.removal_in_progress = record.remove_volumes = True
     engine.database.containers.put(record, durable=False)
+    faults.done("create:volumes-announced")
     undo.callback(engine.database.containers.delete, record.id)
 
 

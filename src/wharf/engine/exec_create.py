@@ -10,6 +10,7 @@ from wharf.engine.container import Container, LiveExec
 from wharf.engine.container_events import publish_container_event
 from wharf.engine.validate import refuse_nul
 from wharf.errors import Invalid
+from wharf.kernel import faults
 from wharf.runtime.lifecycle import Verb
 from wharf.spec.container import ExecConfig, ExecRecord
 
@@ -34,6 +35,7 @@ def create_exec(engine: Engine, name: str, config: ExecConfig) -> str:
         container.require(Verb.EXEC, name)
         record = ExecRecord(secrets.token_hex(32), container.id, config)
         engine.database.execs.put(record, durable=False)
+        faults.done("exec:created")
         engine.containers.add_exec(container, LiveExec(record))
     publish_container_event(engine, container.record, f"exec_create: {command_text(config)}", execID=record.id)
     return record.id

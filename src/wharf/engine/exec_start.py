@@ -16,6 +16,7 @@ from wharf.engine.loop import resolve
 from wharf.engine.oci_spec import capability_sets, environment, replace_env, rlimits
 from wharf.engine.security import capabilities, parse_options
 from wharf.errors import Conflict, Internal, Invalid, WharfError
+from wharf.kernel import faults
 from wharf.kernel.caps import NAMES
 from wharf.runtime.lifecycle import Verb
 from wharf.runtime.requests import ExecRequest, ExitRecord, StartFailed
@@ -106,19 +107,23 @@ def _start(
     if config.working_dir and not config.working_dir.startswith("/"):
         raise StartFailed("OCI runtime exec failed: exec failed: Cwd must be an absolute path", 128)
     waiting = engine.supervisor.exec(_request(engine, container, item, request), running)
+    faults.done("exec:monitor")
     stream = None
     try:
         if not request.detach:
             stream = waiting.attach(stdin=config.attach_stdin, stdout=config.attach_stdout, stderr=config.attach_stderr)
         if item.size is not None:
             waiting.resize(*item.size)
+        faults.done("exec:attached")
         item.running = waiting.go()
+        faults.done("exec:go")
     except BaseException:
         if stream is not None:
             stream.close()
         raise
     record.running, record.pid = True, item.running.pid
     engine.database.execs.put(record, durable=False)
+    faults.done("exec:running")
     item.running.on_exit(lambda ended: on_exec_exit(engine, container, item, ended))
     return stream
 
@@ -177,6 +182,7 @@ def _record_end(engine: Engine, container: Container, item: LiveExec, ended: Exi
     try:
         item.running = None
         engine.database.execs.put(item.record, durable=False)
+        faults.done("exec:ended")
     except WharfError as error:
         log.debug("exec %s: %s", item.record.id, error.message)  # its container is gone already
     publish_container_event(engine, container.record, "exec_die", execID=item.record.id, exitCode=str(ended.code))

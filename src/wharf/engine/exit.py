@@ -12,6 +12,7 @@ from wharf.engine.loop import resolve
 from wharf.engine.restart_policy import next_delay, should_restart
 from wharf.engine.times import format_time, to_nanoseconds
 from wharf.errors import WharfError
+from wharf.kernel import faults
 from wharf.runtime.requests import ExitRecord
 from wharf.spec.container import ContainerRecord
 
@@ -50,11 +51,14 @@ def finish_run(engine: Engine, container: Container, running: Running | None, en
         state.exit_code, state.oom_killed = ended.code, ended.oom
         state.error = ended.reason
         state.finished_at = format_time(ended.finished_at or time.time_ns())
+        faults.done("stop:ended")
         release_network(engine, container)
+        faults.done("stop:network")
         publish_volume_events(engine, record, "unmount")
         if restart:
             record.restart_count += 1
         engine.database.containers.put(record, durable=False)
+        faults.done("stop:stored")
         if ended.oom:
             publish_container_event(engine, record, "oom")
         _publish_die(engine, container, ended)

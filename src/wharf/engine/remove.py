@@ -18,6 +18,7 @@ from wharf.engine.loop import done, fail, resolve
 from wharf.engine.stop import send_signal
 from wharf.engine.volumes import remove_anonymous
 from wharf.errors import Internal, Invalid, WharfError
+from wharf.kernel import faults
 from wharf.runtime.lifecycle import Verb
 
 if TYPE_CHECKING:
@@ -78,11 +79,14 @@ def remove_now(engine: Engine, container: Container, volumes: bool) -> None:
         state.removal_in_progress, record.remove_volumes = True, volumes
         try:
             engine.database.containers.put(record, durable=False)
+            faults.done("remove:marked")
             discard(engine, record.id)
             with engine.database.transaction():
                 engine.database.containers.delete(record.id)
                 if volumes:
                     _remove_volumes(engine, container)
+                faults.done("remove:volumes")
+            faults.done("remove:recorded")
         except (OSError, WharfError) as error:
             state.removal_in_progress, state.dead, state.error = False, True, str(error)
             engine.database.containers.put(record, durable=False)
@@ -106,5 +110,8 @@ def _remove_volumes(engine: Engine, container: Container) -> None:
 def discard(engine: Engine, container_id: str) -> None:
     """Take away what a container has on disk, its record aside. Repeatable."""
     engine.supervisor.forget(container_id)
+    faults.done("remove:monitor")
     engine.snapshots.remove(container_id)
+    faults.done("remove:snapshot")
     shutil.rmtree(engine.directory(container_id), ignore_errors=True)
+    faults.done("remove:files")

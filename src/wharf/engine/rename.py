@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from wharf.engine.container_events import publish_container_event
 from wharf.engine.names import check_name
 from wharf.errors import Conflict, Invalid, NotFound
+from wharf.kernel import faults
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -33,6 +34,7 @@ def rename_container(engine: Engine, name: str, new_name: str) -> None:
         record.name = new
         try:
             engine.database.containers.put(record)
+            faults.done("rename:recorded")
         except BaseException:
             record.name = old
             engine.containers.release(new, container.id)

@@ -38,6 +38,7 @@ from wharf.engine.status import state_word
 from wharf.engine.times import format_time
 from wharf.engine.validate import log_sizes
 from wharf.errors import Conflict, Internal, Invalid, NotFound, WharfError
+from wharf.kernel import faults
 from wharf.network.manager import Published, SandboxTarget
 from wharf.runtime.lifecycle import Verb
 from wharf.runtime.requests import LogSettings, MonitorRequest, StartFailed
@@ -104,24 +105,33 @@ def _record_failure(engine: Engine, container: Container, message: str, exit_cod
 def _start(engine: Engine, container: Container, undo: contextlib.ExitStack) -> None:
     record = container.record
     _make_bind_sources(record)
+    faults.done("start:sources")
     publish_volume_events(engine, record, "mount")
     undo.callback(publish_volume_events, engine, record, "unmount")
     joined = _joined(engine, record, undo)
     published = _allocate(engine, container, undo)
+    faults.done("start:address")
     files = _write_files(engine, container)
+    faults.done("start:files")
     request = _request(engine, record, files, joined, published)
     sandboxed = engine.supervisor.prepare(request)
+    faults.done("start:monitor")
     waiting = contextlib.ExitStack()
     undo.enter_context(waiting)
     waiting.callback(sandboxed.abort)
     if published is not None:
         _connect(engine, published, sandboxed)
+        faults.done("start:network")
     _attach_waiting(container, sandboxed.attach)
+    faults.done("start:attached")
     # Stored before `go`: an engine that is killed right after finds the address that the container has.
     engine.database.containers.put(record, durable=False)
+    faults.done("start:recorded")
     waiting.pop_all()  # a failed go has cleaned up by itself
     running = sandboxed.go()
+    faults.done("start:go")
     _record_start(engine, container, running, published)
+    faults.done("start:running")
 
 
 # -- what the container joins

@@ -15,6 +15,7 @@ from wharf.engine.exit import cancel_restart
 from wharf.engine.loop import Timer, done, fail, resolve
 from wharf.engine.signals import parse_signal
 from wharf.errors import Internal, WharfError
+from wharf.kernel import faults
 from wharf.runtime.lifecycle import Verb
 
 if TYPE_CHECKING:
@@ -49,12 +50,14 @@ def begin_stop(engine: Engine, container: Container, timeout: int | None, number
         publish_container_event(engine, record, "stop")
         return done()
     engine.database.containers.put(record, durable=False)
+    faults.done("stop:recorded")
     finished: Future[None] = Future()
     if timeout is None:
         timeout = record.config.stop_timeout if record.config.stop_timeout is not None else DEFAULT_GRACE
     attempt = _Stop(engine, container, finished)
     container.stopped.add_done_callback(attempt.ended)
     attempt.ask(number or stop_signal(container), timeout)
+    faults.done("stop:signalled")
     return finished
 
 
@@ -86,6 +89,7 @@ class _Stop:
         if self._over:
             return
         self._signal(int(signal.SIGKILL))
+        faults.done("stop:killed")
         self._after(KILL_GRACE, self._kill_all)
 
     def _kill_all(self) -> None:

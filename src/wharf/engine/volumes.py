@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from wharf.engine.filters import Filters, check_filters, flag, glob_match, labels_match
 from wharf.engine.times import format_time
 from wharf.errors import Conflict, Invalid, NotFound, NotImplementedYet
+from wharf.kernel import faults
 from wharf.spec.container import ContainerRecord
 from wharf.spec.mount import Mount
 from wharf.spec.volume import (
@@ -67,8 +68,10 @@ def ensure_volume(
                 options=opts or None,
                 labels=labels or None,
             )
+            faults.done("volume-create:data")
             engine.database.volumes.put(record)
     if known is None:
+        faults.done("volume-create:recorded")
         engine.events.publish("volume", "create", name, {"driver": record.driver})
         return _view(record)
     if known.driver != driver:
@@ -210,7 +213,9 @@ def _remove(engine: Engine, record: VolumeRecord) -> None:
 def _delete(engine: Engine, record: VolumeRecord) -> None:
     # The data first, by one rename: `restore_volumes` drops a row without data, but adopts data without a row.
     engine.volumes.remove(record.name)
+    faults.done("volume-remove:data")
     engine.database.volumes.delete(record.name)
+    faults.done("volume-remove:recorded")
     engine.events.publish("volume", "destroy", record.name, {"driver": record.driver})
 
 

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, replace
 
+from wharf.kernel import faults
 from wharf.spec.digest import Digest
 from wharf.spec.image import MEDIA_CONFIG, MEDIA_LAYER, Descriptor, Image, Manifest
 from wharf.spec.image_record import ImageRecord
@@ -37,7 +38,9 @@ def add_image(
         diff_ids = (*diff_ids, layer.digest)
     image = replace(image, diff_ids=diff_ids)
     sizes = unpack(store, layers, diff_ids)
+    faults.done("image:unpacked")
     config = store.content.put(image.to_bytes(), durable=False)
+    faults.done("image:config")
     descriptor = Descriptor(MEDIA_CONFIG, config.digest, config.size)
     record = ImageRecord(
         id=config.digest,
@@ -50,6 +53,8 @@ def add_image(
         last_tagged=time.time_ns() if names else 0,
         parent=base.parent,
     )
+    faults.done("image:manifest")
     store.content.sync()
+    faults.done("image:synced")
     store.add(record, names)
     return replace(record, names=names)

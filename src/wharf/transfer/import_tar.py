@@ -2,6 +2,7 @@
 
 import uuid
 
+from wharf.kernel import faults
 from wharf.spec.image import Image
 from wharf.spec.image_record import ImageRecord
 from wharf.spec.reference import Reference
@@ -29,6 +30,7 @@ def _store_and_unpack(store: ImageStore, source: Readable) -> Blob:
         with store.content.writer() as writer:
             source_to_job(_Stored(source, writer), lambda pipe: unpack_plain(store.worker, pipe, dirs, host=store.host))
             layer = writer.commit(durable=False)
+            faults.done("import:layer")
         if layer.digest == EMPTY_LAYER:
             store.snapshots.remove(key)
         else:
@@ -36,6 +38,7 @@ def _store_and_unpack(store: ImageStore, source: Readable) -> Blob:
     except BaseException:
         store.snapshots.remove(key)
         raise
+    faults.done("import:unpacked")
     return layer
 
 

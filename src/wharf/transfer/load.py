@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wharf.errors import Invalid
+from wharf.kernel import faults
 from wharf.spec.digest import Digest
 from wharf.spec.image import MAX_CONFIG_SIZE, Descriptor, Image
 from wharf.spec.image_record import ImageRecord
@@ -35,6 +36,7 @@ def load(store: ImageStore, source: Readable, progress: Progress, quiet: bool = 
     loaded = []
     with store.operations.operation():
         files = read_archive(decompressed(source), store.content)
+        faults.done("load:archive")
         images = read_layout(files, store.content, store.platform)
         for image in images:
             loaded.append(_load_one(store, image, progress, quiet))
@@ -66,7 +68,9 @@ def _load_one(store: ImageStore, archived: ArchivedImage, progress: Progress, qu
                     f"{previous.id} to empty string\n"
                 }
             )
+    faults.done("load:manifest")
     store.content.sync()
+    faults.done("load:synced")
     store.add(record, archived.names, archived.target)
     for name in archived.names:
         progress({"stream": f"Loaded image: {name.familiar()}\n"})

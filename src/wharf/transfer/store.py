@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from wharf.errors import Invalid, NotFound
+from wharf.kernel import faults
 from wharf.spec.digest import Digest
 from wharf.spec.host import Host
 from wharf.spec.image import Descriptor
@@ -115,7 +116,9 @@ class ImageStore:
             self.database.images.put(replace(known or record, names=(), last_tagged=record.last_tagged))
             for reference in names:
                 self.database.names.put(NameRecord(reference, record.id, target or (known or record).manifest))
+        faults.done("image:recorded")
         self.project()
+        faults.done("image:index")
 
     def tag(self, image: ImageRecord, reference: Reference) -> None:
         """Give an image one more name. Raises NotFound when the image was deleted meanwhile."""
@@ -130,12 +133,15 @@ class ImageStore:
     def untag(self, reference: Reference) -> None:
         """Take a name away; the image stays."""
         self.database.names.delete(reference.canonical())
+        faults.done("image-delete:untagged")
         self.project()
 
     def remove(self, image: ImageRecord) -> None:
         """Remove an image with all its names; its blobs and snapshots follow when nothing else needs them."""
         self.database.images.delete(str(image.id))
+        faults.done("image-delete:recorded")
         self.project()
+        faults.done("image-delete:index")
         self.operations.request_sweep()
 
     def project(self) -> None:
@@ -167,6 +173,7 @@ class ImageStore:
         for digest in list(self.content.digests()):
             if digest not in blobs:
                 self.content.delete(digest)
+                faults.done("image-delete:blob")
         self._sweep_snapshots({chain_id for image in images for chain_id in image.chain})
 
     def _sweep_snapshots(self, named: set[Digest]) -> None:
@@ -182,6 +189,7 @@ class ImageStore:
             parents = {self.snapshots.parent(chain_id) for chain_id in unnamed}
             for chain_id in unnamed - parents:
                 self.snapshots.remove(chain_id)
+                faults.done("image-delete:snapshot")
             unnamed &= parents
 
 

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Sequence
 
 from wharf.errors import Invalid
+from wharf.kernel import faults
 from wharf.spec.digest import Digest, chain_ids
 from wharf.spec.image import MEDIA_DOCKER_LAYER, MEDIA_LAYER, Descriptor, Manifest
 from wharf.storage.compression import decompressed
@@ -58,6 +59,7 @@ def _apply(store: ImageStore, layer: Descriptor, diff_id: Digest, parent: Digest
     key = EXTRACT_PREFIX + uuid.uuid4().hex
     plain = layer.media_type in PLAIN_LAYERS
     store.snapshots.prepare(key, parent)
+    faults.done("image:layer-prepared")
     try:
         with store.content.open(layer.digest) as blob:
             apply_layer(
@@ -69,7 +71,9 @@ def _apply(store: ImageStore, layer: Descriptor, diff_id: Digest, parent: Digest
                 known_diff_id=diff_id if plain else None,
                 name=str(layer.digest),
             )
+        faults.done("image:layer-applied")
         store.snapshots.commit(key, chain_id)
+        faults.done("image:layer-committed")
     except BaseException:
         store.snapshots.remove(key)
         raise
