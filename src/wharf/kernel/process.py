@@ -48,7 +48,8 @@ def close_all_but(keep: "set[int] | frozenset[int]") -> None:
     """Close every descriptor that is not in `keep`, by ranges (close_range(2))."""
     first = 0
     for fd in sorted(keep):
-        os.closerange(first, fd)
+        if fd > first:  # closerange(0, 0) would close all
+            os.closerange(first, fd)
         first = fd + 1
     os.closerange(first, _LAST_FD)
 

@@ -53,6 +53,52 @@ class Child:
         self._stdin, self._stdout, self._stderr, self._stdin_once = stdin, stdout, stderr, stdin_once
 
 
+_AHEAD = frozenset(("mount", "network", "uts", "ipc", "pid"))
+"""Namespaces of a process cloned ahead, as most containers want them; mount comes with the request."""
+
+
+class Ahead:
+    """A first process cloned before its request, with namespaces of its own: a start finds that work done."""
+
+    def __init__(self) -> None:
+        self._sync, theirs = messages.pair()
+        flags = sum(ns.FLAG_OF_TYPE[kind] for kind in _AHEAD if kind != "mount")
+        try:
+            self._pid, self._pidfd = ns.clone3(flags)
+        except OSError:
+            self._sync.close()
+            theirs.close()
+            raise
+        if self._pid == 0:
+            init.run_ahead(theirs)
+        theirs.close()
+
+    @staticmethod
+    def fits(request: dict[str, Any]) -> bool:
+        """Whether the request asks for what is here."""
+        return request["kind"] == "container" and not request["join"] and set(request["new"]) - {"cgroup"} == _AHEAD
+
+    def adopt(self, child: Child, request: dict[str, Any], body: int, streams: tuple[int, int, int]) -> bool:
+        """Hand it its request and make it the child; False when it was killed meanwhile."""
+        try:
+            init.hand_over(self._sync, request, body, streams)
+        except messages.Closed:
+            self.discard()
+            return False
+        child.sync, child.pid, child.pidfd = self._sync, self._pid, self._pidfd
+        return True
+
+    def discard(self) -> None:
+        """End it."""
+        self._sync.close()
+        try:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        os.waitpid(self._pid, 0)
+        os.close(self._pidfd)
+
+
 def _wide_pipe() -> tuple[int, int]:
     """A pipe with room: fewer and larger reads. Where the user's pipe pages are used up the usual size stays."""
     reader, writer = os.pipe()
@@ -63,10 +109,12 @@ def _wide_pipe() -> tuple[int, int]:
     return reader, writer
 
 
-def give_birth(request: dict[str, Any], body: int, joined: dict[str, int]) -> Child:
-    """Clone the first process; it parses `body`. `joined`: namespaces to enter (OCI type -> descriptor)."""
+def give_birth(request: dict[str, Any], body: int, joined: dict[str, int], ahead: Ahead | None = None) -> Child:
+    """Clone the first process, or take the one cloned `ahead`; it parses `body`.
+
+    `joined`: namespaces to enter (OCI type -> descriptor).
+    """
     child = Child()
-    child.sync, theirs = messages.pair()
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     streams = [null, null, null]
     ours = [-1, -1, -1]
@@ -76,14 +124,20 @@ def give_birth(request: dict[str, Any], body: int, joined: dict[str, int]) -> Ch
         ours[1], streams[1] = _wide_pipe()
         ours[2], streams[2] = _wide_pipe()
     child.set_pipes(ours[0], ours[1], ours[2], request["stdin_once"])
-    inherited = init.Inherited(theirs, (streams[0], streams[1], streams[2]), body, joined)
-    run = init.run if request["kind"] == "container" else setns_init.run
-    child.pid, child.pidfd = ns.clone3(_flags(request, joined))
-    if child.pid == 0:
-        run(inherited, request)
-    theirs.close()
+    three = (streams[0], streams[1], streams[2])
+    if ahead is None or not ahead.adopt(child, request, body, three):
+        child.sync, theirs = messages.pair()
+        _clone(child, request, init.Inherited(theirs, three, body, joined))
+        theirs.close()
     messages.close_all(list(set(streams)))
     return child
+
+
+def _clone(child: Child, request: dict[str, Any], inherited: init.Inherited) -> None:
+    run = init.run if request["kind"] == "container" else setns_init.run
+    child.pid, child.pidfd = ns.clone3(_flags(request, inherited.join))
+    if child.pid == 0:
+        run(inherited, request)
 
 
 def _flags(request: dict[str, Any], joined: dict[str, int]) -> int:

@@ -45,10 +45,38 @@ class Inherited:
         """The descriptors."""
         return {self.sync.fileno(), self.body, *self.streams, *self.join.values()}
 
+    def take_streams(self) -> None:
+        """Make the streams 0, 1 and 2 of this process."""
+        for number, fd in enumerate(self.streams):
+            os.dup2(fd, number)
+
 
 def run(inherited: Inherited, head: dict[str, Any]) -> NoReturn:
     """Become the container's first process; `head` is the monitor's request. Never returns."""
     guarded(inherited.sync, lambda: _run(inherited, head))
+
+
+def run_ahead(sync: _socket.socket) -> NoReturn:
+    """Be cloned before there is a request; its head and descriptors come over `sync` (`hand_over`). Never returns."""
+    guarded(sync, lambda: _run_ahead(sync))
+
+
+def _run_ahead(sync: _socket.socket) -> None:
+    process.close_all_but({0, 1, 2, sync.fileno()})
+    begin()
+    network = _own_network()
+    head, (body, *streams) = messages.receive(sync)
+    # Not ahead: a copy of the host's mounts would keep busy what the host unmounts meanwhile.
+    ns.unshare(ns.CLONE_NEWNS)
+    inherited = Inherited(sync, (streams[0], streams[1], streams[2]), body, {})
+    inherited.take_streams()
+    messages.close_all(streams)
+    _build(inherited, head, network)
+
+
+def hand_over(sync: _socket.socket, head: dict[str, Any], body: int, streams: "tuple[int, int, int]") -> None:
+    """Give a process of `run_ahead` what it waits for."""
+    messages.send(sync, head, [body, *streams])
 
 
 def cgroup_of(head: dict[str, Any]) -> Cgroup | None:
@@ -83,9 +111,17 @@ def _fail(sync: _socket.socket, text: str, bare: bool = False) -> None:
 
 
 def _run(inherited: Inherited, head: dict[str, Any]) -> None:
+    process.close_all_but(inherited.keep())
+    begin()
+    inherited.take_streams()
+    _build(inherited, head, _own_network() if "network" in head["new"] else None)
+
+
+def _build(inherited: Inherited, head: dict[str, Any], network: tuple[int, int] | None) -> None:
+    """All that follows once the namespaces are there; `network`: descriptors to hand out."""
     new = head["new"]
-    begin(inherited)
-    _announce(inherited.sync, "network" in new)
+    messages.send(inherited.sync, {"op": "born"}, network or ())
+    messages.close_all(network or ())
     request = messages.from_memfd(inherited.body)
     spec, cgroup = request["spec"], cgroup_of(head)
     if cgroup is not None:
@@ -104,16 +140,14 @@ def _run(inherited: Inherited, head: dict[str, Any]) -> None:
     finish(request, inherited.sync)
 
 
-def begin(inherited: Inherited) -> None:
-    """What comes first in every process that enters a container: no foreign descriptor, no ptrace, own session."""
-    process.close_all_but(inherited.keep())
+def begin() -> None:
+    """What comes first in every process that enters a container, once foreign descriptors are closed: no ptrace,
+    own session."""
     process.prctl(process.PR_SET_DUMPABLE, 0)
     process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
     credentials.default_signals()
     os.setsid()
     os.umask(0o022)
-    for number, fd in enumerate(inherited.streams):
-        os.dup2(fd, number)
 
 
 def enter_cgroup(cgroup: Cgroup) -> None:
@@ -123,23 +157,14 @@ def enter_cgroup(cgroup: Cgroup) -> None:
         os.close(fd)
 
 
-def _announce(sync: _socket.socket, own_network: bool) -> None:
-    if not own_network:
-        messages.send(sync, {"op": "born"})
-        return
+def _own_network() -> tuple[int, int]:
+    """Bring up `lo`; descriptors of the network namespace and of an rtnetlink socket opened inside."""
     netns = ns.open_namespace("network")
     rtnl = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, _socket.NETLINK_ROUTE)
-    messages.send(sync, {"op": "born"}, [netns, rtnl.fileno()])
-    rtnl.close()
-    os.close(netns)
-    raise_loopback()
-
-
-def raise_loopback() -> None:
-    """`lo` up, in the network namespace of the caller."""
     control = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
     fcntl.ioctl(control.fileno(), _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
     control.close()
+    return netns, rtnl.detach()
 
 
 def write_oom_score(value: int) -> None:

@@ -1,6 +1,6 @@
 """The launcher: a small single-threaded process with everything imported, which only forks.
 
-One message on its socket, with one descriptor (a control socket), is one fork: `monitor` or `worker`. It never
+One message on its socket, with one descriptor (a control socket), is one fork: one of `ROLES`. It never
 mounts, walks a path or waits. When wharfd is gone its socket ends, and so does the launcher; workers die with
 it, monitors live on.
 """
@@ -20,6 +20,8 @@ from wharf.runtime.pump import Poller, Pump
 from wharf.runtime.worker import Job
 
 WARM_ROUNDS = 20
+ROLES = ("monitor", "ahead", "worker")
+"""`ahead`: a monitor that clones a first process before its request comes."""
 
 
 def serve(fd: int, jobs: dict[str, Job]) -> None:
@@ -44,7 +46,7 @@ def serve(fd: int, jobs: dict[str, Job]) -> None:
             message, fds = messages.receive(sock)
         except messages.Closed:
             return
-        if len(fds) == 1 and message.get("role") in ("monitor", "worker"):
+        if len(fds) == 1 and message.get("role") in ROLES:
             pid, pidfd = ns.clone3()
             if pid == 0:
                 _child(message["role"], fds[0], jobs)
@@ -97,10 +99,10 @@ def _child(role: str, fd: int, jobs: dict[str, Job]) -> None:
             os.close(null)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         control = _socket.socket(fileno=fd)
-        if role == "monitor":
+        if role != "worker":
             process.set_name("wharf-monitor")
             sys.meta_path.clear()  # no import from here on: a module would be read in a container's mounts
-            monitor.main(control)
+            monitor.main(control, role == "ahead")
         else:
             process.set_name("wharf-worker")
             _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)

@@ -28,14 +28,26 @@ TRIM_AFTER = 250  # milliseconds of silence after much output, before its buffer
 _IN = select.POLLIN
 
 
-def main(control: _socket.socket) -> None:
-    """Live as a monitor; the request is the first message on `control`."""
+def main(control: _socket.socket, clone_ahead: bool = False) -> None:
+    """Live as a monitor; the request is the first message on `control`. `clone_ahead`: clone before it comes."""
+    ahead = _ahead() if clone_ahead else None
     request, fds = messages.receive(control)
+    if ahead is not None and not ahead.fits(request):
+        ahead.discard()
+        ahead = None
     monitor = Monitor(control, request)
     try:
-        monitor.run(fds)
+        monitor.run(fds, ahead)
     except Exception:
         monitor.give_up(traceback.format_exc(limit=6))
+
+
+def _ahead() -> birth.Ahead | None:
+    """None where it cannot be done now: the start says why, if it still cannot then."""
+    try:
+        return birth.Ahead()
+    except OSError:
+        return None
 
 
 class Monitor:
@@ -71,7 +83,7 @@ class Monitor:
 
     # -- start
 
-    def run(self, fds: list[int]) -> None:
+    def run(self, fds: list[int], ahead: birth.Ahead | None = None) -> None:
         """The whole life."""
         request = self._request
         joined = dict(zip(request["join"], fds[1:], strict=False))
@@ -81,7 +93,7 @@ class Monitor:
             self._log = JsonLog(log["path"], log["max_size"], log["max_file"], log["extra"].encode())
         self._pump = Pump(self._poller, self._log, not request["terminal"])
         self._listen()
-        self._child = birth.give_birth(request, fds[0], joined)
+        self._child = birth.give_birth(request, fds[0], joined, ahead)
         messages.close_all([fds[0], *joined.values()])
         self._child.connect(self._pump)
         self._poller.watch(self._child.sync.fileno(), _IN, lambda _events: self._hear_child())

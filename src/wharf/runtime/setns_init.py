@@ -23,7 +23,9 @@ def run(inherited: init.Inherited, head: dict[str, Any]) -> NoReturn:
 
 
 def _run(inherited: init.Inherited, head: dict[str, Any]) -> None:
-    init.begin(inherited)
+    process.close_all_but(inherited.keep())
+    init.begin()
+    inherited.take_streams()
     messages.send(inherited.sync, {"op": "born"})
     request = messages.from_memfd(inherited.body)
     spec = request["spec"]["process"]

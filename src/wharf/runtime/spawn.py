@@ -62,56 +62,57 @@ def spawn_launcher() -> tuple[int, socket.socket]:
 
 
 class Launcher:
-    """The launcher as wharfd holds it: `fork` gives the control socket of a new monitor or worker.
+    """The launcher as wharfd holds it: control sockets of new monitors and workers.
 
-    One monitor is forked ahead and waits for its request, so that a start does not wait for the fork. It ends when
-    its socket does: with this object, or with wharfd.
+    Two monitors are forked ahead and wait for their requests, so that a start does not wait for the fork: one for
+    the next container, its first process cloned too, and one for the next exec. They end when their sockets do:
+    with this object, or with wharfd.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sock: socket.socket | None = None
-        self._spare: Channel | None = None
+        self._spares: dict[str, Channel] = {}
         self.pid = 0
 
     def start(self) -> None:
-        """Start the process."""
+        """Start the process, and what it forks ahead."""
         self.pid, self._sock = spawn_launcher()
+        for kind in ("container", "exec"):
+            self._fork_ahead(kind)
 
     def close(self) -> None:
         """End it; workers end with it, monitors live on."""
         with self._lock:
             sock, self._sock = self._sock, None
-            if self._spare is not None:
-                self._spare.close()
-                self._spare = None
+            for spare in self._spares.values():
+                spare.close()
+            self._spares.clear()
             if sock is not None:
                 sock.close()
                 os.waitpid(self.pid, 0)
 
-    def fork(self, role: str) -> Channel:
-        """A forked monitor or worker; a launcher that died is started again once."""
-        if role != "monitor":
-            return self._fork(role)
+    def monitor(self, kind: str) -> Channel:
+        """A monitor of a "container" or an "exec"; a launcher that died is started again once."""
         with self._lock:
-            ready, self._spare = self._spare, None
+            ready = self._spares.pop(kind, None)
         if ready is not None and not ready.waits():
             ready.close()
             ready = None
-        channel = ready or self._fork(role)
-        self._fork_ahead()
+        channel = ready or self._fork("monitor")
+        self._fork_ahead(kind)
         return channel
 
-    def _fork_ahead(self) -> None:
-        if self._spare is not None:
+    def _fork_ahead(self, kind: str) -> None:
+        if kind in self._spares:
             return
         try:
-            another = self._fork("monitor")
+            another = self._fork("ahead" if kind == "container" else "monitor")
         except errors.WharfError:  # closed meanwhile, or broken: the next start will say so
             return
         with self._lock:
-            if self._spare is None and self._sock is not None:
-                self._spare = another
+            if kind not in self._spares and self._sock is not None:
+                self._spares[kind] = another
                 return
         another.close()
 
@@ -134,7 +135,7 @@ class Launcher:
 
     def work(self, job: str, args: dict[str, Any], fds: Sequence[int], timeout: float | None) -> dict[str, Any]:
         """Run a job in a worker; raises what it raised, TimeoutError (and kills it) after `timeout` seconds."""
-        channel = self.fork("worker")
+        channel = self._fork("worker")
         pidfd = -1
         try:
             channel.tell({"job": job, "args": args}, list(fds))

@@ -120,7 +120,7 @@ class Supervisor:
         """Fork a monitor with its request: the monitor reads the head, only the first process parses the body."""
         memfd = messages.to_memfd(body)
         try:
-            channel = self._launcher.fork("monitor")
+            channel = self._launcher.monitor("container" if head["kind"] == "container" else "exec")
             if not channel.tell(head, [memfd, *fds]):
                 channel.close()
                 raise Internal("the new monitor did not take its request")
