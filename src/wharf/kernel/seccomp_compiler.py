@@ -11,7 +11,7 @@ from typing import Any
 
 from wharf.errors import Invalid, Unavailable
 
-_ACTIONS = {
+ACTIONS = {
     "SCMP_ACT_KILL": 0x00000000,
     "SCMP_ACT_KILL_THREAD": 0x00000000,
     "SCMP_ACT_KILL_PROCESS": 0x80000000,
@@ -22,7 +22,7 @@ _ACTIONS = {
     "SCMP_ACT_ALLOW": 0x7FFF0000,
 }
 _WITH_VALUE = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
-_COMPARE = {
+COMPARISONS = {
     "SCMP_CMP_NE": 1,
     "SCMP_CMP_LT": 2,
     "SCMP_CMP_LE": 3,
@@ -31,6 +31,7 @@ _COMPARE = {
     "SCMP_CMP_GT": 6,
     "SCMP_CMP_MASKED_EQ": 7,
 }
+"""Words of a profile; the command tells them as what it supports."""
 _ARCHITECTURES = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64", "riscv64": "SCMP_ARCH_RISCV64"}
 _AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7, "riscv64": 0xC00000F3}
 _SHORT = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
@@ -89,10 +90,10 @@ def _library() -> Any:
 
 def _action(rule: dict[str, Any], key: str, errno_key: str) -> int:
     name = rule.get(key)
-    if name not in _ACTIONS:
+    if name not in ACTIONS:
         raise Invalid(f"invalid seccomp profile: action {name!r} is not known")
     value = rule.get(errno_key)
-    return _ACTIONS[name] | ((_EPERM if value is None else int(value)) & 0xFFFF if name in _WITH_VALUE else 0)
+    return ACTIONS[name] | ((_EPERM if value is None else int(value)) & 0xFFFF if name in _WITH_VALUE else 0)
 
 
 def _release(text: str) -> tuple[int, int]:
@@ -121,10 +122,10 @@ def selected(rule: dict[str, Any], caps: frozenset[str], machine: str, kernel_re
 def _arguments(rule: dict[str, Any]) -> list[_Argument]:
     found = []
     for item in rule.get("args") or []:
-        if item.get("op") not in _COMPARE:
+        if item.get("op") not in COMPARISONS:
             raise Invalid(f"invalid seccomp profile: comparison {item.get('op')!r} is not known")
         value, second = int(item.get("value", 0)), int(item.get("valueTwo", 0))
-        found.append(_Argument(int(item.get("index", 0)), _COMPARE[item["op"]], value, second))
+        found.append(_Argument(int(item.get("index", 0)), COMPARISONS[item["op"]], value, second))
     return found
 
 
@@ -204,13 +205,29 @@ def compile_profile(profile: dict[str, Any], caps: frozenset[str], machine: str,
             built.add(name, action, arguments)
     newest = built.newest()
     program = built.export()
-    is_errno = default & 0xFFFF0000 == _ACTIONS["SCMP_ACT_ERRNO"] and machine in _AUDIT
+    is_errno = default & 0xFFFF0000 == ACTIONS["SCMP_ACT_ERRNO"] and machine in _AUDIT
     return _newer_calls(built.beyond, newest, _AUDIT[machine]) + program if is_errno else program
+
+
+def oci_rules(profile: dict[str, Any], caps: frozenset[str], machine: str, kernel_release: str) -> dict[str, Any]:
+    """The profile as `linux.seccomp` of the OCI runtime specification, for a runtime that compiles it itself."""
+    names = list(profile.get("architectures") or ())
+    for entry in profile.get("archMap") or ():
+        if entry.get("architecture") == _ARCHITECTURES.get(machine):
+            names += [entry["architecture"], *(entry.get("subArchitectures") or ())]
+    rules = []
+    for rule in profile.get("syscalls") or ():
+        if selected(rule, caps, machine, kernel_release):
+            called = [*(rule.get("names") or ()), *([rule["name"]] if rule.get("name") else ())]
+            kept = {key: rule[key] for key in ("action", "errnoRet", "args") if rule.get(key) is not None}
+            rules.append({"names": called, **kept})
+    kept = {key: profile[key] for key in ("defaultAction", "defaultErrnoRet", "flags") if profile.get(key) is not None}
+    return {**kept, "architectures": names, "syscalls": rules}
 
 
 def _newer_calls(beyond: dict[int, int], newest: int, audit: int) -> bytes:
     """Before the filter: for the native architecture, decide the calls that libseccomp does not know."""
-    code = [(0x06, 0, 0, _ACTIONS["SCMP_ACT_ERRNO"] | _ENOSYS)]  # return ENOSYS
+    code = [(0x06, 0, 0, ACTIONS["SCMP_ACT_ERRNO"] | _ENOSYS)]  # return ENOSYS
     for number, action in sorted(beyond.items(), reverse=True):
         code[:0] = [(0x15, 0, 1, number), (0x06, 0, 0, action)]  # if nr == number: return action
     over = len(code)
