@@ -161,10 +161,15 @@ def _own_network() -> tuple[int, int]:
     """Bring up `lo`; descriptors of the network namespace and of an rtnetlink socket opened inside."""
     netns = ns.open_namespace("network")
     rtnl = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, _socket.NETLINK_ROUTE)
+    raise_loopback()
+    return netns, rtnl.detach()
+
+
+def raise_loopback() -> None:
+    """`lo` up, in the network namespace of the caller."""
     control = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
     fcntl.ioctl(control.fileno(), _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
     control.close()
-    return netns, rtnl.detach()
 
 
 def write_oom_score(value: int) -> None:
