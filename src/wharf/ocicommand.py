@@ -1,88 +1,79 @@
-"""`wharf-runtime`: the runtime as a command of its own, with the verbs of the OCI runtime command line."""
+"""`wharf-runtime`: the runtime as a command of its own, with the verbs and flags of an OCI runtime (runc's)."""
 
-import json
 import sys
 
 from wharf import __version__
-from wharf.kernel.caps import NAMES
-from wharf.kernel.namespaces import FLAG_OF_TYPE
-from wharf.runtime.rootfs import known_options
+from wharf.runtime.oci.arguments import Flag, Parsed, parse
+from wharf.runtime.oci.errors import CommandFailed
+from wharf.runtime.oci.example import OCI_VERSION
+from wharf.runtime.oci.log import Log
+from wharf.runtime.oci.sealed import is_sealed, run_sealed
+from wharf.runtime.oci.state import Store
+from wharf.runtime.oci.verbs import VERBS, Call, Verb, check_preserved
 
-OCI_VERSION = "1.2.0"
-_VERBS = (
-    "create",
-    "start",
-    "state",
-    "kill",
-    "delete",
-    "run",
-    "exec",
-    "pause",
-    "resume",
-    "list",
-    "ps",
-    "update",
-    "events",
-)
-_USAGE = f"""usage: wharf-runtime [--version] [--help] COMMAND
+DEFAULT_ROOT = "/run/wharf-runtime"
+_GLOBAL = {
+    "root": Flag(),
+    "log": Flag(),
+    "log-format": Flag(),
+    "debug": Flag("bool"),
+    "systemd-cgroup": Flag("bool"),
+    "rootless": Flag(),
+    "criu": Flag(),
+    "version": Flag("bool", "v"),
+    "help": Flag("bool", "h"),
+}
+_USAGE = f"""usage: wharf-runtime [GLOBAL FLAGS] COMMAND [FLAGS] [CONTAINER] [ARGUMENTS]
 
-  features   what this runtime supports, as JSON (OCI runtime specification, features.md)
-  spec       a config.json to start from, on standard output
+An OCI runtime: containers from bundles (a directory with config.json and a root file system).
 
-not there yet: {", ".join(_VERBS)}
+global flags:
+  --root DIR         where the state of containers is (default {DEFAULT_ROOT})
+  --log FILE         write errors there too; --log-format text|json
+  --debug            more of them
+  --systemd-cgroup   refused: cgroups are made below cgroupsPath directly
+
+commands: {", ".join(name for name in VERBS if name not in ("checkpoint", "restore"))}
 """
-
-
-def features() -> dict[str, object]:
-    """The document of features.md."""
-    return {
-        "ociVersionMin": "1.0.0",
-        "ociVersionMax": OCI_VERSION,
-        "mountOptions": known_options(),
-        "linux": {
-            "namespaces": sorted(kind for kind in FLAG_OF_TYPE if kind != "user"),
-            "capabilities": list(NAMES),
-            "cgroup": {"v1": True, "v2": True, "systemd": False},
-            "seccomp": {"enabled": True},
-            "apparmor": {"enabled": False},
-            "selinux": {"enabled": False},
-        },
-    }
-
-
-def example() -> dict[str, object]:
-    """A small config.json."""
-    caps = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
-    return {
-        "ociVersion": OCI_VERSION,
-        "process": {
-            "terminal": False,
-            "user": {"uid": 0, "gid": 0},
-            "args": ["sh"],
-            "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-            "cwd": "/",
-            "capabilities": {"bounding": caps, "effective": caps, "permitted": caps},
-            "noNewPrivileges": True,
-        },
-        "root": {"path": "rootfs", "readonly": True},
-        "hostname": "wharf",
-        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
-        "linux": {"namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")]},
-    }
 
 
 def main() -> None:
     """The command's entry point."""
-    arguments = sys.argv[1:]
-    verb = arguments[0] if arguments else "--help"
-    if verb in ("--version", "-v", "version"):
+    sys.exit(_main(sys.argv[1:]))
+
+
+def _main(arguments: list[str]) -> int:
+    try:
+        given = parse(arguments, _GLOBAL)
+    except CommandFailed as error:
+        Log().fail(error.text)
+        return error.code
+    verb = given.words[0] if given.words else "help"
+    if given.on("version") or verb == "version":
         print(f"wharf-runtime version {__version__}\nspec: {OCI_VERSION}")
-    elif verb in ("--help", "-h", "help"):
+        return 0
+    if given.on("help") or verb in ("help", "h"):
         print(_USAGE, end="")
-    elif verb == "features":
-        print(json.dumps(features(), indent=2))
-    elif verb == "spec":
-        print(json.dumps(example(), indent=2))
-    else:
-        known = "is not there yet" if verb in _VERBS else "is not a command of it"
-        sys.exit(f"wharf-runtime: {verb} {known}; see wharf-runtime --help")
+        return 0
+    log = Log(given.text("log"), given.text("log-format", "text"), given.on("debug"))
+    if verb not in VERBS:
+        log.fail(f"No help topic for '{verb}'")
+        return 3
+    return _call(VERBS[verb], given, log, arguments)
+
+
+def _call(verb: Verb, given: Parsed, log: Log, arguments: list[str]) -> int:
+    try:
+        if given.on("systemd-cgroup"):
+            raise CommandFailed("the systemd cgroup driver is not supported here: use the cgroupfs driver")
+        flags = parse(given.words[1:], verb.flags)
+        if verb.enters and not is_sealed():
+            check_preserved(flags)
+            run_sealed(arguments)
+        return verb.run(Call(Store(given.text("root", DEFAULT_ROOT)), log, flags))
+    except CommandFailed as error:
+        log.fail(verb.prefix + error.text)
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        log.fail(f"{verb.prefix}{error.strerror or error}{where}")
+    return verb.code

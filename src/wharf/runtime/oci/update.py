@@ -1,0 +1,62 @@
+"""`update`: other limits for a container that runs."""
+
+import json
+import sys
+from typing import Any
+
+from wharf.runtime.oci.arguments import Parsed
+from wharf.runtime.oci.errors import CommandFailed
+from wharf.runtime.oci.state import Store
+
+_NUMBERS = {
+    "blkio-weight": ("blockIO", "weight"),
+    "cpu-period": ("cpu", "period"),
+    "cpu-quota": ("cpu", "quota"),
+    "cpu-share": ("cpu", "shares"),
+    "cpu-rt-period": ("cpu", "realtimePeriod"),
+    "cpu-rt-runtime": ("cpu", "realtimeRuntime"),
+    "memory": ("memory", "limit"),
+    "memory-reservation": ("memory", "reservation"),
+    "memory-swap": ("memory", "swap"),
+    "pids-limit": ("pids", "limit"),
+}
+_TEXTS = {"cpuset-cpus": ("cpu", "cpus"), "cpuset-mems": ("cpu", "mems")}
+NUMBER_FLAGS, TEXT_FLAGS = tuple(_NUMBERS), tuple(_TEXTS)
+
+
+def resources_of(flags: Parsed) -> dict[str, Any]:
+    """`linux.resources` from the flags, or from the file that --resources names."""
+    path = flags.text("resources")
+    if path:
+        try:
+            if path == "-":
+                given = json.load(sys.stdin)
+            else:
+                with open(path) as file:
+                    given = json.load(file)
+        except (OSError, ValueError) as error:
+            raise CommandFailed(f"{path}: {error}") from None
+        if not isinstance(given, dict):
+            raise CommandFailed(f"{path} is no object")
+        return given
+    out: dict[str, Any] = {}
+    for flag, (group, key) in {**_NUMBERS, **_TEXTS}.items():
+        if flag in flags.values:
+            out.setdefault(group, {})[key] = flags.number(flag) if flag in _NUMBERS else flags.text(flag)
+    return out
+
+
+def update(store: Store, name: str, resources: dict[str, Any]) -> None:
+    """Write the limits; those that are not named stay."""
+    with store.locked(name):
+        container = store.load(name)
+        if store.status(container) == "stopped":
+            raise CommandFailed("container not running")
+        cgroup = container.open_cgroup()
+        if cgroup is None:
+            raise CommandFailed("this host has no cgroup to limit a container with")
+        resources.pop("devices", None)  # replaced as a whole at create only
+        try:
+            cgroup.limit(resources)
+        except OSError as error:
+            raise CommandFailed(f"unable to apply the limits: {error}") from None
