@@ -41,7 +41,7 @@ NOUNS = {
     "network": {
         "inspect": ("inspect", "network_inspect"), "ls": ("networks", "ls"), "list": ("networks", "ls"),
     },
-    "system": {"info": ("system", "info"), "events": ("system", "events")},
+    "system": {"info": ("system", "info"), "events": ("system", "events"), "check": ("system_check", "check")},
 }  # fmt: skip
 # What docker has and wharf has not yet: named, so that nobody takes it for a typing error.
 LATER = (

@@ -134,6 +134,11 @@ class Containers:
             if self._names.get(name) == container_id:
                 del self._names[name]
 
+    def known(self) -> set[str]:
+        """Ids of all containers, those that are just being made included."""
+        with self._lock:
+            return {*self._by_id, *self._names.values()}
+
     def taken(self, name: str) -> bool:
         """Whether a name is in use."""
         return name in self._names

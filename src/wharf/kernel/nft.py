@@ -25,6 +25,13 @@ def listing() -> list[dict[str, Any]]:
     return [item for item in objects if isinstance(item, dict)]
 
 
+def map_elements(table: str, name: str) -> list[list[Any]]:
+    """Elements of a map of an inet table: pairs of key and value as libnftables-json(5) has them."""
+    parsed = json.loads(_nft(["-j", "list", "map", "inet", table, name], ""))
+    found = [item["map"] for item in parsed.get("nftables", []) if "map" in item]
+    return list(found[0].get("elem", [])) if found else []
+
+
 def legacy_forward_policy() -> str:
     """The policy of FORWARD in the older iptables' filter table, "" where that table is not in use."""
     try:

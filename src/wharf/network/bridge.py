@@ -71,6 +71,13 @@ def remove_veths(route: NetlinkSocket, prefix: str, keep: set[str]) -> list[str]
     return removed
 
 
+def remove_veth(route: NetlinkSocket, name: str) -> None:
+    """Remove one host end; one that is gone is fine."""
+    link = netlink.link(route, name)
+    if link is not None and link.kind == "veth":
+        _delete(route, link)
+
+
 def _delete(route: NetlinkSocket, link: Link) -> None:
     try:
         route.transact([netlink.delete_link(link.index)])

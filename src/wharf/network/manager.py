@@ -9,6 +9,7 @@ import dataclasses
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from typing import Protocol
 from wharf.errors import Internal, NotFound, Unavailable, WharfError
 from wharf.kernel import netlink, nft
 from wharf.kernel.netlink import NetlinkSocket
-from wharf.network import bridge
+from wharf.network import bridge, strays
 from wharf.network import endpoint as endpoints
 from wharf.network.endpoint import SandboxTarget
 from wharf.network.firewall import Firewall, foreign_drops, legacy_drop
@@ -26,6 +27,7 @@ from wharf.network.ipam import DEFAULT_POOLS, AddressSpace
 from wharf.network.names import Names
 from wharf.network.plan import Addressing, BridgePlan, plan_bridge, plan_endpoint
 from wharf.network.ports import PortTable
+from wharf.spec.finding import Finding
 from wharf.spec.network import (
     PREDEFINED,
     AddressPool,
@@ -233,6 +235,21 @@ class NetworkManager:
             with contextlib.suppress(OSError):
                 self._firewall.withdraw(held)
             self._ports.release(held)
+
+    def strays(self) -> list[tuple[Finding, Callable[[], object] | None]]:
+        """What the host has of this network and no container stands behind, or the other way round; each with what
+        mends it. Blocks for some tenths of a second when something is found."""
+        found = strays.stray_veths(self._route, self._names, lambda: list(self._held.values()))
+        with self._lock:  # no endpoint comes or goes; those being wired have no elements yet
+            wired = [endpoint for endpoint in self._held.values() if endpoint.id not in self._open]
+        suspects = list(strays.wrong_elements(self._firewall, self._names, wired))
+        if not suspects:
+            return found
+        time.sleep(strays.DYING)
+        with self._lock:
+            wired = [endpoint for endpoint in self._held.values() if endpoint.id not in self._open]
+        again = {item.object for item, _ in strays.wrong_elements(self._firewall, self._names, wired)}
+        return found + [item for item in suspects if item[0].object in again]
 
     # -- inside --------------------------------------------------------------------------------------------------
 

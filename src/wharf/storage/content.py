@@ -123,6 +123,15 @@ class ContentStore:
         """Store a small document."""
         return self.ingest((data,), durable=durable)
 
+    def problem(self, digest: Digest) -> str:
+        """What is wrong with a blob that should be there, or ""; reads it whole."""
+        try:
+            return "" if _matches(self.path(digest), digest) else "its content has changed on disk"
+        except FileNotFoundError:
+            return "it is missing"
+        except OSError as error:
+            return f"it cannot be read ({os.strerror(error.errno or 0)})"
+
     def delete(self, digest: Digest) -> None:
         """Remove the blob; a missing one is fine."""
         with contextlib.suppress(FileNotFoundError):

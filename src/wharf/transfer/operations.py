@@ -40,6 +40,14 @@ class Operations:
             self._wanted = True
             self._run_if_idle()
 
+    def alone(self, work: Callable[[], object]) -> bool:
+        """Run something short while no operation is under way and none begins; False, and not run, when one is."""
+        with self._lock:
+            if self._under_way:
+                return False
+            work()
+            return True
+
     def _run_if_idle(self) -> None:
         if self._wanted and not self._under_way:
             self._wanted = False

@@ -7,6 +7,7 @@ A name or an image is added in one transaction after all it needs is synced; wha
 `index.json` of the blob store is a projection of the rows, rewritten after each change.
 """
 
+import contextlib
 import re
 import threading
 import time
@@ -147,9 +148,10 @@ class ImageStore:
     def project(self) -> None:
         """Rewrite the blob store's index.json from the rows."""
         with self._project_lock:  # read and written as one: the last writer must have read last
-            self._project()
+            self.content.write_index(self.projection())
 
-    def _project(self) -> None:
+    def projection(self) -> list[Descriptor]:
+        """What index.json should list."""
         entries: list[Descriptor] = []
         named: set[Digest] = set()
         for name in self.database.names.all():
@@ -159,33 +161,35 @@ class ImageStore:
             entries.append(replace(name.target, annotations=notes))
             named.add(name.image_id)
         entries += [item.manifest for item in self.database.images.all() if item.id not in named]
-        self.content.write_index(entries)
+        return entries
 
     def _by_prefix(self, prefix: str) -> ImageRecord | None:
         low, high = f"sha256:{prefix}", f"sha256:{prefix}g"
         rows = self.database.read("SELECT id FROM images WHERE id >= ? AND id < ? LIMIT 2", (low, high))
         return self.get(Digest.parse(rows[0][0])) if len(rows) == 1 else None
 
-    def _sweep(self) -> None:
+    def unnamed(self) -> tuple[list[Digest], set[Digest]]:
+        """Blobs that no row names, and committed snapshots that neither an image nor a container's snapshot stands on.
+        Only right while no operation is under way."""
         images = self.database.images.all()
         blobs = {blob.digest for image in images for blob in image.blobs}
         blobs |= {name.target.digest for name in self.database.names.all()}
-        for digest in list(self.content.digests()):
-            if digest not in blobs:
-                self.content.delete(digest)
-                faults.done("image-delete:blob")
-        self._sweep_snapshots({chain_id for image in images for chain_id in image.chain})
-
-    def _sweep_snapshots(self, named: set[Digest]) -> None:
-        """Remove committed snapshots that neither an image nor a container's snapshot stands on, top first."""
-        kept = set(named)
+        kept = {chain_id for image in images for chain_id in image.chain}
         for key in list(self.snapshots.keys()):
-            below = self.snapshots.parent(key)
-            while below and below not in kept:
-                kept.add(below)
-                below = self.snapshots.parent(below)
-        unnamed = set(self.snapshots.chain_ids()) - kept
-        while unnamed:
+            with contextlib.suppress(NotFound):  # its container was removed just now
+                below = self.snapshots.parent(key)
+                while below and below not in kept:
+                    kept.add(below)
+                    below = self.snapshots.parent(below)
+        strangers = [digest for digest in self.content.digests() if digest not in blobs]
+        return strangers, set(self.snapshots.chain_ids()) - kept
+
+    def _sweep(self) -> None:
+        blobs, unnamed = self.unnamed()
+        for digest in blobs:
+            self.content.delete(digest)
+            faults.done("image-delete:blob")
+        while unnamed:  # top first
             parents = {self.snapshots.parent(chain_id) for chain_id in unnamed}
             for chain_id in unnamed - parents:
                 self.snapshots.remove(chain_id)

@@ -10,6 +10,7 @@ from wharf.api.requests import filters_of, json_map, json_reply
 from wharf.api.router import MAX_VERSION, MIN_VERSION, Route, version_text
 from wharf.api.server import Api
 from wharf.api.streams import progress
+from wharf.engine.check import check_system
 from wharf.engine.disk_usage import disk_usage
 from wharf.engine.image_bootstrap import BootstrapRequest, bootstrap_image
 from wharf.engine.info import system_info
@@ -131,6 +132,16 @@ async def wharf_ping(api: Api, request: Request) -> Answer:
     return json_reply({"Server": "wharf", "Version": __version__, "ApiVersion": version_text(MAX_VERSION)})
 
 
+async def check(api: Api, request: Request) -> Answer:
+    """GET /wharf/v1/system/check: what is inconsistent"""
+    return json_reply({"Findings": await api.run(check_system, api.engine)})
+
+
+async def repair(api: Api, request: Request) -> Answer:
+    """POST /wharf/v1/system/check: the same, and mends what is safe to mend"""
+    return json_reply({"Findings": await api.run(check_system, api.engine, True)})
+
+
 async def bootstrap(api: Api, request: Request) -> Answer:
     """POST /wharf/v1/bootstrap {"What", "Mirror", "Tag"}: a base image from the distribution, with its progress."""
     body = await json_map(request)
@@ -153,4 +164,6 @@ ROUTES = (
     Route("POST", "/build/prune", build_prune),
     Route("GET", "/wharf/v1/_ping", wharf_ping),
     Route("POST", "/wharf/v1/bootstrap", bootstrap),
+    Route("GET", "/wharf/v1/system/check", check),
+    Route("POST", "/wharf/v1/system/check", repair),
 )
