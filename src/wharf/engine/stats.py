@@ -46,6 +46,7 @@ def sample_stats(engine: "Engine", name: str, previous: dict[str, Any] | None = 
     out |= {
         "read": format_time(time.time_ns()),
         "pids_stats": _pids(usage),
+        "blkio_stats": dict.fromkeys(_BLKIO) | {_BLKIO[0]: usage.get("io_bytes") or None},
         "cpu_stats": _cpu(usage),
         "memory_stats": _memory(usage),
     }
@@ -71,7 +72,7 @@ def _pids(usage: dict[str, Any]) -> dict[str, Any]:
     out = {"current": usage.get("pids_current") or 0}
     limit = usage.get("pids_limit")
     # Docker writes the largest uint64 where there is no limit.
-    return out | {"limit": limit if limit else (1 << 64) - 1}
+    return out | {"limit": limit if limit and limit < (1 << 63) - 1 else (1 << 64) - 1}
 
 
 def _cpu(usage: dict[str, Any]) -> dict[str, Any]:

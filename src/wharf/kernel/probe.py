@@ -4,6 +4,7 @@ import ctypes
 import os
 
 from wharf.kernel import caps, process
+from wharf.kernel.cgroup.place import v2_top
 from wharf.kernel.libc import SYS_FSOPEN, SYS_MOUNT_SETATTR, syscall
 from wharf.spec.host import CgroupWorld, Host
 
@@ -32,6 +33,11 @@ def cgroup_mounts(mountinfo: str | None = None) -> tuple[CgroupWorld, dict[str, 
     return (CgroupWorld.V2, {"": v2}) if v2 else (CgroupWorld.NONE, {})
 
 
+def _systemd_scopes(world: CgroupWorld, mounts: dict[str, str]) -> bool:
+    """Whether to ask systemd for cgroups: it is init (sd_booted(3)), v2 is all there is, and we are root of it."""
+    return world is CgroupWorld.V2 and os.path.isdir("/run/systemd/system") and v2_top(mounts[""]) == mounts[""]
+
+
 def _initial_user_namespace() -> bool:
     with open("/proc/self/uid_map") as file:
         return file.read().split() == ["0", "0", "4294967295"]
@@ -51,6 +57,9 @@ def probe() -> Host:
     uname = os.uname()
     held, last = caps.held(), caps.last()
     world, mounts = cgroup_mounts()
+    scopes = _systemd_scopes(world, mounts)
+    if world is CgroupWorld.V2:
+        mounts = {"": v2_top(mounts[""])}
     release = tuple(int(part) for part in uname.release.split("-")[0].split(".")[:2] if part.isdigit())
     new_mount = _has(SYS_FSOPEN, ctypes.c_char_p(b"overlay"), ctypes.c_uint(1))
     setattr_ = _has(SYS_MOUNT_SETATTR, ctypes.c_int(-1), None, ctypes.c_uint(0), None, ctypes.c_size_t(0))
@@ -64,6 +73,8 @@ def probe() -> Host:
         initial_user_namespace=initial,
         cgroup_world=world,
         cgroup_mounts=mounts,
+        cgroup_driver="systemd" if scopes else "cgroupfs",
+        systemd_scopes=scopes,
         new_mount_api=new_mount,
         overlay_lowerdir_append=new_mount and release >= (6, 8),
         idmapped_mounts=setattr_,

@@ -24,8 +24,10 @@ class Host:
     initial_user_namespace: bool
     cgroup_world: CgroupWorld
     cgroup_mounts: dict[str, str] = field(default_factory=dict)
-    """Controller name (v1) or "" (v2) -> mount point."""
+    """Controller name (v1) or "" (v2) -> mount point, or the delegated subtree beneath it."""
     cgroup_driver: str = "cgroupfs"
+    systemd_scopes: bool = False
+    """systemd is init and rules the whole of a pure v2 hierarchy."""
     new_mount_api: bool = True
     overlay_lowerdir_append: bool = True
     idmapped_mounts: bool = True

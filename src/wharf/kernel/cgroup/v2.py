@@ -1,4 +1,8 @@
-"""cgroup v2: the unified hierarchy (Documentation/admin-guide/cgroup-v2.rst)."""
+"""cgroup v2: the unified hierarchy (Documentation/admin-guide/cgroup-v2.rst).
+
+A path that ends in `.scope` is systemd's: systemd makes the directory, with this process in it, hands the controllers
+down and takes it away when it is empty. Any other path is ours from the hierarchy's root down.
+"""
 
 import os
 import time
@@ -8,7 +12,30 @@ from wharf.kernel.cgroup import files
 from wharf.kernel.cgroup.v2_devices import allow_devices
 
 FREEZE_TRIES = 500
+SCOPE_TRIES, SCOPE_PAUSE = 15_000, 0.002  # 30 s, which is what systemd gets for the job too
 CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids", "hugetlb")
+_IO_KEYS = {
+    "throttleReadBpsDevice": "rbps",
+    "throttleWriteBpsDevice": "wbps",
+    "throttleReadIOPSDevice": "riops",
+    "throttleWriteIOPSDevice": "wiops",
+}
+
+
+def cpu_weight(shares: int) -> int:
+    """cpu.weight (1 to 10000) of v1's shares (2 to 262144)."""
+    return 1 + (shares - 2) * 9999 // 262142
+
+
+def io_weight(weight: int) -> int:
+    """io.weight (1 to 10000) of v1's weight (10 to 1000)."""
+    return 1 + (weight - 10) * 9999 // 990
+
+
+def swap_alone(memory: dict[str, Any]) -> int:
+    """Swap without memory, as v2 counts it, of OCI's sum of both; -1 is unlimited."""
+    swap, limit = int(memory["swap"]), int(memory.get("limit") or 0)
+    return -1 if swap < 0 else max(0, swap - max(0, limit))
 
 
 class CgroupV2:
@@ -18,15 +45,27 @@ class CgroupV2:
         self.path = path
         self._root = root
         self._dir = root + path
+        self._scope = path.endswith(".scope")
 
     def create(self, resources: dict[str, Any]) -> None:
         """Make the directory, with the controllers handed down to it, and write the limits."""
-        self._hand_down()
-        try:
-            os.mkdir(self._dir, 0o755)
-        except FileExistsError:
-            pass
+        if self._scope:
+            self._await_scope()
+        else:
+            self._hand_down()
+            try:
+                os.mkdir(self._dir, 0o755)
+            except FileExistsError:
+                pass
         self.limit(resources)
+
+    def _await_scope(self) -> None:
+        """Until systemd has moved the calling process into the scope."""
+        for _ in range(SCOPE_TRIES):
+            if files.read("/proc/self/cgroup").rstrip("\n").endswith(self.path):
+                return
+            time.sleep(SCOPE_PAUSE)
+        raise OSError(110, "systemd did not make the scope in time", self._dir)
 
     def _hand_down(self) -> None:
         """Enable every available controller in each ancestor; one that refuses is left out."""
@@ -47,6 +86,12 @@ class CgroupV2:
                 except FileExistsError:
                     continue
 
+    def _write(self, file: str, value: str | int) -> None:
+        files.write(f"{self._dir}/{file}", str(value))
+
+    def _has(self, file: str) -> bool:
+        return os.path.exists(f"{self._dir}/{file}")
+
     def limit(self, resources: dict[str, Any]) -> None:
         """Write the limits that are given, OCI's v1 units turned into those of v2."""
         if resources.get("devices"):
@@ -55,30 +100,55 @@ class CgroupV2:
         self._limit_cpu(resources.get("cpu") or {})
         pids = (resources.get("pids") or {}).get("limit")
         if pids is not None:
-            files.write(f"{self._dir}/pids.max", "max" if pids <= 0 else str(pids))
-        weight = (resources.get("blockIO") or {}).get("weight")
-        if weight:
-            files.write(f"{self._dir}/io.weight", str(1 + (weight - 10) * 9999 // 990))
+            self._write("pids.max", "max" if pids <= 0 else pids)
+        self._limit_block(resources.get("blockIO") or {})
+        for item in resources.get("hugepageLimits") or []:
+            self._write(f"hugetlb.{item['pageSize']}.max", item["limit"])
+        for file, value in (resources.get("unified") or {}).items():
+            if "/" in file:
+                raise OSError(22, "not a file of a cgroup", file)
+            self._write(file, value)
 
     def _limit_memory(self, memory: dict[str, Any]) -> None:
-        limit, swap = memory.get("limit"), memory.get("swap")
+        limit = memory.get("limit")
         if limit:
-            files.write(f"{self._dir}/memory.max", "max" if limit < 0 else str(limit))
-        if swap and os.path.exists(f"{self._dir}/memory.swap.max"):
-            only_swap = "max" if swap < 0 else str(max(0, swap - max(0, limit or 0)))
-            files.write(f"{self._dir}/memory.swap.max", only_swap)
+            self._write("memory.max", "max" if limit < 0 else limit)
+        if memory.get("swap") and self._has("memory.swap.max"):
+            swap = swap_alone(memory)
+            self._write("memory.swap.max", "max" if swap < 0 else swap)
         if memory.get("reservation"):
-            files.write(f"{self._dir}/memory.low", str(memory["reservation"]))
+            self._write("memory.low", "max" if memory["reservation"] < 0 else memory["reservation"])
 
     def _limit_cpu(self, cpu: dict[str, Any]) -> None:
         if cpu.get("shares"):
-            files.write(f"{self._dir}/cpu.weight", str(1 + (cpu["shares"] - 2) * 9999 // 262142))
+            self._write("cpu.weight", cpu_weight(cpu["shares"]))
         if cpu.get("quota") or cpu.get("period"):
-            quota = cpu.get("quota") or -1
-            files.write(f"{self._dir}/cpu.max", f"{'max' if quota < 0 else quota} {cpu.get('period') or 100000}")
-        for key, file in (("cpus", "cpuset.cpus"), ("mems", "cpuset.mems")):
+            # One file for both: the half that is not given stays as it is.
+            now = files.read(f"{self._dir}/cpu.max").split() or ["max", "100000"]
+            quota = cpu.get("quota")
+            left = now[0] if not quota else "max" if quota < 0 else quota
+            self._write("cpu.max", f"{left} {cpu.get('period') or now[1]}")
+        for key, file in (
+            ("cpus", "cpuset.cpus"),
+            ("mems", "cpuset.mems"),
+            ("idle", "cpu.idle"),
+            ("burst", "cpu.max.burst"),
+        ):
             if cpu.get(key):
-                files.write(f"{self._dir}/{file}", str(cpu[key]))
+                self._write(file, cpu[key])
+
+    def _limit_block(self, block: dict[str, Any]) -> None:
+        # BFQ has a file of its own, in v1's units; io.weight is that of the cost model.
+        bfq = self._has("io.bfq.weight")
+        file = "io.bfq.weight" if bfq else "io.weight"
+        if block.get("weight"):
+            self._write(file, block["weight"] if bfq else io_weight(block["weight"]))
+        for item in block.get("weightDevice") or []:
+            weight = item["weight"] if bfq else io_weight(item["weight"])
+            self._write(file, f"{item['major']}:{item['minor']} {weight}")
+        for key, word in _IO_KEYS.items():
+            for item in block.get(key) or []:
+                self._write("io.max", f"{item['major']}:{item['minor']} {word}={item['rate'] or 'max'}")
 
     def join_fds(self) -> list[int]:
         """`cgroup.procs`, into which a process writes "0"."""
@@ -102,11 +172,16 @@ class CgroupV2:
         return files.keyed(f"{self._dir}/cgroup.events").get("frozen") == 1
 
     def kill(self) -> None:
-        """cgroup.kill (5.14), or signals where the kernel is older."""
+        """cgroup.kill (5.14), or signals where the kernel is older; a frozen one dies too."""
         try:
-            files.write(f"{self._dir}/cgroup.kill", "1")
+            self._write("cgroup.kill", 1)
         except FileNotFoundError:
             files.kill_until_empty(self.pids)
+            return
+        for _ in range(files.REMOVE_TRIES):
+            if not files.keyed(f"{self._dir}/cgroup.events").get("populated"):
+                return
+            time.sleep(files.REMOVE_PAUSE)
 
     def pids(self) -> list[int]:
         """The processes in it and below."""
@@ -126,14 +201,30 @@ class CgroupV2:
             "cpu_throttle": cpu,
             "cpu_per_cpu_ns": [],
             "memory_usage": files.number(f"{self._dir}/memory.current"),
-            "memory_max_usage": files.number(f"{self._dir}/memory.peak"),
             "memory_limit": files.number(f"{self._dir}/memory.max"),
-            "memory_failures": files.keyed(f"{self._dir}/memory.events").get("max", 0),
             "memory": files.keyed(f"{self._dir}/memory.stat"),
             "pids_current": files.number(f"{self._dir}/pids.current"),
             "pids_limit": files.number(f"{self._dir}/pids.max"),
+            "io_bytes": self._io_bytes(),
         }
 
+    def _io_bytes(self) -> list[dict[str, Any]]:
+        """Bytes read and written for each device (io.stat)."""
+        found: list[dict[str, Any]] = []
+        for line in files.read(f"{self._dir}/io.stat").splitlines():
+            device, *pairs = line.split()
+            values = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+            major, _, minor = device.partition(":")
+            for op, key in (("read", "rbytes"), ("write", "wbytes")):
+                if major.isdigit() and minor.isdigit() and key in values:
+                    found.append({"major": int(major), "minor": int(minor), "op": op, "value": int(values[key])})
+        return found
+
     def remove(self) -> None:
-        """Remove the directory."""
+        """Remove the directory; a scope's is left to systemd, which would miss its end otherwise, as long as it is
+        quick about it."""
+        for _ in range(files.REMOVE_TRIES if self._scope else 0):
+            if not os.path.exists(self._dir):
+                return
+            time.sleep(files.REMOVE_PAUSE)
         files.remove_directory(self._dir)
