@@ -14,7 +14,7 @@ from wharf import __version__
 from wharf.api.listen import TlsFiles, close_listeners, open_listener
 from wharf.api.routes import ROUTES
 from wharf.api.server import Api, Listener, Server
-from wharf.daemonconfig import Settings, read_settings
+from wharf.daemonconfig import Settings, cgroup_driver, read_settings
 from wharf.engine.config import EngineConfig
 from wharf.engine.engine import Engine
 from wharf.errors import Conflict, WharfError
@@ -92,6 +92,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         labels=tuple(settings.labels),
         shutdown_timeout=settings.shutdown_timeout,
         debug=settings.debug,
+        cgroup_driver=cgroup_driver(settings),
     )
 
 

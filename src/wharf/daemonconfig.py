@@ -30,7 +30,7 @@ _REFUSED = """
     add-runtime add-runtimes allow-direct-routing api-cors-header authorization-plugins bridge cdi-spec-dirs
     cgroup-parent containerd containerd-namespace containerd-plugins-namespace data-root-quota
     default-cgroupns-mode default-gateway default-gateway-v6 default-ipc-mode default-network-opts
-    default-runtime default-shm-size default-ulimits dns dns-opts dns-search exec-opts fixed-cidr
+    default-runtime default-shm-size default-ulimits dns dns-opts dns-search fixed-cidr
     fixed-cidr-v6 graph http-proxy https-proxy no-proxy proxies host-gateway-ip host-gateway-ips icc init
     init-path ip ip-forward ip-masq ip6tables iptables ipv6 log-format min-api-version mtu
     network-control-plane-mtu no-new-privileges node-generic-resources oom-score-adjust raw-logs rootless
@@ -59,6 +59,7 @@ class Settings:
     log_driver: str = "json-file"
     log_opts: dict[str, str] = field(default_factory=dict)
     labels: list[str] = field(default_factory=list)
+    exec_opts: list[str] = field(default_factory=list)
     tls: bool = False
     tlsverify: bool = False
     tlscacert: str = ""
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--log-driver", metavar="NAME", help="default log driver (json-file)")
     add("--log-opt", dest="log_opts", action="append", metavar="KEY=VALUE", help="option of the default log driver")
     add("--label", dest="labels", action="append", metavar="KEY=VALUE", help="label of the daemon")
+    add("--exec-opt", dest="exec_opts", action="append", metavar="KEY=VALUE", help="native.cgroupdriver=systemd")
     add("--tls", action="store_true")
     add("--tlsverify", action="store_true", help="TLS, and clients must show a certificate")
     add("--tlscacert", metavar="FILE")
@@ -137,9 +139,23 @@ def with_defaults(settings: Settings) -> Settings:
         settings.log_level = "debug"
     if settings.bip:
         _check(lambda: ipaddress.ip_interface(settings.bip), f"invalid bip {settings.bip!r}: an address with a prefix")
+    cgroup_driver(settings)
     if settings.log_driver not in ("json-file", "none"):
         raise Invalid(f"log driver {settings.log_driver!r} is not there yet: json-file and none are")
     return settings
+
+
+def cgroup_driver(settings: Settings) -> str:
+    """What `native.cgroupdriver` asks for, "" when nothing does; raises Invalid in Docker's words."""
+    chosen = ""
+    for key, value in map(_pair, settings.exec_opts):
+        if key.lower() == "native.cgroupdriver":
+            chosen = chosen or value
+        else:
+            settings.warnings.append(f"exec-opt {key} is not used")
+    if chosen not in ("", "cgroupfs", "systemd"):
+        raise Invalid(f"native.cgroupdriver option {chosen[:100]} not supported")
+    return chosen
 
 
 def read_file(path: str, needed: bool, warnings: list[str]) -> dict[str, Any]:
@@ -189,7 +205,7 @@ def _directives(path: str, raw: dict[str, Any], warnings: list[str]) -> dict[str
 _NOT_IN_FILE = ("config_file", "warnings", "idle_timeout")
 _KINDS: dict[str, type] = {
     "debug": bool, "tls": bool, "tlsverify": bool, "shutdown-timeout": int, "log-opts": dict, "hosts": list,
-    "labels": list, "default-address-pools": list,
+    "labels": list, "default-address-pools": list, "exec-opts": list,
 }  # fmt: skip
 
 

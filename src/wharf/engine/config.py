@@ -28,4 +28,6 @@ class EngineConfig:
     labels: tuple[str, ...] = ()
     shutdown_timeout: int = 15
     debug: bool = False
+    cgroup_driver: str = ""
+    """cgroupfs or systemd; "" is what fits the host."""
     warn: Callable[[str], None] = log.warning

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from wharf.engine.cgroup_driver import container_cgroup, prepare_top, remove_parent, with_driver
 from wharf.engine.config import EngineConfig
 from wharf.engine.devices import find_init, thermal_paths
 from wharf.engine.events import EventBus
@@ -21,7 +22,6 @@ from wharf.engine.restore import restart_after_open, restore_containers
 from wharf.engine.shutdown import stop_all
 from wharf.engine.volumes import restore_volumes
 from wharf.errors import Conflict
-from wharf.kernel.cgroup import open_cgroup
 from wharf.kernel.probe import probe
 from wharf.network.manager import NetworkConfig, NetworkManager
 from wharf.network.names import Names, instance_id
@@ -35,8 +35,6 @@ from wharf.storage.snapshots.overlay import OverlaySnapshotter
 from wharf.storage.trash import Trash
 from wharf.storage.volumes import VolumeStore
 from wharf.transfer.store import ImageStore
-
-CGROUP_PARENT = "/wharf"
 
 
 class Worker:
@@ -81,7 +79,8 @@ class Engine:
         """Take the data root and bring everything to the state it should be in. Blocking; raises WharfError."""
         for path in (config.data_root, config.exec_root):
             os.makedirs(path, mode=0o710, exist_ok=True)
-        engine = cls(config, loop, probe(), _take_lock(config.data_root))
+        host = with_driver(probe(), config.cgroup_driver)
+        engine = cls(config, loop, host, _take_lock(config.data_root))
         try:
             engine._start()
         except BaseException:
@@ -98,6 +97,7 @@ class Engine:
         os.close(self._lock)
 
     def _start(self) -> None:
+        prepare_top(self.host)
         self.trash.start()
         self.snapshots.start()
         self.supervisor.start()
@@ -110,10 +110,7 @@ class Engine:
 
     def cgroup_path(self, container_id: str, parent: str = "") -> str:
         """Path of a container's cgroup below each hierarchy; other instances have a parent of their own."""
-        return f"{'/' + parent.strip('/') if parent.strip('/') else self._cgroup_parent()}/{container_id}"
-
-    def _cgroup_parent(self) -> str:
-        return f"{CGROUP_PARENT}-{self.instance}" if self.instance else CGROUP_PARENT
+        return container_cgroup(self.host, self.instance, container_id, parent)
 
     def directory(self, container_id: str) -> str:
         """Where a container's own files are."""
@@ -133,8 +130,7 @@ class Engine:
         self.network.close(remove=not running)
         self.supervisor.close()
         if not running:
-            with contextlib.suppress(OSError):
-                open_cgroup(self.host.cgroup_mounts, self._cgroup_parent()).remove()
+            remove_parent(self.host, self.instance)
         self.snapshots.close()
         self.trash.close()
         self.database.close()

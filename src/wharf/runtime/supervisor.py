@@ -18,8 +18,9 @@ from wharf.kernel.cgroup import Cgroup, open_cgroup
 from wharf.runtime import messages
 from wharf.runtime.filters import FilterCache
 from wharf.runtime.reader import Reader
-from wharf.runtime.requests import ExecRequest, ExitRecord, MonitorRequest
+from wharf.runtime.requests import ExecRequest, ExitRecord, MonitorRequest, StartFailed
 from wharf.runtime.running import Channel, Running
+from wharf.runtime.scopes import ScopedCgroup
 from wharf.runtime.spawn import Launcher
 from wharf.runtime.states import States, record_of
 from wharf.runtime.waiting import ANSWER_LIMIT, CREATE_PREFIX, EXEC_PREFIX, Waiting
@@ -89,7 +90,15 @@ class Supervisor:
         }
         self._states.drop_exit_record(request.id)
         channel = self._send(head, body, [*join.values(), *request.hold])
-        return Waiting(self, request.id, channel, CREATE_PREFIX, self._cgroup(request.cgroup))
+        cgroup = self._cgroup(request.cgroup)
+        waiting = Waiting(self, request.id, channel, CREATE_PREFIX, cgroup)
+        if isinstance(cgroup, ScopedCgroup):
+            try:
+                cgroup.begin(waiting.pid, request.spec["linux"].get("resources") or {})
+            except OSError as error:
+                waiting.abort()
+                raise StartFailed(f"{CREATE_PREFIX}unable to start unit: {error}") from None
+        return waiting
 
     def exec(self, request: ExecRequest, running: Running) -> Exec:
         """Fork a monitor for one more process in `running`; raises StartFailed or ProcessLookupError."""
@@ -270,6 +279,8 @@ class Supervisor:
         return ExitRecord(137, 9, False, time.time_ns(), DIED)
 
     def _cgroup(self, path: str) -> Cgroup | None:
+        if path.endswith(".scope") and self._host.systemd_scopes:
+            return ScopedCgroup(self._host.cgroup_mounts[""], path)
         return open_cgroup(self._host.cgroup_mounts, path) if path and self._host.cgroup_mounts else None
 
 
