@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from wharf.engine.container import Container
 from wharf.engine.container_events import publish_container_event
+from wharf.engine.cgroup_driver import check_parent
 from wharf.engine.defaults import command_of, fill_host_config, merge_image
 from wharf.engine.image_inspect import find_image
 from wharf.engine.mount_spec import Planned, plan_mounts
@@ -77,6 +78,7 @@ def create_container(engine: Engine, request: CreateRequest) -> Created:
     refuse_nul(request)
     path, args = command_of(config)
     check_host_config(host_config)
+    check_parent(engine.host, host_config.cgroup_parent)
     if host_config.init and not engine.init_program:
         raise NotImplementedYet("--init needs a small init on the host: install tini-static or catatonit")
     check_log_config(host_config.log_config)
