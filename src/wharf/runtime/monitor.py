@@ -63,6 +63,7 @@ class Monitor:
         self._failure: tuple[str, bool] | None = None
         self._over = False
         self._exited_at = 0
+        self._oom = False
         self._status = 0
         self._listener: _socket.socket | None = None
         self._log: JsonLog | None = None
@@ -197,6 +198,12 @@ class Monitor:
             return
         self._status = self._child.reap()
         self._exited_at = time.time_ns()
+        if not self._is_exec:
+            self._see_oom(self._cgroup)
+
+    def _see_oom(self, cgroup: Cgroup | None) -> None:
+        """Remember OOM kills while the cgroup is there: systemd takes a scope away once it is empty."""
+        self._oom = self._oom or bool(cgroup is not None and cgroup.oom_kills())
 
     # -- wharfd
 
@@ -361,8 +368,9 @@ class Monitor:
     def _record(self, cgroup: Cgroup | None) -> dict[str, Any]:
         number = os.WTERMSIG(self._status) if os.WIFSIGNALED(self._status) else 0
         code = 128 + number if number else os.WEXITSTATUS(self._status)
-        oom = bool(cgroup is not None and not self._is_exec and cgroup.oom_kills())
-        return {"code": code, "signal": number, "oom": oom, "finished_at": self._exited_at, "reason": ""}
+        if not self._is_exec:
+            self._see_oom(cgroup)
+        return {"code": code, "signal": number, "oom": self._oom, "finished_at": self._exited_at, "reason": ""}
 
 
 def _write_atomically(path: str, value: dict[str, Any]) -> None:
