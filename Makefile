@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 WORKERS ?= 2
 
-.PHONY: help setup check test bench demo clean record lock
+.PHONY: help setup check test bench demo clean record lock soak
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ test: setup  ## every test, against the real kernel and real clients (needs root
 
 bench: setup  ## times Wharf beside a peer given by PEER="..." and prints medians and ratios
 	$(BIN)/python -m bench
+
+soak: setup  ## a thousand runs, hundreds of kills: nothing may grow, nothing may be lost (WHARF_SOAK_RUNS=… scales it down)
+	$(BIN)/python -m tests.soak
 
 demo: setup  ## a PostgreSQL server in a container on a base image made on the spot, answering a client on the host
 	$(BIN)/python tools/demo.py
