@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from wharf.engine.cgroup_driver import check_parent
 from wharf.engine.container import Container
 from wharf.engine.container_events import publish_container_event
-from wharf.engine.cgroup_driver import check_parent
 from wharf.engine.defaults import command_of, fill_host_config, merge_image
 from wharf.engine.image_inspect import find_image
 from wharf.engine.mount_spec import Planned, plan_mounts
