@@ -184,9 +184,16 @@ def _take_on(spec: dict[str, Any], request: dict[str, Any]) -> tuple[str, dict[s
     if request["seccomp"] and not spec.get("noNewPrivileges"):
         # While CAP_SYS_ADMIN is held. With no_new_privs it is the very last thing, see _execute.
         seccomp.install(bytes.fromhex(request["seccomp"]), request["seccomp_flags"])
-    credentials.become(spec, who, request["held"], request["last_capability"], b"")
+    credentials.become(_with_usable_ambient(spec), who, request["held"], request["last_capability"], b"")
     credentials.enter_directory(spec["cwd"])
     return credentials.find_program(spec["args"][0], env.get("PATH", "")), env
+
+
+def _with_usable_ambient(spec: dict[str, Any]) -> dict[str, Any]:
+    """The kernel raises what is permitted and inheritable only (capabilities(7)); the rest is left out, as in runc."""
+    sets = spec.get("capabilities") or {}
+    usable = set(sets.get("permitted") or ()) & set(sets.get("inheritable") or ())
+    return {**spec, "capabilities": {**sets, "ambient": [name for name in sets.get("ambient") or () if name in usable]}}
 
 
 def _schedule(spec: dict[str, Any], linux: dict[str, Any]) -> None:
