@@ -102,6 +102,11 @@ class Podman:
 
     def __init__(self, oci: OciLab) -> None:
         self._environment = peer_environment()
+        # conmon starts podman again when a container ends: it must find the same libraries.
+        variables = [f"{name}={value}" for name, value in self._environment.items()]
+        settings = oci.directory / "containers.conf"
+        settings.write_text(f"[engine]\nconmon_env_vars = {json.dumps(variables)}\n")
+        self._environment["CONTAINERS_CONF"] = str(settings)
         self._parent = oci.name()
         # Limits of its own: podman asks for more than a host without CAP_SYS_RESOURCE may give.
         limits = "--ulimit nofile=1024:1024 --ulimit nproc=4096:4096"
