@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 WORKERS ?= 2
 
-.PHONY: help setup check test bench demo clean record lock soak
+.PHONY: help setup check test test-vm bench demo clean record lock soak
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ check:  ## format, lint, types, unit and architecture tests (under 20 s); what o
 
 test: setup  ## every test, against the real kernel and real clients (needs root); then a check that nothing is left
 	tools/test
+
+test-vm: setup  ## boots stock kernels 6.1 and 6.12 under qemu (cgroup v2; trivial init, systemd) and tests inside (about five minutes)
+	tools/test-vm
 
 bench: setup  ## times Wharf beside a peer given by PEER="..." and prints medians and ratios
 	$(BIN)/python -m bench
