@@ -34,8 +34,11 @@ def cgroup_mounts(mountinfo: str | None = None) -> tuple[CgroupWorld, dict[str, 
 
 
 def _systemd_scopes(world: CgroupWorld, mounts: dict[str, str]) -> bool:
-    """Whether to ask systemd for cgroups: it is init (sd_booted(3)), v2 is all there is, and we are root of it."""
-    return world is CgroupWorld.V2 and os.path.isdir("/run/systemd/system") and v2_top(mounts[""]) == mounts[""]
+    """Whether to ask systemd for cgroups: it is init (sd_booted(3)), and of v2 alone the true root is in sight."""
+    if world is not CgroupWorld.V2 or not os.path.isdir("/run/systemd/system"):
+        return False
+    root = mounts[""]
+    return v2_top(root) == root and not os.path.exists(f"{root}/cgroup.type")
 
 
 def _initial_user_namespace() -> bool:
