@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -31,6 +32,9 @@ def main(argv: list[str] | None = None) -> int:
     """The command `wharfd`; returns its exit code."""
     try:
         settings = read_settings(sys.argv[1:] if argv is None else argv)
+        if settings.validate:
+            print("configuration OK")
+            return 0
         _start_logging(settings)
         for warning in settings.warnings:
             log.warning("%s", warning)
@@ -93,6 +97,8 @@ def engine_config(settings: Settings) -> EngineConfig:
         shutdown_timeout=settings.shutdown_timeout,
         debug=settings.debug,
         cgroup_driver=cgroup_driver(settings),
+        runtimes={name: (shutil.which(path) or path, *words) for name, (path, *words) in settings.runtimes.items()},
+        default_runtime=settings.default_runtime,
     )
 
 

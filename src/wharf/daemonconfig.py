@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from wharf import __version__
+from wharf.engine.config import OWN_RUNTIME, RUNTIME_NAME
 from wharf.errors import Invalid
 from wharf.spec.network import AddressPool
 
@@ -27,15 +28,15 @@ _REPORTED = """
 REPORTED = frozenset(_REPORTED.split())
 """Docker's directives that change nothing here yet and that are safe to leave out."""
 _REFUSED = """
-    add-runtime add-runtimes allow-direct-routing api-cors-header authorization-plugins bridge cdi-spec-dirs
+    allow-direct-routing api-cors-header authorization-plugins bridge cdi-spec-dirs
     cgroup-parent containerd containerd-namespace containerd-plugins-namespace data-root-quota
     default-cgroupns-mode default-gateway default-gateway-v6 default-ipc-mode default-network-opts
-    default-runtime default-shm-size default-ulimits dns dns-opts dns-search fixed-cidr
+    default-shm-size default-ulimits dns dns-opts dns-search fixed-cidr
     fixed-cidr-v6 graph http-proxy https-proxy no-proxy proxies host-gateway-ip host-gateway-ips icc init
     init-path ip ip-forward ip-masq ip6tables iptables ipv6 log-format min-api-version mtu
     network-control-plane-mtu no-new-privileges node-generic-resources oom-score-adjust raw-logs rootless
-    runtimes seccomp-profile selinux-enabled storage-opts userland-proxy userland-proxy-path userns-remap
-    validate firewall-backend bip6
+    seccomp-profile selinux-enabled storage-opts userland-proxy userland-proxy-path userns-remap
+    firewall-backend bip6
 """
 REFUSED = frozenset(_REFUSED.split())
 """Docker's directives that must not be ignored silently and are not there yet."""
@@ -67,6 +68,11 @@ class Settings:
     tlskey: str = ""
     idle_timeout: int = 0
     """End after so many seconds without clients and running containers; 0 never. Not one of dockerd's."""
+    runtimes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Name -> path and arguments of an added OCI runtime."""
+    default_runtime: str = RUNTIME_NAME
+    validate: bool = False
+    """Say whether the settings are sound, and end."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -104,6 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--tlscert", metavar="FILE")
     add("--tlskey", metavar="FILE")
     add("--idle-timeout", type=int, metavar="SECONDS", help="end when nothing runs and nobody asks for so long")
+    add("--add-runtime", dest="runtimes", action="append", metavar="NAME=PATH", help="another OCI runtime")
+    add("--default-runtime", metavar="NAME", help="runtime of containers that name none (runc: the one built in)")
+    add("--validate", action="store_true", help="check the settings and end")
     add("-v", "--version", action="version", version=f"Wharf version {__version__}")
     return parser
 
@@ -115,6 +124,8 @@ def read_settings(argv: Sequence[str]) -> Settings:
         flags["default_address_pools"] = [AddressPool.parse(text) for text in flags["default_address_pools"]]
     if "log_opts" in flags:
         flags["log_opts"] = dict(_pair(text) for text in flags["log_opts"])
+    if "runtimes" in flags:
+        flags["runtimes"] = {name: (path,) for name, path in map(_pair, flags["runtimes"])}
     path = flags.get("config_file") or os.path.join(_config_home(), "daemon.json")
     settings = Settings(config_file=path)
     from_file = read_file(path, needed="config_file" in flags, warnings=settings.warnings)
@@ -140,6 +151,8 @@ def with_defaults(settings: Settings) -> Settings:
     if settings.bip:
         _check(lambda: ipaddress.ip_interface(settings.bip), f"invalid bip {settings.bip!r}: an address with a prefix")
     cgroup_driver(settings)
+    if settings.default_runtime not in (RUNTIME_NAME, OWN_RUNTIME, *settings.runtimes):
+        raise Invalid(f"specified default runtime '{settings.default_runtime[:100]}' does not exist")
     if settings.log_driver not in ("json-file", "none"):
         raise Invalid(f"log driver {settings.log_driver!r} is not there yet: json-file and none are")
     return settings
@@ -202,8 +215,9 @@ def _directives(path: str, raw: dict[str, Any], warnings: list[str]) -> dict[str
     return out
 
 
-_NOT_IN_FILE = ("config_file", "warnings", "idle_timeout")
+_NOT_IN_FILE = ("config_file", "warnings", "idle_timeout", "validate")
 _KINDS: dict[str, type] = {
+    "runtimes": dict,
     "debug": bool, "tls": bool, "tlsverify": bool, "shutdown-timeout": int, "log-opts": dict, "hosts": list,
     "labels": list, "default-address-pools": list, "exec-opts": list,
 }  # fmt: skip
@@ -215,6 +229,8 @@ def _directive(path: str, key: str, value: Any) -> Any:
         raise _file_error(path, f"{key} has the wrong type: expected {kind.__name__}")
     if key == "default-address-pools":
         return [_pool_object(path, item) for item in value]
+    if key == "runtimes":
+        return {name: _runtime_object(path, name, item) for name, item in value.items()}
     if kind is list and not all(isinstance(item, str) for item in value):
         raise _file_error(path, f"{key} must be a list of strings")
     if kind is dict and not all(isinstance(item, str) for item in value.values()):
@@ -228,6 +244,18 @@ def _pool_object(path: str, item: Any) -> AddressPool:
     if not isinstance(item, dict) or set(item) != {"base", "size"} or not isinstance(item["size"], int):
         raise _file_error(path, 'default-address-pools must be a list of {"base": CIDR, "size": N}')
     return AddressPool.parse(f"base={item['base']},size={item['size']}")
+
+
+def _runtime_object(path: str, name: str, item: Any) -> tuple[str, ...]:
+    """`{"path": P, "runtimeArgs": [A…]}`; Docker's shims and their options need containerd."""
+    if not isinstance(item, dict) or not isinstance(item.get("path"), str) or not item["path"]:
+        raise _file_error(path, f"runtimes: {name} must be an object with a path")
+    if other := sorted(set(item) - {"path", "runtimeArgs"}):
+        raise _file_error(path, f"runtimes: {name}: {other[0]} is not there yet: path and runtimeArgs are")
+    words = item.get("runtimeArgs") or []
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise _file_error(path, f"runtimes: {name}: runtimeArgs must be a list of strings")
+    return (item["path"], *words)
 
 
 def _check(parse: Any, message: str) -> Any:

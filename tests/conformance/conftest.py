@@ -14,12 +14,18 @@ from tests.conformance.runner import Runner
 from tests.support.wharfd import Wharfd, docker_client
 
 
+def runtime_flags() -> list[str]:
+    """WHARF_TEST_RUNTIME=/path/of/runc runs every container of the table through that OCI runtime."""
+    path = os.environ.get("WHARF_TEST_RUNTIME", "")
+    return ["--add-runtime", f"runc={path}", "--default-runtime", "runc"] if path else []
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Runner]:
     """A docker client that speaks to a wharfd of this test process's own."""
     if os.geteuid() != 0:
         pytest.skip("containers need root here")
-    with Wharfd() as daemon, tempfile.NamedTemporaryFile(suffix=".tar") as tar:
+    with Wharfd(*runtime_flags()) as daemon, tempfile.NamedTemporaryFile(suffix=".tar") as tar:
         tar.write(archive(find_busybox()))
         tar.flush()
         runner = Runner(docker_client(), daemon.host, Path(tar.name))

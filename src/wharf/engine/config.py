@@ -10,7 +10,9 @@ log = logging.getLogger("wharf.engine")
 
 DEFAULT_SHM_SIZE = 64 << 20
 RUNTIME_NAME = "runc"
-"""The name Docker's clients expect; ours stands behind it."""
+"""The name Docker's clients expect; ours stands behind it, unless another was added by that name."""
+OWN_RUNTIME = "wharf-runtime"
+"""Ours by its own name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,9 @@ class EngineConfig:
     labels: tuple[str, ...] = ()
     shutdown_timeout: int = 15
     debug: bool = False
+    runtimes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Name -> absolute path and arguments of an added OCI runtime."""
+    default_runtime: str = RUNTIME_NAME
     cgroup_driver: str = ""
     """cgroupfs or systemd; "" is what fits the host."""
     warn: Callable[[str], None] = log.warning

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from wharf.engine.config import DEFAULT_SHM_SIZE, RUNTIME_NAME, EngineConfig
+from wharf.engine.config import DEFAULT_SHM_SIZE, EngineConfig
+from wharf.engine.runtimes import runtime_command
 from wharf.engine.security import parse_options
 from wharf.errors import Invalid
 from wharf.spec.container import ContainerConfig, Healthcheck, HostConfig
@@ -42,7 +43,8 @@ def fill_host_config(host_config: HostConfig, config: EngineConfig, host: Host) 
     if not host_config.cgroupns_mode:
         host_config.cgroupns_mode = "private" if host.cgroup_world is CgroupWorld.V2 else "host"
     host_config.shm_size = host_config.shm_size or DEFAULT_SHM_SIZE
-    host_config.runtime = host_config.runtime or RUNTIME_NAME
+    host_config.runtime = host_config.runtime or config.default_runtime
+    runtime_command(config, host_config.runtime)
     if host_config.memory > 0 and host_config.memory_swap == 0:
         host_config.memory_swap = 2 * host_config.memory
     if host_config.oom_kill_disable is None and host.cgroup_world is CgroupWorld.V1:

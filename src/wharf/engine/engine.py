@@ -19,6 +19,7 @@ from wharf.engine.image_bootstrap import clear_scratch
 from wharf.engine.live import LiveContainers
 from wharf.engine.loop import EngineLoop
 from wharf.engine.restore import restart_after_open, restore_containers
+from wharf.engine.runtimes import remove_foreign_parents
 from wharf.engine.shutdown import stop_all
 from wharf.engine.volumes import restore_volumes
 from wharf.errors import Conflict
@@ -131,6 +132,8 @@ class Engine:
         self.supervisor.close()
         if not running:
             remove_parent(self.host, self.instance)
+            if self.config.runtimes:
+                remove_foreign_parents(self.host.cgroup_mounts, self.cgroup_path("")[:-1])
         self.snapshots.close()
         self.trash.close()
         self.database.close()

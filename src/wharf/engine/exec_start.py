@@ -14,6 +14,7 @@ from wharf.engine.container_events import publish_container_event
 from wharf.engine.exec_create import command_text
 from wharf.engine.loop import resolve
 from wharf.engine.oci_spec import capability_sets, environment, replace_env, rlimits
+from wharf.engine.runtimes import runtime_command
 from wharf.engine.security import capabilities, parse_options
 from wharf.errors import Conflict, Internal, Invalid, WharfError
 from wharf.kernel import faults
@@ -153,6 +154,7 @@ def _request(engine: Engine, container: Container, item: LiveExec, request: Exec
     if config.tty and size and any(size):
         process["consoleSize"] = {"height": size[0], "width": size[1]}
     confined = security.confined and engine.host.seccomp
+    runtime = runtime_command(engine.config, host.runtime)
     return ExecRequest(
         container_id=container.id,
         exec_id=item.record.id,
@@ -160,7 +162,8 @@ def _request(engine: Engine, container: Container, item: LiveExec, request: Exec
         user=config.user or record.config.user,
         groups=tuple(host.group_add or ()),
         open_stdin=config.attach_stdin,
-        seccomp=engine.supervisor.seccomp_filter(security.profile, names) if confined else b"",
+        seccomp=engine.supervisor.seccomp_filter(security.profile, names) if confined and not runtime else b"",
+        runtime=runtime,
     )
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from wharf import __version__
-from wharf.engine.config import RUNTIME_NAME
+from wharf.engine.runtimes import listed_runtimes
 from wharf.engine.status import state_word
 from wharf.engine.times import format_time
 from wharf.spec.host import CgroupWorld
@@ -185,8 +185,8 @@ def _daemon(engine: "Engine") -> dict[str, Any]:
 
 def _runtimes(engine: "Engine") -> dict[str, Any]:
     return {
-        "Runtimes": {RUNTIME_NAME: {"path": "wharf-runtime"}},
-        "DefaultRuntime": RUNTIME_NAME,
+        "Runtimes": listed_runtimes(engine.config),
+        "DefaultRuntime": engine.config.default_runtime,
         "InitBinary": "docker-init" if engine.init_program else "",
         "ContainerdCommit": {"ID": ""},
         "RuncCommit": {"ID": ""},

@@ -33,6 +33,7 @@ from wharf.engine.hosts_files import (
     write_file,
 )
 from wharf.engine.oci_spec import Found, build_spec
+from wharf.engine.runtimes import runtime_command
 from wharf.engine.security import capabilities, parse_options
 from wharf.engine.status import state_word
 from wharf.engine.times import format_time
@@ -304,6 +305,7 @@ def _request(
         record.log_path = f"{engine.directory(record.id)}/{record.id}-json.log"
         log = LogSettings(record.log_path, size, count, _log_attributes(record))
     confined = security.confined and engine.host.seccomp
+    runtime = runtime_command(engine.config, host.runtime)
     return MonitorRequest(
         id=record.id,
         spec=build_spec(record, found),
@@ -314,7 +316,9 @@ def _request(
         log=log,
         open_stdin=config.open_stdin,
         stdin_once=config.stdin_once,
-        seccomp=engine.supervisor.seccomp_filter(security.profile, names) if confined else b"",
+        seccomp=engine.supervisor.seccomp_filter(security.profile, names) if confined and not runtime else b"",
+        runtime=runtime,
+        rules=engine.supervisor.seccomp_rules(security.profile, names) if confined and runtime else None,
         namespaces=joined,
         hold=published.to_hold() if published else (),
     )

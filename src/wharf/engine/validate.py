@@ -130,8 +130,6 @@ def _is_address(text: str) -> bool:
 
 
 def _refuse_missing(host: HostConfig) -> None:
-    if host.runtime not in ("", "runc", "io.containerd.runc.v2"):
-        raise Invalid(f"unknown or invalid runtime name: {host.runtime[:100]}")
     if host.isolation.lower() not in ("", "default"):
         raise Invalid(f"invalid isolation ({host.isolation[:100]}): linux only supports 'default'")
     for given, what in (

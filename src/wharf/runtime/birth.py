@@ -4,10 +4,12 @@ import _socket
 import fcntl
 import os
 import signal
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from wharf.kernel import namespaces as ns
-from wharf.runtime import init, messages, setns_init
+from wharf.kernel import process
+from wharf.runtime import foreign, init, messages, setns_init
 from wharf.runtime.pump import Pump
 
 PIPE_SIZE = 1 << 20
@@ -24,6 +26,11 @@ class Child:
         self.sync = _socket.socket()
         self._stdin = self._stdout = self._stderr = -1
         self._stdin_once = False
+
+    def become(self, pid: int) -> None:
+        """Be another process, which a runtime made and which is the monitor's child by now."""
+        self.pid, self.pidfd, self.start_time = pid, os.pidfd_open(pid), process.start_time(pid)
+        process.prctl(process.PR_SET_CHILD_SUBREAPER, 0)
 
     def connect(self, pump: Pump) -> None:
         """Hand the ends of the pipes to the pump."""
@@ -134,14 +141,25 @@ def give_birth(request: dict[str, Any], body: int, joined: dict[str, int], ahead
 
 
 def _clone(child: Child, request: dict[str, Any], inherited: init.Inherited) -> None:
-    run = init.run if request["kind"] == "container" else setns_init.run
+    run = _role(request)
     child.pid, child.pidfd = ns.clone3(_flags(request, inherited.join))
     if child.pid == 0:
         run(inherited, request)
 
 
+def _role(request: dict[str, Any]) -> Callable[[init.Inherited, dict[str, Any]], NoReturn]:
+    """What the cloned process will be."""
+    if request["runtime"]:
+        return foreign.execute if request["kind"] == "exec" else foreign.create
+    return setns_init.run if request["kind"] == "exec" else init.run
+
+
 def _flags(request: dict[str, Any], joined: dict[str, int]) -> int:
     """Namespaces to make at clone; pid is joined here already, cgroup is left until the child is in its cgroup."""
+    if request["runtime"]:
+        # The process that the runtime makes becomes the monitor's child when the runtime has ended.
+        process.prctl(process.PR_SET_CHILD_SUBREAPER, 1)
+        return 0 if request["kind"] == "exec" else ns.CLONE_NEWNS
     if request["kind"] == "exec":
         setns_init.join_pid_namespace(joined)
         return 0

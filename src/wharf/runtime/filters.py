@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from wharf.kernel.seccomp_compiler import compile_profile
+from wharf.kernel.seccomp_compiler import compile_profile, oci_rules
 from wharf.spec.host import Host
 
 _FORM = 1  # changes when the compiler's output does
@@ -31,6 +31,12 @@ class FilterCache:
             if key not in self._known:
                 self._known[key] = self._read(key) or self._compile(key, chosen, names)
             return self._known[key]
+
+    def rules(self, profile: dict[str, Any] | None, capabilities: Iterable[str]) -> dict[str, Any]:
+        """The profile as `linux.seccomp` of the OCI specification."""
+        with self._lock:
+            chosen = profile if profile is not None else self._load_default()
+        return oci_rules(chosen, frozenset(capabilities), self._host.machine, self._host.kernel_release)
 
     def _key(self, profile: Any, names: list[str]) -> str:
         what = [_FORM, profile, names, self._host.machine, self._host.kernel_release]

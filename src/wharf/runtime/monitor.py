@@ -13,13 +13,14 @@ import _socket
 import json
 import os
 import select
+import signal
 import time
 import traceback
 from typing import Any
 
 from wharf.kernel import process
 from wharf.kernel.cgroup import Cgroup, open_cgroup
-from wharf.runtime import birth, messages, terminal
+from wharf.runtime import birth, foreign, messages, terminal
 from wharf.runtime.jsonlog import JsonLog
 from wharf.runtime.pump import Poller, Pump
 
@@ -68,6 +69,7 @@ class Monitor:
         self._listener: _socket.socket | None = None
         self._log: JsonLog | None = None
         self._size: tuple[int, int] | None = None
+        self._helper: tuple[int, int] | None = None
         self._terminal = -1
         self._pump = Pump(self._poller, None, True)
 
@@ -96,7 +98,8 @@ class Monitor:
         self._listen()
         self._child = birth.give_birth(request, fds[0], joined, ahead)
         messages.close_all([fds[0], *joined.values()])
-        self._child.connect(self._pump)
+        if not request["runtime"]:  # what a runtime itself says on these streams is not the container's output
+            self._child.connect(self._pump)
         self._poller.watch(self._child.sync.fileno(), _IN, lambda _events: self._hear_child())
         self._poller.watch(self._child.pidfd, _IN, lambda _events: self._reap())
         assert self._control is not None
@@ -140,6 +143,8 @@ class Monitor:
             self._child_silent()
             return
         if message["op"] == "born":
+            if "pid" in message:
+                self._take_over(message["pid"])
             self._tell_prepared(fds)
             messages.close_all(fds)
         elif message["op"] == "terminal":
@@ -150,8 +155,27 @@ class Monitor:
         elif message["op"] == "ready":
             self._ready = True
             self._go_on()
+        elif message["op"] == "started":
+            self._take_over(message["pid"])
         elif message["op"] == "failed":
             self._failure = (message["text"], message["bare"])
+
+    def _take_over(self, pid: int) -> None:
+        """Another runtime has made the process; its helper goes when it has done its work."""
+        helper = (self._child.pid, self._child.pidfd)
+        self._poller.forget(self._child.pidfd)
+        self._child.become(pid)
+        self._child.connect(self._pump)
+        self._poller.watch(self._child.pidfd, _IN, lambda _events: self._reap())
+        self._helper = helper
+        self._poller.watch(helper[1], _IN, lambda _events: self._reap_helper())
+
+    def _reap_helper(self) -> None:
+        if self._helper is not None:
+            (pid, pidfd), self._helper = self._helper, None
+            self._poller.forget(pidfd)
+            os.close(pidfd)
+            os.waitpid(pid, 0)
 
     def _tell_prepared(self, fds: list[int]) -> None:
         self._prepared = True
@@ -165,7 +189,11 @@ class Monitor:
         self._child.sync.close()
         if self._wanted and self._ready and self._failure is None:
             self._running = True
-            self._tell({"op": "running"})
+            if self._is_exec and self._request["runtime"]:
+                child = self._child
+                self._tell({"op": "running", "pid": child.pid, "start_time": child.start_time}, [child.pidfd])
+            else:
+                self._tell({"op": "running"})
             return
         if self._failure is None:
             self._failure = ("the first process ended before it could run a program", False)
@@ -316,12 +344,21 @@ class Monitor:
 
     def _clean_up(self) -> None:
         self._let_go()
+        if self._helper is not None:
+            _signal_process(self._helper[1])
+            self._reap_helper()
         self._child.kill()
         self._remove_state()
         cgroup = self._cgroup
         if cgroup is not None and not self._is_exec:
             cgroup.kill()
+        self._delete_foreign()
+        if cgroup is not None and not self._is_exec:
             cgroup.remove()
+
+    def _delete_foreign(self) -> None:
+        if self._request["runtime"] and not self._is_exec:
+            foreign.delete(self._request["foreign"], self._request["id"])
 
     def _remove_state(self) -> None:
         base = f"{self._request['state_dir']}/{self._request['name']}"
@@ -355,6 +392,7 @@ class Monitor:
         record = self._record(cgroup)
         if self._control is None or not self._is_exec:
             _write_atomically(self._request["exit_path"], record)
+        self._delete_foreign()
         if cgroup is not None and not self._is_exec:
             try:
                 cgroup.remove()
@@ -371,6 +409,13 @@ class Monitor:
         if not self._is_exec:
             self._see_oom(cgroup)
         return {"code": code, "signal": number, "oom": self._oom, "finished_at": self._exited_at, "reason": ""}
+
+
+def _signal_process(pidfd: int) -> None:
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except ProcessLookupError:
+        return
 
 
 def _write_atomically(path: str, value: dict[str, Any]) -> None:

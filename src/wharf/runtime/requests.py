@@ -39,6 +39,10 @@ class MonitorRequest:
     seccomp: bytes = b""
     namespaces: Mapping[str, int] = field(default_factory=dict)
     hold: tuple[int, ...] = ()
+    runtime: tuple[str, ...] = ()
+    """Absolute path and arguments of another OCI runtime; empty for ours."""
+    rules: dict[str, Any] | None = None
+    """`linux.seccomp` for such a runtime, in the place of `seccomp`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class ExecRequest:
     groups: tuple[str, ...] = ()
     open_stdin: bool = False
     seccomp: bytes = b""
+    runtime: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

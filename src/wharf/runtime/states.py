@@ -3,6 +3,7 @@
 <exec-root>/monitors/<container>/init, <exec>             sockets the monitors listen on
 <exec-root>/monitors/<container>/init.json, <exec>.json   whose cgroup to kill when the monitor is dead
 <exec-root>/monitors/<container>/<exec>.exit              how an exec ended while no wharfd was there
+<exec-root>/foreign/<container>/                          bundle and state of another runtime
 <data-root>/containers/<container>/exit.json              how the container ended
 """
 
@@ -34,6 +35,10 @@ class States:
     def directory(self, container: str) -> str:
         """The directory of one container's monitors."""
         return f"{self._exec_root}/monitors/{container}"
+
+    def foreign(self, container: str) -> str:
+        """The directory of a container that another runtime runs: bundle and runtime's state."""
+        return f"{self._exec_root}/foreign/{container}"
 
     def exit_path(self, container: str, name: str = "init") -> str:
         """Where a monitor records the end."""

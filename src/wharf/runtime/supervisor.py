@@ -15,8 +15,9 @@ from typing import Any
 
 from wharf.errors import Internal
 from wharf.kernel.cgroup import Cgroup, open_cgroup
-from wharf.runtime import messages
+from wharf.runtime import foreign, messages
 from wharf.runtime.filters import FilterCache
+from wharf.runtime.foreign_spec import bundle_config
 from wharf.runtime.reader import Reader
 from wharf.runtime.requests import ExecRequest, ExitRecord, MonitorRequest, StartFailed
 from wharf.runtime.running import Channel, Running
@@ -69,8 +70,11 @@ class Supervisor:
         join = dict(request.namespaces)
         own_pid = any(n["type"] == "pid" for n in request.spec["linux"]["namespaces"]) and "pid" not in join
         spec = {key: request.spec.get(key) for key in ("process", "root", "hostname", "domainname", "mounts", "linux")}
+        if request.runtime:
+            spec = bundle_config(request.spec, request.cgroup, request.rules)
         head = {
-            **self._head("container", request.id, "init", request.cgroup),
+            **self._head("foreign" if request.runtime else "container", request.id, "init", request.cgroup),
+            "runtime": request.runtime,
             "new": [n["type"] for n in request.spec["linux"]["namespaces"] if n["type"] not in join],
             "log": _log(request),
             "join": list(join),
@@ -104,6 +108,7 @@ class Supervisor:
         """Fork a monitor for one more process in `running`; raises StartFailed or ProcessLookupError."""
         head = {
             **self._head("exec", request.container_id, request.exec_id, running.cgroup),
+            "runtime": request.runtime,
             "new": [],
             "log": None,
             "join": ["init"],
@@ -143,6 +148,7 @@ class Supervisor:
             "id": container,
             "name": name,
             "state_dir": self._states.directory(container),
+            "foreign": self._states.foreign(container),
             "boot_id": self._host.boot_id,
             "cgroup": cgroup if self._host.cgroup_mounts else "",
             "cgroup_mounts": self._host.cgroup_mounts,
@@ -214,12 +220,18 @@ class Supervisor:
         cgroup = self._cgroup(self._states.cgroup(container_id))
         if cgroup is not None:
             cgroup.kill()
+        foreign.delete(self._states.foreign(container_id), container_id)
+        if cgroup is not None:
             cgroup.remove()
         self._states.remove(container_id)
 
     def seccomp_filter(self, profile: dict[str, Any] | None, capabilities: Iterable[str]) -> bytes:
         """The BPF program of a profile (None: the default one) for a bounding set; compiled once, kept on disk."""
         return self._filters.get(profile, capabilities)
+
+    def seccomp_rules(self, profile: dict[str, Any] | None, capabilities: Iterable[str]) -> dict[str, Any]:
+        """The same profile as `linux.seccomp` of the OCI specification, for other runtimes."""
+        return self._filters.rules(profile, capabilities)
 
     # -- workers
 

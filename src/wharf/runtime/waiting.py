@@ -116,9 +116,14 @@ class Waiting:
         """Let it become the user's program; the monitor keeps duplicates of `hold`. Raises StartFailed."""
         self._channel.tell({"op": "go"}, list(hold))
         message, fds = self._answer()
-        messages.close_all(fds)
         if message["op"] != "running":
+            messages.close_all(fds)
             raise self._failure(message)
+        if "pid" in message:  # another runtime has made it only now
+            os.close(self._pidfd)
+            self.pid, self._pidfd, self.start_time = message["pid"], fds[0], message["start_time"]
+        else:
+            messages.close_all(fds)
         self.close_network()
         running = Running(
             self._name, self._channel, self.pid, self.start_time, self._pidfd, self._monitor, self._cgroup
