@@ -152,3 +152,36 @@ def test_following_crosses_a_rotation_without_loss(tmp_path: Path) -> None:
         found += [entry.line for entry in reader.more()]
     log.close()
     assert found == [b"%d\n" % number for number in range(30)]
+
+
+@pytest.mark.parametrize("between", [1, 2, 7, 25, 60])
+def test_a_follower_loses_nothing_when_the_log_rotates_more_than_once_between_reads(
+    tmp_path: Path, between: int
+) -> None:
+    path = tmp_path / "x-json.log"
+    log = JsonLog(str(path), max_size=300, max_file=40)
+    log.write(b"stdout", [b"0\n"], NOW)
+    with LogReader(str(path)) as reader:
+        found = [int(entry.line) for entry in reader.history()]
+        for number in range(1, 121):
+            log.write(b"stdout", [b"%d\n" % number], NOW)
+            if number % between == 0:
+                found += [int(entry.line) for entry in reader.more()]
+    log.close()
+    assert found == list(range(1 + 120 // between * between))
+
+
+def test_a_follower_that_was_left_behind_goes_on_with_the_oldest_file_there_is(tmp_path: Path) -> None:
+    path = tmp_path / "x-json.log"
+    log = JsonLog(str(path), max_size=300, max_file=3)
+    log.write(b"stdout", [b"0\n"], NOW)
+    with LogReader(str(path)) as reader:
+        found = [int(entry.line) for entry in reader.history()]
+        for number in range(1, 50):
+            log.write(b"stdout", [b"%d\n" % number], NOW)
+        found += [int(entry.line) for entry in reader.more()]
+    log.close()
+    with LogReader(str(path)) as whole:
+        kept = [int(entry.line) for entry in whole.history()]
+    assert found[-len(kept) :] == kept
+    assert found == sorted(set(found))

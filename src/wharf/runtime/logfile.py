@@ -55,6 +55,7 @@ class LogReader:
     def __init__(self, path: str) -> None:
         self._path = path
         self._file: BinaryIO | None = None
+        self._queue: list[BinaryIO] = []
         self._rest = b""
 
     def __enter__(self) -> "LogReader":
@@ -64,10 +65,11 @@ class LogReader:
         self.close()
 
     def close(self) -> None:
-        """Close the current file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close the current file and those that wait."""
+        for file in (self._file, *self._queue):
+            if file is not None:
+                file.close()
+        self._file, self._queue = None, []
 
     def history(self, tail: int = -1, since: int = 0, until: int = 0) -> Iterator[LogEntry]:
         """Records up to now, oldest first: of the last `tail` (-1: all) those with since <= time <= until (ns)."""
@@ -97,12 +99,26 @@ class LogReader:
             if os.fstat(self._file.fileno()).st_size < self._file.tell():
                 self._file.seek(0)  # truncated: max-file is 1
                 self._rest = b""
-            moved = self._has_moved(self._file)
+            moved = bool(self._queue) or self._has_moved(self._file)
             yield from self._read(self._file)
             if not moved:
                 return
-            self.close()
-            self._rest = b""
+            self._advance(self._file)
+
+    def _advance(self, done: BinaryIO) -> None:
+        """To the file that was begun after `done`. There may be several: all are opened now, so that no further
+        rotation takes one away."""
+        if not self._queue:
+            files = self._open_all()
+            inodes = [os.fstat(file.fileno()).st_ino for file in files]
+            inode = os.fstat(done.fileno()).st_ino
+            start = inodes.index(inode) + 1 if inode in inodes else 0  # not there: rotated away altogether
+            for file in files[:start]:
+                file.close()
+            self._queue = files[start:]
+        done.close()
+        self._file = self._queue.pop(0) if self._queue else None
+        self._rest = b""
 
     def _has_moved(self, file: BinaryIO) -> bool:
         """Whether the name belongs to another file now. Asked before the last read, or its end could be missed."""
