@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import stat
 import tarfile
 import tempfile
@@ -249,3 +250,41 @@ def test_a_running_container_is_seen_with_its_volumes_and_without_its_other_moun
 
 def test_the_archive_may_be_empty(container: Container) -> None:
     container.put("/tmp", io.BytesIO().getvalue())
+
+
+def test_a_copy_that_is_cut_leaves_the_old_file_and_nothing_beside_it(container: Container) -> None:
+    """A file takes its name when it is whole."""
+    container.put("/data", archive(file(b"target", b"old contents")))
+    before = sorted(os.listdir(container.upper / "data"))
+    whole = archive(file(b"target", b"n" * 500_000))
+    for cut in (600, 5000, 300_000):
+        with pytest.raises(WharfError):
+            container.put("/data", whole[:cut])
+        assert (container.upper / "data/target").read_bytes() == b"old contents"
+        assert sorted(os.listdir(container.upper / "data")) == before
+    container.put("/data", whole)
+    assert (container.upper / "data/target").read_bytes() == b"n" * 500_000
+    assert sorted(os.listdir(container.upper / "data")) == before
+
+
+def test_nobody_sees_half_of_a_copied_file(container: Container) -> None:
+    """Killed in the middle, as wharfd's end kills a worker: the name still has the old contents."""
+    container.put("/data", archive(file(b"target", b"old contents")))
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(write_end)
+        try:
+            container.store.worker.run(
+                "archive.put", {"mounts": container.mounts, "path": "/data", "container": "web"}, (read_end,)
+            )
+        finally:
+            os._exit(1)
+    os.close(read_end)
+    os.write(write_end, archive(file(b"target", b"n" * 500_000))[:100_000])
+    os.set_blocking(write_end, False)
+    assert (container.upper / "data/target").read_bytes() == b"old contents"
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(write_end)
+    assert (container.upper / "data/target").read_bytes() == b"old contents"

@@ -118,6 +118,7 @@ def put_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         absolute=True,
         follow=(root, place),
         keep_types=args.get("no_overwrite_dir_non_dir", False),
+        beside=True,
         owner=container_owner(root, args["user"]) if args.get("copy_uid_gid") and args.get("user") else None,
     )
     applied = apply_layer(fds[-1], target, options)

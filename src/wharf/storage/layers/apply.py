@@ -11,6 +11,7 @@ come (OCI image specification, layer.md#whiteouts).
 Meant for a process of its own: sets the umask. Standard library only.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -58,7 +59,7 @@ class ApplyOptions:
     `whiteouts=False` takes `.wh.` names as ordinary ones (docker cp). `absolute=True` allows a leading slash.
     `follow` (a root, the target's path in it) lets parents be symbolic links, resolved inside that root (docker cp);
     `keep_types` refuses to put a directory over something else or the other way round;
-    `owner` overrides every entry's (uid, gid).
+    `owner` overrides every entry's (uid, gid); `beside` gives a file its name when it is whole (docker cp).
     """
 
     lowers: tuple[str, ...] = ()
@@ -69,6 +70,7 @@ class ApplyOptions:
     follow: tuple[int, bytes] | None = None
     keep_types: bool = False
     owner: tuple[int, int] | None = None
+    beside: bool = False
     limits: Limits = field(default_factory=Limits)
 
 
@@ -152,7 +154,10 @@ class Applier:
             return
         directory = self._directories.get(parent)
         if entry.kind == REGULAR:
-            self._regular(entry, directory, base)
+            if self._options.beside:
+                self._beside(entry, directory, base)
+            else:
+                self._regular(entry, directory, base)
         elif entry.kind == DIRECTORY:
             self._directory(entry, directory, base, parent + b"/" + base if parent else base)
         else:
@@ -169,6 +174,10 @@ class Applier:
         except FileExistsError:
             self._replace(directory, base, by_directory=False)
             fd = os.open(base, _CREATE, entry.mode, dir_fd=directory)
+        self._fill(entry, fd)
+
+    def _fill(self, entry: Entry, fd: int) -> None:
+        """Contents and metadata; closes the descriptor."""
         try:
             if entry.size:
                 whole = self._reader.whole()
@@ -183,6 +192,21 @@ class Applier:
             os.utime(fd, ns=(entry.mtime, entry.mtime))
         finally:
             os.close(fd)
+
+    def _beside(self, entry: Entry, directory: int, base: bytes) -> None:
+        """Fill a file beside, then let it take its place: nobody sees half of it."""
+        with contextlib.suppress(FileNotFoundError):
+            if is_directory(directory, base):
+                self._replace(directory, base, by_directory=False)
+        staged = b".wharf-" + os.urandom(8).hex().encode()
+        fd = os.open(staged, _CREATE, entry.mode, dir_fd=directory)
+        try:
+            self._fill(entry, fd)
+            os.rename(staged, base, src_dir_fd=directory, dst_dir_fd=directory)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(staged, dir_fd=directory)
+            raise
 
     def _copy(self, fd: int, size: int, whole: memoryview | None) -> None:
         """A large file, or a small one that the disk took only in part."""
