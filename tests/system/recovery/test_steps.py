@@ -1,0 +1,224 @@
+"""A crash after every named step: the next start finds the old state or the new one, and nothing is left over.
+
+The names are read from the code: a step that nobody drives here fails the test.
+"""
+
+import ast
+import io
+import json
+import os
+import re
+import subprocess
+import tarfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.busybox import docker_archive
+from tests.support.footprint import Footprint, difference, footprint, settled
+from tests.support.wharfd import ROOT, Wharfd, docker_client
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("steps")]
+SECONDS = 30.0
+
+
+def steps() -> list[str]:
+    """Every name that the code gives a step."""
+    found: list[str] = []
+    for path in sorted((ROOT / "src/wharf").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "faults.done":
+                assert len(node.args) == 1 and isinstance(node.args[0], ast.Constant), f"{path}: not a literal"
+                found.append(str(node.args[0].value))
+    return found
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is there before, the command that is cut, and what takes all away again (each may fail)."""
+
+    before: tuple[str, ...]
+    cut: str
+    after: tuple[str, ...]
+    state: str
+    """Command whose words tell the old state from the new one."""
+
+
+RUN = "run -d --name cc -p 18099:80 -v /data busybox sleep 1000"
+STATE = "inspect -f {{.Name}}|{{.State.Running}}|{{.State.Paused}}|{{len .Mounts}}|{{len .NetworkSettings.Ports}} cc"
+GONE = ("rm -f -v cc", "volume rm vv")
+STOPPED = (RUN, "kill cc", "wait cc")
+IMAGES = "images -a -q --no-trunc"
+OPERATIONS = {
+    "create": Operation((), RUN.replace("run -d", "create"), GONE, STATE),
+    "start": Operation((RUN.replace("run -d", "create"),), "start cc", GONE, STATE),
+    "stop": Operation((RUN,), "stop -t 1 cc", GONE, STATE),
+    "remove": Operation(STOPPED, "rm -v cc", GONE, STATE),
+    "rename": Operation((RUN,), "rename cc dd", (*GONE, "rm -f -v dd"), "ps -a --format {{.Names}}"),
+    "exec": Operation((RUN,), "exec cc true", GONE, STATE),
+    "commit": Operation((RUN, "exec cc touch /new"), "commit cc made:1", ("rmi -f made:1", *GONE), IMAGES),
+    "load": Operation((), "load -q -i {root}/other.tar", ("rmi -f other:1",), IMAGES),
+    "import": Operation((), "import {root}/plain.tar made:1", ("rmi -f made:1",), IMAGES),
+    "image-delete": Operation(("load -q -i {root}/other.tar",), "rmi -f other:1", ("rmi -f other:1",), IMAGES),
+    "image-untag": Operation(
+        ("load -q -i {root}/other.tar", "tag other:1 other:2"),
+        "rmi other:2",
+        ("rmi -f other:1", "rmi -f other:2"),
+        "images --format {{.Tag}}",
+    ),
+    "volume-create": Operation((), "volume create vv", ("volume rm vv",), "volume ls -q"),
+    "volume-remove": Operation(("volume create vv",), "volume rm vv", ("volume rm vv",), "volume ls -q"),
+}
+SHARED = {"image": ("commit", "load", "import")}
+"""Steps of what several operations do: tried in each where they come."""
+NOT_THERE = {"load image:unpacked", "load image:config", "load image:manifest", "load image:synced",
+             "import image:layer-prepared", "import image:layer-applied", "import image:layer-committed"}  # fmt: skip
+"""A load brings its config and manifest along; an import has unpacked while it read."""
+
+
+EVERYTHING = tuple({line for operation in OPERATIONS.values() for line in operation.after})
+_OWN = re.compile(r"file: /data/(?:containers|snapshots/active)/ID(?:/|$)")
+
+
+def loose(found: Footprint) -> Footprint:
+    """Without what lies in a container's own directories: they go with it, and each start writes them anew."""
+    return Counter({key: number for key, number in found.items() if not _OWN.match(key) or key.endswith("active/ID")})
+
+
+def cases() -> list[tuple[str, str]]:
+    """Operation and step."""
+    found = []
+    for name in steps():
+        prefix = name.partition(":")[0]
+        for operation in SHARED.get(prefix, (prefix,)):
+            if f"{operation} {name}" not in NOT_THERE:
+                found.append((operation, name))
+    return found
+
+
+def test_names_are_unique_and_each_belongs_to_an_operation() -> None:
+    names = steps()
+    assert sorted(set(names)) == sorted(names)
+    assert {name.partition(":")[0] for name in names} == {*OPERATIONS, *SHARED}
+
+
+class Cut:
+    """A daemon that is killed at a step and started again."""
+
+    def __init__(self, daemon: Wharfd) -> None:
+        self.daemon = daemon
+        self.base: Footprint = Counter()
+        self.states: dict[str, tuple[tuple[str, Footprint], tuple[str, Footprint]]] = {}
+
+    def docker(self, line: str) -> tuple[int, str]:
+        words = line.format(root=self.daemon.root).split(" ") if "{root}" in line else line.split(" ")
+        out = self.daemon.docker(*words, check=False)
+        return out.returncode, out.stdout + out.stderr
+
+    def must(self, lines: tuple[str, ...]) -> None:
+        for line in lines:
+            code, text = self.docker(line)
+            assert code == 0 or line.startswith("wait"), f"{line}: {text}"
+
+    def state(self, operation: Operation) -> str:
+        """Words that do not depend on ids made anew."""
+        code, text = self.docker(operation.state)
+        return f"{len(text.split())} images" if operation.state == IMAGES else f"{code} {text}"
+
+    def restart(self, step: str = "") -> None:
+        if self.daemon.process and self.daemon.process.poll() is None:
+            self.daemon.kill()
+        os.environ.pop("WHARF_CRASH_AFTER", None)
+        if step:
+            os.environ["WHARF_CRASH_AFTER"] = step
+        try:
+            self.daemon.start()
+        finally:
+            os.environ.pop("WHARF_CRASH_AFTER", None)
+
+    def known(self, name: str) -> tuple[tuple[str, Footprint], tuple[str, Footprint]]:
+        """The old state and the new one, as they are after an orderly operation and a restart."""
+        operation = OPERATIONS[name]
+        if name not in self.states:
+            self.must(operation.before)
+            self.restart()
+            old = self.state(operation), loose(self.quiet())
+            self.must((operation.cut,))
+            self.restart()
+            new = self.state(operation), loose(self.quiet())
+            self.clear(operation)
+            self.states[name] = old, new
+        return self.states[name]
+
+    def quiet(self) -> Footprint:
+        """The footprint once it stays the same."""
+        last = footprint(self.daemon)
+        for _ in range(100):
+            time.sleep(0.1)
+            now = footprint(self.daemon)
+            if now == last and not any("trash/" in key for key in now):
+                return now
+            last = now
+        raise AssertionError("the host does not come to rest")
+
+    def clear(self, operation: Operation) -> None:
+        for line in operation.after:
+            self.docker(line)
+
+
+@pytest.fixture(scope="module")
+def cut() -> Iterator[Cut]:
+    with Wharfd("--log-level", "info") as daemon:
+        daemon.load_busybox()
+        layer = io.BytesIO()
+        with tarfile.open(fileobj=layer, mode="w") as tar:
+            info = tarfile.TarInfo("file")
+            info.size = 5
+            tar.addfile(info, io.BytesIO(b"hello"))
+        Path(f"{daemon.root}/other.tar").write_bytes(docker_archive("other:1", [layer.getvalue()]))
+        Path(f"{daemon.root}/plain.tar").write_bytes(layer.getvalue() + b"\0" * 512)
+        cut = Cut(daemon)
+        cut.must(("run --rm -p 18099:80 busybox true",))  # what the first start makes for all later ones
+        cut.restart()
+        cut.base = cut.quiet()
+        yield cut
+
+
+@pytest.mark.parametrize(("name", "step"), cases(), ids=lambda value: str(value))
+def test_a_crash_leaves_the_old_state_or_the_new_one(cut: Cut, name: str, step: str) -> None:
+    operation, daemon = OPERATIONS[name], cut.daemon
+    for line in EVERYTHING:
+        cut.docker(line)
+    base = settled(daemon, (cut.base,))
+    assert base == cut.base, difference(base, cut.base)
+    old, new = cut.known(name)
+    cut.must(operation.before)
+    cut.restart(step)
+    words = operation.cut.format(root=daemon.root) if "{root}" in operation.cut else operation.cut
+    client = subprocess.Popen(
+        [docker_client(), *words.split(" ")], env=daemon.environment, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert daemon.process is not None
+    try:
+        daemon.process.wait(SECONDS)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"{step} was not reached by {operation.cut}: {client.communicate()[0]!r}") from None
+    finally:
+        client.kill()
+        client.communicate()
+    cut.restart()
+    now = settled(daemon, (old[1], new[1]), loose)
+    where = f"{name} cut after {step}"
+    words = f"against old:\n{difference(now, old[1])}\nagainst new:\n{difference(now, new[1])}"
+    assert now in (old[1], new[1]), f"{where}\n{words}"
+    assert cut.state(operation) in (old[0], new[0]), where
+    cut.clear(operation)
+    rest = settled(daemon, (base,))
+    assert rest == base, f"{where}, after all was removed\n{difference(rest, base)}"
+    report = json.loads(daemon.docker("info", "-f", "{{json .Containers}}").stdout)
+    assert report == 0
