@@ -60,7 +60,7 @@ class _Deletion:
             # Names do not stand in the way here: they all go with it.
             self._check(image, self._force, names_count=False)
             for reference in image.names:
-                self._remove_name(image, reference)
+                self._announce(image, reference)
             image = replace(image, names=())
         self._delete(image, self._force, quiet=by_name)
         return self.items
@@ -76,16 +76,28 @@ class _Deletion:
         reference = Reference.parse(name).with_default_tag()
         if reference.digest:
             reference = replace(reference, tag=None)
-        self._remove_name(image, reference)
         left = [item for item in image.names if item != reference]
+        gone = [reference]
         if not reference.digest and not any(item.tag and item.name == reference.name for item in left):
-            for item in [item for item in left if item.name == reference.name]:
-                self._remove_name(image, item)
-                left.remove(item)
-        return replace(image, names=tuple(left))
+            gone += [item for item in left if item.name == reference.name]
+            left = [item for item in left if item.name != reference.name]
+        rest = replace(image, names=tuple(left))
+        # The last name goes together with the image, in one write: a crash leaves both or neither.
+        if left or not self._may_go(rest):
+            for item in gone:
+                self._engine.images.untag(item)
+        for item in gone:
+            self._announce(image, item)
+        return rest
 
-    def _remove_name(self, image: ImageRecord, reference: Reference) -> None:
-        self._engine.images.untag(reference)
+    def _may_go(self, image: ImageRecord) -> bool:
+        try:
+            self._check(image, self._force)
+        except ImageConflict:
+            return False
+        return True
+
+    def _announce(self, image: ImageRecord, reference: Reference) -> None:
         self.items.append(DeleteItem(untagged=reference.familiar()))
         publish_image_event(self._engine, "untag", image)
 
@@ -98,7 +110,7 @@ class _Deletion:
                 return
             raise
         for reference in image.names:
-            self._remove_name(image, reference)
+            self._announce(image, reference)
         before = set(self._engine.images.snapshots.chain_ids())
         self._engine.images.remove(image)
         publish_image_event(self._engine, "delete", image)

@@ -134,11 +134,11 @@ class ImageStore:
     def untag(self, reference: Reference) -> None:
         """Take a name away; the image stays."""
         self.database.names.delete(reference.canonical())
-        faults.done("image-delete:untagged")
+        faults.done("image-untag:recorded")
         self.project()
 
     def remove(self, image: ImageRecord) -> None:
-        """Remove an image with all its names; its blobs and snapshots follow when nothing else needs them."""
+        """Remove an image with all its names, in one write; its blobs and snapshots follow when nothing else needs them."""
         self.database.images.delete(str(image.id))
         faults.done("image-delete:recorded")
         self.project()
