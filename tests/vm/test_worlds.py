@@ -184,24 +184,31 @@ def test_apparmor_is_seen(engine: Guest) -> None:
     assert out == "docker-default (enforce)"
 
 
-def test_a_delegated_subtree_is_enough(engine: Guest) -> None:
-    """In a cgroup namespace the root in sight is somebody's subtree: wharfd moves into a leaf and works below."""
+NAMESPACE = "umount /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup"
+"""The root in sight is somebody's subtree."""
+READ_ONLY = "mount --bind /sys/fs/cgroup/delegated /sys/fs/cgroup/delegated && mount -o remount,bind,ro /sys/fs/cgroup"
+"""The whole tree is in sight, and only the subtree may be written."""
+
+
+@pytest.mark.parametrize(("unshare", "mounts"), [("-C -m", NAMESPACE), ("-m", READ_ONLY)], ids=["namespace", "subtree"])
+def test_a_delegated_subtree_is_enough(engine: Guest, unshare: str, mounts: str) -> None:
+    """wharfd moves into a leaf, since what hands controllers down holds no process, and works below its subtree."""
     top = CGROUPS / "delegated"
     top.mkdir()
-    script = (
-        f"echo $$ >{top}/cgroup.procs && exec unshare -C -m sh -c 'umount /sys/fs/cgroup; "
-        'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"\' sh "$@"'
-    )
+    script = f'echo $$ >{top}/cgroup.procs && exec unshare {unshare} sh -c \'{mounts} && exec "$@"\' sh "$@"'
     with Guest("/var/lib/wharf-delegated", "--bip", "10.99.0.1/24", prefix=("sh", "-c", script, "sh")) as inner:
         assert inner.wharf("info", "--format", "{{.CgroupDriver}}").stdout == "cgroupfs\n"
         assert (top / "cgroup.procs").read_text() == ""
         assert inner.process and str(inner.process.pid) in (top / "wharfd/cgroup.procs").read_text().split()
-        inner.load_busybox()
+        if not inner.wharf("images", "-q").stdout:
+            inner.load_busybox()
         inner.wharf("run", "-d", "--name", "inner", "--memory", "32m", "busybox", "sleep", "1000")
-        (found,) = top.glob(f"wharf-*/{inner.inspect('inner')['Id']}")
+        state = inner.inspect("inner")
+        (found,) = top.glob(f"wharf-*/{state['Id']}")
         assert (found / "memory.max").read_text().strip() == str(32 << 20)
-        assert str(inner.inspect("inner")["State"]["Pid"]) in (found / "cgroup.procs").read_text().split()
+        assert str(state["State"]["Pid"]) in (found / "cgroup.procs").read_text().split()
     until(lambda: not list(top.glob("wharf-*")))
+    until(lambda: not (top / "wharfd/cgroup.procs").read_text())
     (top / "wharfd").rmdir()
     top.rmdir()
 
