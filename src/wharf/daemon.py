@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -12,10 +11,11 @@ import time
 import uvloop
 
 from wharf import __version__
-from wharf.api.listen import TlsFiles, close_listeners, open_listener
+from wharf.api.listen import TlsFiles, close_listeners, inherited_listeners, open_listener
 from wharf.api.routes import ROUTES
 from wharf.api.server import Api, Listener, Server
 from wharf.daemonconfig import Settings, cgroup_driver, read_settings
+from wharf.daemonreload import added_runtimes, reload_settings
 from wharf.engine.config import EngineConfig
 from wharf.engine.engine import Engine
 from wharf.errors import Conflict, WharfError
@@ -31,7 +31,8 @@ log = logging.getLogger("wharf")
 def main(argv: list[str] | None = None) -> int:
     """The command `wharfd`; returns its exit code."""
     try:
-        settings = read_settings(sys.argv[1:] if argv is None else argv)
+        argv = sys.argv[1:] if argv is None else argv
+        settings = read_settings(argv)
         if settings.validate:
             print("configuration OK")
             return 0
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
-        return uvloop.run(_serve(settings))
+        return uvloop.run(_serve(settings, argv))
     except WharfError as error:
         print(f"failed to start daemon: {error}", file=sys.stderr)
         return 1
@@ -52,12 +53,12 @@ def main(argv: list[str] | None = None) -> int:
         os.unlink(settings.pidfile)
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, argv: list[str]) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, lambda: log.info("SIGHUP: settings are read at start only"))
+    loop.add_signal_handler(signal.SIGHUP, lambda: log.info("SIGHUP: not before the start is over"))
     # Sockets first: a name that is taken costs nothing then, and early clients wait for the engine.
     listeners = _listeners(settings)
     try:
@@ -66,6 +67,7 @@ async def _serve(settings: Settings) -> int:
         close_listeners(listeners)
         raise
     server = Server(Api(engine), ROUTES)
+    _reload_on_hangup(loop, settings, argv, engine)
     idle: asyncio.Task[None] | None = None
     try:
         for listener in listeners:
@@ -84,6 +86,22 @@ async def _serve(settings: Settings) -> int:
     return 0
 
 
+def _reload_on_hangup(loop: asyncio.AbstractEventLoop, settings: Settings, argv: list[str], engine: Engine) -> None:
+    """SIGHUP reads the settings again; what is wrong with them is logged, and nothing changes."""
+    in_force = settings
+
+    def reload() -> None:
+        nonlocal in_force
+        try:
+            in_force = reload_settings(in_force, read_settings(argv), engine)
+        except WharfError as error:
+            log.error("reload: %s", error)
+            return
+        _set_level(in_force)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+
+
 def engine_config(settings: Settings) -> EngineConfig:
     """The engine's share of the settings."""
     return EngineConfig(
@@ -97,7 +115,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         shutdown_timeout=settings.shutdown_timeout,
         debug=settings.debug,
         cgroup_driver=cgroup_driver(settings),
-        runtimes={name: (shutil.which(path) or path, *words) for name, (path, *words) in settings.runtimes.items()},
+        runtimes=added_runtimes(settings),
         default_runtime=settings.default_runtime,
     )
 
@@ -109,7 +127,10 @@ def _listeners(settings: Settings) -> list[Listener]:
     listeners: list[Listener] = []
     try:
         for host in settings.hosts:
-            listeners.append(open_listener(host, settings.group, tls))
+            if host.startswith("fd://"):
+                listeners += inherited_listeners(host)
+            else:
+                listeners.append(open_listener(host, settings.group, tls))
     except BaseException:
         close_listeners(listeners)
         raise
@@ -183,8 +204,12 @@ def _start_logging(settings: Settings) -> None:
     root = logging.getLogger("wharf")
     root.addHandler(handler)
     root.propagate = False
+    _set_level(settings)
+
+
+def _set_level(settings: Settings) -> None:
     levels = {"warn": logging.WARNING, "fatal": logging.CRITICAL}
-    root.setLevel(levels.get(settings.log_level) or getattr(logging, settings.log_level.upper()))
+    logging.getLogger("wharf").setLevel(levels.get(settings.log_level) or getattr(logging, settings.log_level.upper()))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from wharf.api.listen import TlsFiles, open_listener
-from wharf.errors import Invalid, NotImplementedYet
+from wharf.api.listen import TlsFiles, inherited_listeners, open_listener
+from wharf.errors import Invalid
 
 
 def test_loopback_may_be_plain_and_other_addresses_may_not() -> None:
@@ -36,8 +36,8 @@ def test_a_unix_socket_is_for_its_group_only_and_replaces_a_stale_one(tmp_path: 
 
 
 def test_other_schemes() -> None:
-    with pytest.raises(NotImplementedYet):
-        open_listener("fd://", "", None)
+    with pytest.raises(Invalid, match="no sockets found via socket activation"):
+        inherited_listeners("fd://")
     for bad in ("npipe://x", "tcp://x", "tcp://127.0.0.1:99999"):
         with pytest.raises(Invalid):
             open_listener(bad, "", None)

@@ -12,9 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wharf.api.server import BACKLOG, Listener
-from wharf.errors import Conflict, Invalid, NotImplementedYet, Unavailable
+from wharf.errors import Conflict, Invalid, Unavailable
 
 DEFAULT_GROUP = "wharf"
+FIRST_PASSED_FD = 3
+"""SD_LISTEN_FDS_START."""
 MAX_UNIX_PATH = 107
 """sun_path less its NUL (unix(7))."""
 
@@ -38,9 +40,39 @@ def open_listener(url: str, group: str, tls: TlsFiles | None) -> Listener:
         return _unix(rest, group)
     if scheme == "tcp":
         return _tcp(rest, tls)
-    if scheme == "fd":
-        raise NotImplementedYet(f"-H {url}: socket activation is not there yet")
-    raise Invalid(f"invalid protocol in -H {url[:200]}: unix:// and tcp:// are known")
+    raise Invalid(f"invalid protocol in -H {url[:200]}: unix://, tcp:// and fd:// are known")
+
+
+def inherited_listeners(url: str) -> list[Listener]:
+    """The sockets that a service manager passed (sd_listen_fds(3)): all for `fd://`, one for `fd://3` or its name.
+
+    Each is taken over as it is: who may connect is decided by the unit that made it. Raises Invalid.
+    """
+    wanted = url.removeprefix("fd://")
+    count = os.environ.get("LISTEN_FDS", "")
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not count.isdigit() or int(count) == 0:
+        raise Invalid("no sockets found via socket activation: make sure the service was started by systemd")
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    listeners = []
+    for position in range(int(count)):
+        fd = FIRST_PASSED_FD + position
+        if wanted in ("", "*", str(fd), *names[position : position + 1]):
+            listeners.append(_passed(url, fd))
+    if not listeners:
+        raise Invalid(f"-H {url[:200]}: no such socket was passed")
+    return listeners
+
+
+def _passed(url: str, fd: int) -> Listener:
+    try:
+        os.set_inheritable(fd, False)
+        passed = socket.socket(fileno=fd)
+        listens = passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise Invalid(f"-H {url[:200]}: descriptor {fd} is no socket: {error.strerror}") from None
+    if passed.family != socket.AF_UNIX or not listens:
+        raise Invalid(f"-H {url[:200]}: descriptor {fd} is no listening unix socket")
+    return Listener(passed)
 
 
 def close_listeners(listeners: Iterable[Listener]) -> None:

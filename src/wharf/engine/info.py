@@ -26,7 +26,7 @@ def system_info(engine: "Engine") -> dict[str, Any]:
     states = Counter(state_word(record.state) for record in engine.containers.all())
     running = states["running"] + states["restarting"]
     return {
-        "ID": _instance_id(engine),
+        "ID": instance_uuid(engine),
         "Containers": sum(states.values()),
         "ContainersRunning": running,
         "ContainersPaused": states["paused"],
@@ -53,7 +53,7 @@ def system_info(engine: "Engine") -> dict[str, Any]:
     }
 
 
-def _instance_id(engine: "Engine") -> str:
+def instance_uuid(engine: "Engine") -> str:
     """A UUID that stays with the data root."""
     kept = engine.database.kv.get("instance-uuid")
     if kept is None:
