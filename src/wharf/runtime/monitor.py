@@ -22,6 +22,7 @@ from wharf.kernel import process
 from wharf.kernel.cgroup import Cgroup, open_cgroup
 from wharf.runtime import birth, foreign, messages, terminal
 from wharf.runtime.jsonlog import JsonLog
+from wharf.runtime.oom import OomWatch
 from wharf.runtime.pump import Poller, Pump
 
 DRAIN_LIMIT = 2.0  # seconds that output is awaited after the end when somebody else holds the pipes
@@ -64,7 +65,7 @@ class Monitor:
         self._failure: tuple[str, bool] | None = None
         self._over = False
         self._exited_at = 0
-        self._oom = False
+        self._oom = OomWatch(self._poller)
         self._status = 0
         self._listener: _socket.socket | None = None
         self._log: JsonLog | None = None
@@ -154,6 +155,8 @@ class Monitor:
                 terminal.resize(self._terminal, *self._size)
         elif message["op"] == "ready":
             self._ready = True
+            if not self._is_exec:
+                self._oom.begin(self._cgroup)
             self._go_on()
         elif message["op"] == "started":
             self._take_over(message["pid"])
@@ -227,11 +230,7 @@ class Monitor:
         self._status = self._child.reap()
         self._exited_at = time.time_ns()
         if not self._is_exec:
-            self._see_oom(self._cgroup)
-
-    def _see_oom(self, cgroup: Cgroup | None) -> None:
-        """Remember OOM kills while the cgroup is there: systemd takes a scope away once it is empty."""
-        self._oom = self._oom or bool(cgroup is not None and cgroup.oom_kills())
+            self._oom.ask(self._cgroup)
 
     # -- wharfd
 
@@ -406,9 +405,8 @@ class Monitor:
     def _record(self, cgroup: Cgroup | None) -> dict[str, Any]:
         number = os.WTERMSIG(self._status) if os.WIFSIGNALED(self._status) else 0
         code = 128 + number if number else os.WEXITSTATUS(self._status)
-        if not self._is_exec:
-            self._see_oom(cgroup)
-        return {"code": code, "signal": number, "oom": self._oom, "finished_at": self._exited_at, "reason": ""}
+        oom = not self._is_exec and self._oom.ask(cgroup)
+        return {"code": code, "signal": number, "oom": oom, "finished_at": self._exited_at, "reason": ""}
 
 
 def _signal_process(pidfd: int) -> None:

@@ -51,6 +51,10 @@ class Cgroup(Protocol):
         """How many processes the kernel killed here for want of memory."""
         ...
 
+    def oom_events(self) -> int:
+        """A descriptor that polls as changed at each OOM kill, for a cgroup that may be gone at the end; else -1."""
+        ...
+
     def stats(self) -> dict[str, Any]:
         """Usage: cpu, memory, pids, blkio; numbers in the units of the files."""
         ...

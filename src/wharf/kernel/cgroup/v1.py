@@ -150,6 +150,10 @@ class CgroupV1:
         """`oom_kill` of memory.oom_control (kernel 4.13)."""
         return files.keyed(self._dirs.get("memory", "") + "/memory.oom_control").get("oom_kill", 0)
 
+    def oom_events(self) -> int:
+        """None is needed: the cgroup is removed by its monitor alone."""
+        return -1
+
     def stats(self) -> dict[str, Any]:
         """Usage as the v1 files have it."""
         memory, cpu = self._dirs.get("memory", ""), self._dirs.get("cpuacct", "")

@@ -191,6 +191,13 @@ class CgroupV2:
         """`oom_kill` of memory.events."""
         return files.keyed(f"{self._dir}/memory.events").get("oom_kill", 0)
 
+    def oom_events(self) -> int:
+        """memory.events of a scope; -1 for other cgroups, and where memory is not controlled."""
+        try:
+            return os.open(f"{self._dir}/memory.events", os.O_RDONLY | os.O_CLOEXEC) if self._scope else -1
+        except OSError:
+            return -1
+
     def stats(self) -> dict[str, Any]:
         """Usage, in the units the v1 form has."""
         cpu = files.keyed(f"{self._dir}/cpu.stat")
