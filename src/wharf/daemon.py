@@ -18,6 +18,8 @@ from wharf.daemonconfig import Settings, cgroup_driver, read_settings
 from wharf.daemonreload import added_runtimes, reload_settings
 from wharf.engine.config import EngineConfig
 from wharf.engine.engine import Engine
+from wharf.engine.id_maps import parse_remap
+from wharf.engine.security import read_profile
 from wharf.errors import Conflict, WharfError
 
 SWITCH_SECONDS = 0.001
@@ -114,6 +116,9 @@ def engine_config(settings: Settings) -> EngineConfig:
         labels=tuple(settings.labels),
         shutdown_timeout=settings.shutdown_timeout,
         debug=settings.debug,
+        id_maps=parse_remap(settings.userns_remap),
+        seccomp_profile=read_profile(settings.seccomp_profile),
+        no_new_privileges=settings.no_new_privileges,
         cgroup_driver=cgroup_driver(settings),
         runtimes=added_runtimes(settings),
         default_runtime=settings.default_runtime,

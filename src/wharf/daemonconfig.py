@@ -34,8 +34,8 @@ _REFUSED = """
     default-shm-size default-ulimits dns dns-opts dns-search fixed-cidr
     fixed-cidr-v6 graph http-proxy https-proxy no-proxy proxies host-gateway-ip host-gateway-ips icc init
     init-path ip ip-forward ip-masq ip6tables iptables ipv6 log-format min-api-version mtu
-    network-control-plane-mtu no-new-privileges node-generic-resources oom-score-adjust raw-logs rootless
-    seccomp-profile selinux-enabled storage-opts userland-proxy userland-proxy-path userns-remap
+    network-control-plane-mtu node-generic-resources oom-score-adjust raw-logs rootless
+    selinux-enabled storage-opts userland-proxy userland-proxy-path
     firewall-backend bip6
 """
 REFUSED = frozenset(_REFUSED.split())
@@ -61,6 +61,9 @@ class Settings:
     log_opts: dict[str, str] = field(default_factory=dict)
     labels: list[str] = field(default_factory=list)
     exec_opts: list[str] = field(default_factory=list)
+    userns_remap: str = ""
+    seccomp_profile: str = ""
+    no_new_privileges: bool = False
     tls: bool = False
     tlsverify: bool = False
     tlscacert: str = ""
@@ -104,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--log-opt", dest="log_opts", action="append", metavar="KEY=VALUE", help="option of the default log driver")
     add("--label", dest="labels", action="append", metavar="KEY=VALUE", help="label of the daemon")
     add("--exec-opt", dest="exec_opts", action="append", metavar="KEY=VALUE", help="native.cgroupdriver=systemd")
+    add("--userns-remap", metavar="USER[:GROUP]", help="user namespaces with the subordinate ids of a user, or default")
+    add("--seccomp-profile", metavar="FILE", help="default seccomp profile: a file, builtin or unconfined")
+    add("--no-new-privileges", action="store_true", help="no container gains privileges, unless it says so")
     add("--tls", action="store_true")
     add("--tlsverify", action="store_true", help="TLS, and clients must show a certificate")
     add("--tlscacert", metavar="FILE")
@@ -218,7 +224,8 @@ def _directives(path: str, raw: dict[str, Any], warnings: list[str]) -> dict[str
 _NOT_IN_FILE = ("config_file", "warnings", "idle_timeout", "validate")
 _KINDS: dict[str, type] = {
     "runtimes": dict,
-    "debug": bool, "tls": bool, "tlsverify": bool, "shutdown-timeout": int, "log-opts": dict, "hosts": list,
+    "debug": bool, "tls": bool, "tlsverify": bool, "no-new-privileges": bool,
+    "shutdown-timeout": int, "log-opts": dict, "hosts": list,
     "labels": list, "default-address-pools": list, "exec-opts": list,
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from wharf.engine.id_maps import IdMaps
 from wharf.spec.network import AddressPool
 
 log = logging.getLogger("wharf.engine")
@@ -30,6 +31,11 @@ class EngineConfig:
     labels: tuple[str, ...] = ()
     shutdown_timeout: int = 15
     debug: bool = False
+    id_maps: IdMaps | None = None
+    """Of the user namespaces that containers get, unless they ask for the host's."""
+    seccomp_profile: str = ""
+    """Text of the default profile; "" is the built-in one, or `unconfined`."""
+    no_new_privileges: bool = False
     runtimes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Name -> absolute path and arguments of an added OCI runtime."""
     default_runtime: str = RUNTIME_NAME

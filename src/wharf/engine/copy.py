@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from wharf.errors import Invalid
+from wharf.engine.id_maps import applied
+from wharf.errors import Conflict, Invalid
 from wharf.spec.container import ContainerRecord
 from wharf.spec.image_views import PathStat
 from wharf.storage.compression import decompressed
@@ -88,7 +89,17 @@ def _rooted(
         yield args, ()
         return
     try:
-        yield args, (namespace,)
+        running = engine.containers.live(record.id).running
+        if running is None or not applied(engine.config.id_maps, record.host_config):
+            yield args, (namespace,)
+            return
+        userns = running.namespace("user")
+        try:
+            yield {**args, "userns": True}, (namespace, userns)
+        finally:
+            os.close(userns)
+    except ProcessLookupError:
+        raise Conflict(f"container {record.id} is not running") from None
     finally:
         os.close(namespace)
 

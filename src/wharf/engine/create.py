@@ -30,6 +30,7 @@ from wharf.engine.validate import (
     check_host_config,
     check_log_config,
     check_network_conflicts,
+    check_user_namespace,
     refuse_nul,
 )
 from wharf.engine.volumes import copy_up, ensure_volume, remove_volume
@@ -83,6 +84,8 @@ def create_container(engine: Engine, request: CreateRequest) -> Created:
         raise NotImplementedYet("--init needs a small init on the host: install tini-static or catatonit")
     check_log_config(host_config.log_config)
     check_network_conflicts(config, host_config)
+    if engine.config.id_maps:
+        check_user_namespace(host_config)
     planned = plan_mounts(config, host_config, _inherited(engine, host_config))
     container_id = secrets.token_hex(32)
     _resolve_joined(engine, host_config, container_id)
@@ -163,9 +166,14 @@ def _resolve_joined(engine: Engine, host_config: HostConfig, container_id: str) 
     """`container:name` becomes `container:<id>` where there is such a container, as Docker stores it."""
     for key in ("network_mode", "pid_mode", "ipc_mode"):
         mode: str = getattr(host_config, key)
-        if mode.startswith("container:"):
-            with contextlib.suppress(WharfError):
-                setattr(host_config, key, "container:" + engine.containers.find(mode.partition(":")[2]).id)
+        name = mode.removeprefix("container:")
+        if name == mode or not name:
+            continue
+        try:
+            setattr(host_config, key, "container:" + engine.containers.find(name).id)
+        except WharfError as error:
+            if key != "network_mode":  # that one is told at the start
+                raise Invalid(error.message) from None  # 404 would make the client pull the image
 
 
 def _networks(request: CreateRequest) -> dict[str, EndpointSettings]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from wharf.engine.container import Container, LiveExec
 from wharf.engine.container_events import publish_container_event
 from wharf.engine.exec_create import command_text
+from wharf.engine.id_maps import applied
 from wharf.engine.loop import resolve
 from wharf.engine.oci_spec import capability_sets, environment, replace_env, rlimits
 from wharf.engine.runtimes import runtime_command
@@ -131,7 +132,7 @@ def _start(
 
 def _request(engine: Engine, container: Container, item: LiveExec, request: ExecStart) -> ExecRequest:
     record, host, config = container.record, container.record.host_config, item.record.config
-    security = parse_options(host)
+    security = parse_options(host, engine.config.seccomp_profile, engine.config.no_new_privileges)
     names = capabilities(host, engine.host.last_capability)
     granted = names
     if config.privileged:
@@ -155,6 +156,7 @@ def _request(engine: Engine, container: Container, item: LiveExec, request: Exec
         process["consoleSize"] = {"height": size[0], "width": size[1]}
     confined = security.confined and engine.host.seccomp
     runtime = runtime_command(engine.config, host.runtime)
+    maps = applied(engine.config.id_maps, host)
     return ExecRequest(
         container_id=container.id,
         exec_id=item.record.id,
@@ -164,6 +166,7 @@ def _request(engine: Engine, container: Container, item: LiveExec, request: Exec
         open_stdin=config.attach_stdin,
         seccomp=engine.supervisor.seccomp_filter(security.profile, names) if confined and not runtime else b"",
         runtime=runtime,
+        id_maps=maps.as_oci() if maps else None,
     )
 
 

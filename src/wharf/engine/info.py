@@ -198,6 +198,10 @@ def _security(engine: "Engine") -> list[str]:
     options = ["name=apparmor"] if engine.host.apparmor else []
     if engine.host.seccomp:
         options.append("name=seccomp,profile=builtin")
+    if engine.config.id_maps:
+        options.append("name=userns")
     if engine.host.cgroup_world is CgroupWorld.V2:
         options.append("name=cgroupns")
+    if engine.config.no_new_privileges:
+        options.append("name=no-new-privileges")
     return options

@@ -34,10 +34,11 @@ class LiveContainers(Containers):
         for point, request in zip(record.mounts, record.mount_requests, strict=True):
             if point.type == "tmpfs":
                 continue
+            shown = ("idmap",) if point.type == "volume" else ()  # its files have the ids of the image
             source = point.source
             if request.volume_options and request.volume_options.subpath:
                 source = f"{source}/{request.volume_options.subpath}"
-            out.append(Mount("bind", source, point.destination, ("rbind", "rw" if point.rw else "ro")))
+            out.append(Mount("bind", source, point.destination, ("rbind", "rw" if point.rw else "ro", *shown)))
         return out
 
     def pause(self, record: ContainerRecord) -> None:

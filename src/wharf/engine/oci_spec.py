@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wharf.engine.defaults import DEFAULT_PATH
+from wharf.engine.id_maps import IdMaps
 from wharf.engine.security import Security
 from wharf.errors import Invalid
 from wharf.spec.container import ContainerRecord, HostConfig, MountPoint, MountRequest
@@ -17,6 +18,8 @@ CPU_PERIOD = 100_000
 """Microseconds; what NanoCpus is turned into a quota of."""
 
 INIT_PATH = "/sbin/docker-init"
+SHM = "shm"
+"""Among the joined namespaces: the mount namespace of the container whose /dev/shm is shared."""
 
 Spec = dict[str, Any]
 
@@ -76,6 +79,8 @@ class Found:
     recursive_readonly: bool = True
     throttles: Mapping[str, list[dict[str, int]]] = field(default_factory=dict)
     """OCI `blockIO` keys -> device numbers with their rates."""
+    id_maps: IdMaps | None = None
+    """Of the container's user namespace; None: the host's."""
     init_program: str = ""
     """The host's small init, for containers that ask for one."""
 
@@ -83,7 +88,7 @@ class Found:
 def build_spec(record: ContainerRecord, found: Found) -> Spec:
     """The specification that the monitor carries out."""
     config, host = record.config, record.host_config
-    own = _own_namespaces(host)
+    own = _own_namespaces(host) + (["user"] if found.id_maps else [])
     spec: Spec = {
         "ociVersion": "1.2.1",
         "process": process_of(record, found),
@@ -94,12 +99,14 @@ def build_spec(record: ContainerRecord, found: Found) -> Spec:
             "namespaces": [{"type": kind} for kind in own],
             "resources": resources_of(host, found.devices, found.throttles),
             "devices": [_device(item) for item in found.devices],
-            "sysctl": _sysctls(host, "network" in own and "network" not in found.joined),
+            "sysctl": _sysctls(host, "network" in own and "network" not in found.joined, found.id_maps is not None),
             "maskedPaths": _masked(host, found.thermal),
             "readonlyPaths": list(host.readonly_paths or ()),
             "rootfsPropagation": _root_propagation(record),
         },
     }
+    if found.id_maps:
+        spec["linux"].update(found.id_maps.as_oci())
     if config.domainname:
         spec["domainname"] = config.domainname
     return spec
@@ -188,23 +195,32 @@ def mounts_of(record: ContainerRecord, found: Found) -> list[Spec]:
     """All mounts below the root: defaults that nothing replaces, the engine's files, the user's; parents first."""
     host = record.host_config
     own = _user_mounts(record, found.recursive_readonly)
+    if found.id_maps:  # volumes store ids of the image, as snapshots do; what the user binds is the host's
+        volumes = {point.destination for point in record.mounts if point.type == "volume"}
+        for item in own:
+            item["options"] += ["idmap"] if item["destination"] in volumes else []
     taken = {item["destination"] for item in own}
-    mounts = [item for item in _default_mounts(host, found.security) if item["destination"] not in taken]
+    mounts = [
+        item for item in _default_mounts(host, found.security, SHM in found.joined) if item["destination"] not in taken
+    ]
     if "/dev" in taken:
         mounts = [item for item in mounts if not item["destination"].startswith("/dev/")]
     for target, source in found.files.items():
         if target not in taken:
             options = ["rbind", "rprivate"] + (["ro"] if host.readonly_rootfs else [])
+            options += ["idmap"] if found.id_maps else []
             mounts.append(_mount(target, "bind", source, options))
     if _init_words(host):
         mounts.append(_mount(INIT_PATH, "bind", found.init_program, ["bind", "ro"]))
     return sorted(mounts + own, key=lambda item: item["destination"].rstrip("/").count("/"))
 
 
-def _default_mounts(host: HostConfig, security: Security) -> list[Spec]:
+def _default_mounts(host: HostConfig, security: Security, shared_shm: bool = False) -> list[Spec]:
     defaults = [_PROC, _DEV, _PTS, _SYS, _CGROUP, _MQUEUE]
     mounts = [_mount(target, kind, source, list(options)) for target, kind, source, options in defaults]
-    if host.ipc_mode != "none":
+    if shared_shm:
+        mounts.append(_mount(_SHM[0], "bind", SHM, ["rbind", "rprivate"]))
+    elif host.ipc_mode != "none":
         mounts.append(_mount(_SHM[0], _SHM[1], _SHM[2], [*_SHM[3], f"size={host.shm_size}"]))
     for item in mounts:
         writable = host.privileged and item["destination"] in ("/sys", "/sys/fs/cgroup")
@@ -281,10 +297,12 @@ def _masked(host: HostConfig, thermal: Sequence[str]) -> list[str]:
     return [*host.masked_paths, *thermal] if host.masked_paths else []
 
 
-def _sysctls(host: HostConfig, own_network: bool) -> dict[str, str]:
+def _sysctls(host: HostConfig, own_network: bool, mapped: bool = False) -> dict[str, str]:
     base = {}
     if own_network:
         base = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+    if mapped:  # the range holds ids that a user namespace has not
+        base.pop("net.ipv4.ping_group_range", None)
     return {**base, **(host.sysctls or {})}
 
 

@@ -15,6 +15,9 @@ _DEFAULT = """
 """
 DEFAULT_CAPABILITIES = tuple(f"CAP_{name}" for name in _DEFAULT.split())
 MAX_PROFILE = 4 << 20
+UNCONFINED = "unconfined"
+_JSON_STARTS = frozenset('{["-0123456789tfn')
+_JSON_END = "unexpected end of JSON input"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,27 @@ def capabilities(host_config: HostConfig, last: int) -> list[str]:
     return kept + [name for name in add if name != "ALL" and name in every and name not in kept]
 
 
-def parse_options(host_config: HostConfig) -> Security:
-    """`HostConfig.SecurityOpt`; raises Internal or Invalid in Docker's words."""
-    confined, profile, no_new, cgroups = not host_config.privileged, None, False, False
+def read_profile(name: str) -> str:
+    """The value of `--seccomp-profile` as text for `parse_options`; raises Invalid for a file that is no profile."""
+    if name in ("", "builtin"):
+        return ""
+    if name == UNCONFINED:
+        return name
+    try:
+        with open(name, encoding="utf-8") as file:
+            text = file.read(MAX_PROFILE + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise Invalid(f"opening seccomp profile ({name}) failed: {why.lower()}") from None
+    _profile(text)
+    return text
+
+
+def parse_options(host_config: HostConfig, default_profile: str = "", no_new_privileges: bool = False) -> Security:
+    """`HostConfig.SecurityOpt` over the daemon's defaults; raises Internal or Invalid in Docker's words."""
+    confined = not host_config.privileged and default_profile != UNCONFINED
+    profile = _profile(default_profile) if confined and default_profile else None
+    no_new, cgroups = no_new_privileges, False
     for text in host_config.security_opt or ():
         key, value = _split(text)
         if key == "no-new-privileges":
@@ -69,9 +90,11 @@ def parse_options(host_config: HostConfig) -> Security:
         elif key == "writable-cgroups":
             cgroups = _flag(value, text)
         elif key == "seccomp":
-            confined = value != "unconfined"
-            profile = _profile(value) if confined and value != "builtin" else None
-        elif key not in ("apparmor", "label", "systempaths"):
+            confined = value != UNCONFINED
+            # Docker takes the word for a file's text where a container is privileged.
+            builtin = value == "builtin" and not host_config.privileged
+            profile = _profile(value) if confined and not builtin else None
+        elif key not in ("apparmor", "label"):
             raise Internal(f'invalid --security-opt 2: "{text[:300]}"')
     return Security(confined, profile, no_new, cgroups)
 
@@ -100,7 +123,9 @@ def _profile(text: str) -> dict[str, Any]:
     try:
         profile = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Invalid(f"Decoding seccomp profile failed: {error}") from None
+        start = text.lstrip(" \t\r\n")[:1]
+        words = str(error) if start in _JSON_STARTS else f"invalid character '{start}' looking for beginning of value"
+        raise Invalid(f"Decoding seccomp profile failed: {words if start else _JSON_END}") from None
     if not isinstance(profile, dict):
         raise Invalid("Decoding seccomp profile failed: not a JSON object")
     return profile

@@ -32,13 +32,14 @@ from wharf.engine.hosts_files import (
     resolv_text,
     write_file,
 )
-from wharf.engine.oci_spec import Found, build_spec
+from wharf.engine.id_maps import applied
+from wharf.engine.oci_spec import SHM, Found, build_spec
 from wharf.engine.runtimes import runtime_command
 from wharf.engine.security import capabilities, parse_options
 from wharf.engine.status import state_word
 from wharf.engine.times import format_time
 from wharf.engine.validate import log_sizes
-from wharf.errors import Conflict, Internal, Invalid, NotFound, WharfError
+from wharf.errors import Conflict, Internal, Invalid, NotFound, NotImplementedYet, WharfError
 from wharf.kernel import faults
 from wharf.network.manager import Published, SandboxTarget
 from wharf.runtime.lifecycle import Verb
@@ -143,12 +144,19 @@ def _joined(engine: Engine, record: ContainerRecord, undo: contextlib.ExitStack)
     host, found = record.host_config, {}
     for kind, mode in (("network", host.network_mode), ("pid", host.pid_mode), ("ipc", host.ipc_mode)):
         if mode.startswith("container:"):
+            if applied(engine.config.id_maps, host):
+                raise NotImplementedYet("namespaces of another container with user namespaces: not there yet")
             found[kind] = _namespace_of(engine, record, kind, mode.partition(":")[2])
             undo.callback(os.close, found[kind])
+    if "ipc" in found and not runtime_command(engine.config, host.runtime):
+        found[SHM] = _namespace_of(engine, record, "mount", host.ipc_mode.partition(":")[2])
+        undo.callback(os.close, found[SHM])
     return found
 
 
 def _namespace_of(engine: Engine, record: ContainerRecord, kind: str, other_name: str) -> int:
+    if not other_name:
+        raise Invalid(f'failed to join {kind.upper()} namespace: invalid name or ID supplied: ""')
     try:
         other = engine.containers.live(other_name)
     except NotFound as error:
@@ -163,11 +171,11 @@ def _namespace_of(engine: Engine, record: ContainerRecord, kind: str, other_name
             raise Conflict(
                 f"cannot join network namespace of a non running container: container {other.record.name} is {state}"
             )
-        raise Conflict(f"cannot join {kind.upper()} of a non running container: {other.id}")
-    if kind == "ipc" and other.record.host_config.ipc_mode == "private":
+        raise Conflict(f"failed to join {kind.upper()} namespace: container {other.id} is not running")
+    if kind == "ipc" and other.record.host_config.ipc_mode in ("private", "none"):
         raise Invalid(
-            f"cannot join IPC of container {other.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor "
-            "container)"
+            f"failed to join IPC namespace: container {other.id}: non-shareable IPC (hint: use IpcMode:shareable for "
+            "the donor container)"
         )
     if kind == "network":
         record.config.hostname = other.record.config.hostname
@@ -175,7 +183,7 @@ def _namespace_of(engine: Engine, record: ContainerRecord, kind: str, other_name
     try:
         return other.running.namespace(kind)
     except ProcessLookupError:
-        raise Conflict(f"cannot join {kind} of a non running container: {other.id}") from None
+        raise Conflict(f"failed to join {kind.upper()} namespace: container {other.id} is not running") from None
 
 
 # -- network
@@ -286,7 +294,7 @@ def _request(
     published: Published | None,
 ) -> MonitorRequest:
     config, host = record.config, record.host_config
-    security = parse_options(host)
+    security = parse_options(host, engine.config.seccomp_profile, engine.config.no_new_privileges)
     names = capabilities(host, engine.host.last_capability)
     found = Found(
         capabilities=names,
@@ -296,6 +304,7 @@ def _request(
         files=files,
         joined=frozenset(joined),
         thermal=engine.thermal,
+        id_maps=applied(engine.config.id_maps, host),
         recursive_readonly=engine.host.recursive_readonly,
         init_program=engine.init_program,
     )

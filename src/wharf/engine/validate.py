@@ -138,7 +138,6 @@ def _refuse_missing(host: HostConfig) -> None:
         (host.storage_opt, "storage options"),
         (host.blkio_weight_device, "weights of block devices"),
         (host.kernel_memory_tcp, "limits of kernel memory"),
-        (host.userns_mode not in ("", "host"), "user namespaces"),
     ):
         if given:
             raise NotImplementedYet(f"{what} of a container: not there yet")
@@ -162,12 +161,29 @@ def _check_restart(host: HostConfig) -> None:
 def _check_namespaces(host: HostConfig) -> None:
     if host.pid_mode not in ("", "host", "private") and not _of_container(host.pid_mode):
         raise Invalid(f"invalid PID mode: {host.pid_mode[:100]}")
-    if host.ipc_mode not in ("", "host", "private", "shareable", "none") and not _of_container(host.ipc_mode):
+    if host.ipc_mode not in ("", "host", "private", "shareable", "none") and not host.ipc_mode.startswith("container:"):
         raise Invalid(f"invalid IPC mode: {host.ipc_mode[:100]}")
+    if host.userns_mode not in ("", "host"):
+        raise Invalid(f"invalid USER mode: {host.userns_mode[:100]}")
     if host.uts_mode not in ("", "host"):
         raise Invalid(f"invalid UTS mode: {host.uts_mode[:100]}")
     if host.cgroupns_mode not in ("", "host", "private"):
         raise Invalid(f"invalid cgroup namespace mode: {host.cgroupns_mode[:100]}")
+
+
+def check_user_namespace(host: HostConfig) -> None:
+    """What a container of a daemon with --userns-remap may not ask for; raises Invalid in Docker's words."""
+    if host.userns_mode == "host":
+        return
+    if host.privileged:
+        raise Invalid(
+            "privileged mode is incompatible with user namespaces.  You must run the container in the host namespace "
+            "when running privileged mode"
+        )
+    if host.network_mode == "host":
+        raise Invalid("cannot share the host's network namespace when user namespaces are enabled")
+    if host.pid_mode == "host":
+        raise Invalid("cannot share the host PID namespace when user namespaces are enabled")
 
 
 def _of_container(mode: str) -> bool:

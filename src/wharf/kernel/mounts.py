@@ -46,6 +46,7 @@ OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 MOVE_MOUNT_F_EMPTY_PATH = 0x4
 MOVE_MOUNT_T_EMPTY_PATH = 0x40
 MOUNT_ATTR_RDONLY = 1
+MOUNT_ATTR_IDMAP = 0x100000
 FSCONFIG_SET_FLAG = 0
 FSCONFIG_SET_STRING = 1
 FSCONFIG_CMD_CREATE = 6
@@ -122,6 +123,20 @@ def set_read_only(path: Path, recursive: bool) -> None:
         ctypes.c_size_t(ctypes.sizeof(attr)),
     )
     check(result, "mount_setattr", path)
+
+
+def set_id_map(tree: int, userns: int) -> None:
+    """Show the files of a detached mount by the map of a user namespace (mount_setattr(2), MOUNT_ATTR_IDMAP)."""
+    attr = _MountAttr(attr_set=MOUNT_ATTR_IDMAP, userns_fd=userns)
+    result = syscall(
+        SYS_MOUNT_SETATTR,
+        ctypes.c_int(tree),
+        ctypes.c_char_p(b""),
+        ctypes.c_uint(AT_EMPTY_PATH | AT_RECURSIVE),
+        ctypes.byref(attr),
+        ctypes.c_size_t(ctypes.sizeof(attr)),
+    )
+    check(result, "mount_setattr idmap")
 
 
 def fsopen(kind: str) -> int:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from wharf.kernel import namespaces as ns
 from wharf.kernel import process
-from wharf.runtime import foreign, init, messages, setns_init
+from wharf.runtime import foreign, init, messages, setns_init, userns
 from wharf.runtime.pump import Pump
 
 PIPE_SIZE = 1 << 20
@@ -142,9 +142,18 @@ def give_birth(request: dict[str, Any], body: int, joined: dict[str, int], ahead
 
 def _clone(child: Child, request: dict[str, Any], inherited: init.Inherited) -> None:
     run = _role(request)
+    mapped = request.get("userns")
+    body: dict[str, Any] = {}
+    if mapped:
+        userns.give_streams(mapped, inherited.streams)
+        if request["kind"] == "container":
+            body = messages.from_memfd(os.dup(inherited.body))
+            userns.prepare(request, body)
     child.pid, child.pidfd = ns.clone3(_flags(request, inherited.join))
     if child.pid == 0:
         run(inherited, request)
+    if body:
+        userns.complete(child.pid, child.sync, request, body)
 
 
 def _role(request: dict[str, Any]) -> Callable[[init.Inherited, dict[str, Any]], NoReturn]:
@@ -164,8 +173,10 @@ def _flags(request: dict[str, Any], joined: dict[str, int]) -> int:
         setns_init.join_pid_namespace(joined)
         return 0
     flags = 0
+    # The queues of an ipc namespace belong to who makes it: with a user namespace, its root, once there is one.
+    later = ("cgroup", "ipc") if request.get("userns") else ("cgroup",)
     for kind in request["new"]:
-        if kind != "cgroup":
+        if kind not in later:
             flags |= ns.FLAG_OF_TYPE[kind]
     if "pid" in joined:
         ns.setns(joined["pid"], ns.CLONE_NEWPID)

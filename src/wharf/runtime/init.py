@@ -15,12 +15,13 @@ import struct
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from wharf.kernel import mounts as mnt
 from wharf.kernel import namespaces as ns
 from wharf.kernel import process
 from wharf.kernel.beneath import make_directory
 from wharf.kernel.cgroup import Cgroup, open_cgroup
 from wharf.kernel.paths import open_in_root
-from wharf.runtime import credentials, devices, messages, rootfs, terminal
+from wharf.runtime import credentials, devices, messages, rootfs, terminal, userns
 from wharf.runtime.credentials import InitFailed
 
 _SIOCSIFFLAGS = 0x8914
@@ -114,17 +115,25 @@ def _run(inherited: Inherited, head: dict[str, Any]) -> None:
     process.close_all_but(inherited.keep())
     begin()
     inherited.take_streams()
-    _build(inherited, head, _own_network() if "network" in head["new"] else None)
+    trees = userns.await_maps(inherited.sync) if head.get("userns") else None
+    if trees is not None and "ipc" in head["new"]:
+        ns.unshare(ns.CLONE_NEWIPC)
+    _build(inherited, head, _own_network() if "network" in head["new"] else None, trees)
 
 
-def _build(inherited: Inherited, head: dict[str, Any], network: tuple[int, int] | None) -> None:
-    """All that follows once the namespaces are there; `network`: descriptors to hand out."""
-    new = head["new"]
+def _build(
+    inherited: Inherited, head: dict[str, Any], network: tuple[int, int] | None, trees: userns.Trees | None = None
+) -> None:
+    """All that follows once the namespaces are there; `network`: descriptors to hand out.
+
+    `trees`: what was mounted outside of a user namespace, where also cgroup and score were set.
+    """
+    new, donor = head["new"], inherited.join.pop("shm", -1)
     messages.send(inherited.sync, {"op": "born"}, network or ())
     messages.close_all(network or ())
     request = messages.from_memfd(inherited.body)
     spec, cgroup = request["spec"], cgroup_of(head)
-    if cgroup is not None:
+    if cgroup is not None and trees is None:
         cgroup.create(spec["linux"].get("resources") or {})
         enter_cgroup(cgroup)
     if "cgroup" in new:
@@ -132,12 +141,30 @@ def _build(inherited: Inherited, head: dict[str, Any], network: tuple[int, int] 
     for kind, fd in inherited.join.items():
         if kind != "pid":  # the monitor has done that: a pid namespace holds for children only
             ns.setns(fd, ns.FLAG_OF_TYPE[kind])
-    if spec["process"].get("oomScoreAdj") is not None:
+    if spec["process"].get("oomScoreAdj") is not None and trees is None:
         write_oom_score(spec["process"]["oomScoreAdj"])
     name_host(spec, "uts" in new)
-    build_root(request, cgroup.mount_points() if cgroup is not None else {}, "cgroup" in new, inherited.sync)
+    if donor >= 0:
+        trees = userns.Trees(-1, _shared_memory(donor, spec["mounts"]))
+    points = cgroup.mount_points() if cgroup is not None else {}
+    build_root(request, points, "cgroup" in new, inherited.sync, trees=trees)
     process.new_session_keyring(f"_ses.{request['id']}")
     finish(request, inherited.sync)
+
+
+def _shared_memory(donor: int, mounts: list[dict[str, Any]]) -> dict[int, int]:
+    """/dev/shm of the container whose ipc namespace is joined, as a detached mount: by its index in the plan."""
+    own = ns.open_namespace("mount")
+    try:
+        ns.setns(donor, ns.CLONE_NEWNS)
+        try:
+            tree = mnt.open_tree("/dev/shm", mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC)
+        finally:
+            ns.setns(own, ns.CLONE_NEWNS)
+    finally:
+        os.close(own)
+        os.close(donor)
+    return {index: tree for index, item in enumerate(mounts) if item["destination"] == "/dev/shm"}
 
 
 def begin() -> None:
@@ -195,15 +222,22 @@ def build_root(
     own_cgroupns: bool,
     sync: _socket.socket,
     before_pivot: Callable[[], None] | None = None,
+    trees: userns.Trees | None = None,
 ) -> None:
     """Make the mounts, devices and masks of the specification, call `before_pivot`, and go into the new root."""
     spec, linux, base = request["spec"], request["spec"]["linux"], request["mount_point"]
     rootfs.enter_private_tree(linux.get("rootfsPropagation", ""))
-    rootfs.mount_root(request["rootfs"], base, request["overlay_append"])
-    root = os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    rootfs.mount_all(root, spec["mounts"], points, own_cgroupns)
+    if trees is None or trees.root < 0:
+        rootfs.mount_root(request["rootfs"], base, request["overlay_append"])
+        root = os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    else:
+        root = trees.root
+        userns.mount_root(root)
+    rootfs.mount_all(root, spec["mounts"], points, own_cgroupns, trees.binds if trees else None)
     sources = [item["source"] for item in spec["mounts"] if item.get("source", "").startswith("/")]
-    devices.make_devices(root, linux.get("devices") or [], sources, request["mknod"])
+    devices.make_devices(
+        root, linux.get("devices") or [], sources, request["mknod"] and (trees is None or trees.root < 0)
+    )
     try:
         devices.write_sysctls(root, linux.get("sysctl") or {}, {item["type"] for item in linux["namespaces"]})
     except devices.SysctlRefused as error:

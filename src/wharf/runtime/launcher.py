@@ -31,6 +31,9 @@ def serve(fd: int, jobs: dict[str, Job]) -> None:
     process.prctl(process.PR_SET_DUMPABLE, 0)
     # Orphans of monitors that were killed come here, and the ignored SIGCHLD reaps all children at once.
     process.prctl(process.PR_SET_CHILD_SUBREAPER, 1)
+    for number in _signal.valid_signals() - {_signal.SIGPIPE, _signal.SIGXFSZ}:  # the interpreter's own two
+        if _signal.getsignal(number) == _signal.SIG_IGN:  # as whoever started wharfd had it (a shell's `&`)
+            _signal.signal(number, _signal.SIG_DFL)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
     process.default_internal_signals()
     for number in (_signal.SIGINT, _signal.SIGHUP, _signal.SIGTERM):

@@ -57,6 +57,8 @@ class ExecRequest:
     open_stdin: bool = False
     seccomp: bytes = b""
     runtime: tuple[str, ...] = ()
+    id_maps: dict[str, Any] | None = None
+    """`uidMappings` and `gidMappings` of the container's user namespace."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,16 +122,22 @@ def mount_root(rootfs: dict[str, Any], target: str, append: bool) -> None:
     mnt.mount("none", target, None, mnt.MS_PRIVATE)
 
 
-def mount_all(root: int, plan: list[dict[str, Any]], cgroup_points: dict[str, str], own_cgroupns: bool) -> None:
-    """Carry out `spec.mounts` in order below the directory `root`."""
-    for item in plan:
+def mount_all(
+    root: int,
+    plan: list[dict[str, Any]],
+    cgroup_points: dict[str, str],
+    own_cgroupns: bool,
+    trees: dict[int, int] | None = None,
+) -> None:
+    """Carry out `spec.mounts` in order below the directory `root`; `trees`: index -> bind that is cloned already."""
+    for index, item in enumerate(plan):
         kind, target = item.get("type") or "bind", item["destination"]
         options = Options(list(item.get("options") or ()))
         if options.flags & mnt.MS_BIND:
             kind = "bind"
         try:
             if kind == "bind":
-                _bind(root, item["source"], target, options)
+                _bind(root, item["source"], target, options, (trees or {}).get(index, -1))
             elif kind == "cgroup":
                 _cgroup(root, target, options, cgroup_points, own_cgroupns)
             else:
@@ -177,8 +183,9 @@ def _file_system(root: int, kind: str, source: str, target: str, options: Option
         os.close(mounted)
 
 
-def _bind(root: int, source: str, target: str, options: Options) -> None:
-    tree = mnt.open_tree(source, _tree_flags(options))
+def _bind(root: int, source: str, target: str, options: Options, tree: int = -1) -> None:
+    if tree < 0:
+        tree = mnt.open_tree(source, _tree_flags(options))
     try:
         is_directory = stat.S_ISDIR(os.stat(tree).st_mode)
         place = make_directory(root, target) if is_directory else make_file(root, target)

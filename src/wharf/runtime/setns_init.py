@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from wharf.kernel import namespaces as ns
 from wharf.kernel import process
-from wharf.runtime import credentials, init, messages, terminal
+from wharf.runtime import credentials, init, messages, terminal, userns
 from wharf.runtime.credentials import InitFailed
 
 _ENTERED = ns.CLONE_NEWNS | ns.CLONE_NEWNET | ns.CLONE_NEWIPC | ns.CLONE_NEWUTS | ns.CLONE_NEWCGROUP
@@ -35,7 +35,12 @@ def _run(inherited: init.Inherited, head: dict[str, Any]) -> None:
     if spec.get("oomScoreAdj") is not None:
         init.write_oom_score(spec["oomScoreAdj"])
     try:
-        ns.setns(inherited.join["init"], _ENTERED)
+        if head.get("userns"):
+            credentials.set_limits(spec.get("rlimits") or [])  # inside there is no right to raise them
+            ns.setns(inherited.join["init"], _ENTERED | ns.CLONE_NEWUSER)
+            userns.become_root()
+        else:
+            ns.setns(inherited.join["init"], _ENTERED)
     except OSError as error:
         raise InitFailed(f"error joining the container's namespaces: {credentials.errno_text(error)}") from None
     os.close(inherited.join["init"])

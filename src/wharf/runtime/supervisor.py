@@ -75,6 +75,7 @@ class Supervisor:
         head = {
             **self._head("foreign" if request.runtime else "container", request.id, "init", request.cgroup),
             "runtime": request.runtime,
+            "userns": None if request.runtime else _maps(request.spec["linux"]),
             "new": [n["type"] for n in request.spec["linux"]["namespaces"] if n["type"] not in join],
             "log": _log(request),
             "join": list(join),
@@ -109,6 +110,7 @@ class Supervisor:
         head = {
             **self._head("exec", request.container_id, request.exec_id, running.cgroup),
             "runtime": request.runtime,
+            "userns": _maps(request.id_maps or {}),
             "new": [],
             "log": None,
             "join": ["init"],
@@ -294,6 +296,13 @@ class Supervisor:
         if path.endswith(".scope") and self._host.systemd_scopes:
             return ScopedCgroup(self._host.cgroup_mounts[""], path)
         return open_cgroup(self._host.cgroup_mounts, path) if path and self._host.cgroup_mounts else None
+
+
+def _maps(linux: dict[str, Any]) -> dict[str, Any] | None:
+    """What the monitor writes for a user namespace; None for the host's."""
+    if not linux.get("uidMappings"):
+        return None
+    return {"uid": linux["uidMappings"], "gid": linux["gidMappings"]}
 
 
 def _root(mount: Mount) -> dict[str, Any]:

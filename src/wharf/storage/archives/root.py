@@ -22,19 +22,31 @@ _MISSING = (errno.ENOENT, errno.ENOTDIR)
 def open_root(args: dict[str, Any], fds: list[int]) -> int:
     """The root that `args` describe by `mounts`, its own first, made in a mount namespace of this process.
 
-    When `running` is true, fds[0] is the mount namespace of a running container, and the root is its root mount
+    With `userns`, fds[1] is the user namespace of a running container that has one of its own. When `running` is
+    true, fds[0] is the mount namespace of a running container, and the root is its root mount
     itself: overlayfs refuses a second writable mount of one upper directory. What is mounted in the container beside
     its volumes (/proc, /dev, tmpfs) is not seen, as in Docker.
     """
     clone = _clone_root(fds[0]) if args.get("running") else None
+    userns = fds[1] if args.get("userns") else -1
     namespaces.unshare(namespaces.CLONE_NEWNS)
     mounts.mount("none", "/", None, mounts.MS_REC | mounts.MS_PRIVATE)
     first, *others = args["mounts"]
     root = _mount_root(first) if clone is None else _attach(clone, first)
     for mount in others:
         if mount["type"] == "bind":
-            _bind(root, mount)
+            _bind(root, mount, userns)
+    if userns >= 0:
+        _enter_user_namespace(userns)
     return root
+
+
+def _enter_user_namespace(userns: int) -> None:
+    """The clone shows the ids of the host: read and write them as those of the image, by the container's own map."""
+    namespaces.setns(userns, namespaces.CLONE_NEWUSER)
+    os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
 
 
 def _clone_root(namespace: int) -> int:
@@ -83,7 +95,7 @@ def _mount_root(mount: dict[str, Any]) -> int:
     return os.open(target, paths.DIRECTORY)
 
 
-def _bind(root: int, mount: dict[str, Any]) -> None:
+def _bind(root: int, mount: dict[str, Any], userns: int = -1) -> None:
     """A volume or bind mount where the container has it; its place is made if need be, as at the start."""
     source, target = mount["source"], mount["target"]
     try:
@@ -93,6 +105,8 @@ def _bind(root: int, mount: dict[str, Any]) -> None:
         raise Internal(f"cannot mount {source} at {target}: {os.strerror(error.errno or 0)}") from None
     tree = mounts.open_tree(source, mounts.OPEN_TREE_CLONE | mounts.OPEN_TREE_CLOEXEC | mounts.AT_RECURSIVE)
     try:
+        if userns >= 0 and "idmap" in mount.get("options", ()):
+            mounts.set_id_map(tree, userns)
         if "ro" in mount.get("options", ()):
             mounts.set_read_only(f"/proc/self/fd/{tree}", recursive=True)
         mounts.move_mount_to(tree, place)
