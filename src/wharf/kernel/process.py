@@ -65,6 +65,12 @@ def release_memory() -> None:
         _malloc_trim(0)
 
 
+def pid_of(pidfd: int) -> int:
+    """The pid behind a pidfd, as the /proc in sight numbers it; -1 when the process is gone."""
+    with open(f"/proc/self/fdinfo/{pidfd}") as file:
+        return next((int(line.split()[1]) for line in file if line.startswith("Pid:")), -1)
+
+
 def start_time(pid: int) -> int:
     """Start of a process in clock ticks since boot (proc(5), stat field 22); ProcessLookupError when it is gone."""
     try:

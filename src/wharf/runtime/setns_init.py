@@ -1,11 +1,13 @@
 """The first process of an exec: enters the namespaces of a running container, then ends as init does."""
 
 import _socket
+import errno
 import os
 from typing import Any, NoReturn
 
 from wharf.kernel import namespaces as ns
 from wharf.kernel import process
+from wharf.kernel.cgroup import Cgroup
 from wharf.runtime import credentials, init, messages, terminal, userns
 from wharf.runtime.credentials import InitFailed
 
@@ -31,7 +33,7 @@ def _run(inherited: init.Inherited, head: dict[str, Any]) -> None:
     spec = request["spec"]["process"]
     cgroup = init.cgroup_of(head)
     if cgroup is not None:
-        init.enter_cgroup(cgroup)
+        _enter_cgroup(cgroup, inherited.join["init"])
     if spec.get("oomScoreAdj") is not None:
         init.write_oom_score(spec["oomScoreAdj"])
     try:
@@ -49,6 +51,19 @@ def _run(inherited: init.Inherited, head: dict[str, Any]) -> None:
         _open_terminal(spec, inherited.sync)
     process.new_session_keyring(f"_ses.{request['id']}")
     init.finish(request, inherited.sync)
+
+
+def _enter_cgroup(cgroup: Cgroup, pidfd: int) -> None:
+    """With v2 a cgroup that hands controllers down admits no process: the container (its own systemd, say) has moved
+    its first process below, and there the exec goes too."""
+    try:
+        init.enter_cgroup(cgroup)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        for fd in cgroup.join_fds_beside(process.pid_of(pidfd)):
+            os.write(fd, b"0")
+            os.close(fd)
 
 
 def _open_terminal(spec: dict[str, Any], sync: _socket.socket) -> None:

@@ -27,6 +27,10 @@ class Cgroup(Protocol):
         """Descriptors for `join`, opened while the host's /sys is in sight."""
         ...
 
+    def join_fds_beside(self, pid: int) -> list[int]:
+        """The same for where `pid` is now, in this cgroup or below it."""
+        ...
+
     def mount_points(self) -> dict[str, str]:
         """Controller ("" for v2) -> directory of this cgroup on the host."""
         ...

@@ -113,6 +113,10 @@ class CgroupV1:
         """The `tasks` files: a process writes "0" into each; a pid into cgroup.procs takes 10 to 100 times longer."""
         return [os.open(f"{path}/tasks", os.O_WRONLY | os.O_CLOEXEC) for path in self._dirs.values()]
 
+    def join_fds_beside(self, pid: int) -> list[int]:
+        """Here: v1 admits processes in inner cgroups."""
+        return self.join_fds()
+
     def mount_points(self) -> dict[str, str]:
         """Controller -> directory of this cgroup on the host."""
         return dict(self._dirs)

@@ -154,6 +154,11 @@ class CgroupV2:
         """`cgroup.procs`, into which a process writes "0"."""
         return [os.open(f"{self._dir}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)]
 
+    def join_fds_beside(self, pid: int) -> list[int]:
+        """`cgroup.procs` of the cgroup, here or below, that `pid` has moved to."""
+        below = files.read(f"/proc/{pid}/cgroup").rstrip("\n").partition(self.path)[2]
+        return [os.open(f"{self._dir}{below}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)]
+
     def mount_points(self) -> dict[str, str]:
         """The one directory, under the key ""."""
         return {"": self._dir}
