@@ -184,6 +184,21 @@ def test_apparmor_is_seen(engine: Guest) -> None:
     assert out == "docker-default (enforce)"
 
 
+def test_exec_into_a_container_that_hands_its_controllers_down(engine: Guest) -> None:
+    """As one with systemd inside does: its own cgroup admits no process any more."""
+    script = (
+        "cd /sys/fs/cgroup && mkdir init && echo 0 >init/cgroup.procs && echo +memory >cgroup.subtree_control && "
+        "echo ready && exec sleep 1000"
+    )
+    engine.wharf("run", "-d", "--name", "nested", "--privileged", "busybox", "sh", "-c", script)
+    until(lambda: engine.wharf("logs", "nested").stdout == "ready\n")
+    cgroup = engine.cgroup("nested")
+    assert cgroup.name == "init" and "memory" in (cgroup.parent / "cgroup.subtree_control").read_text()
+    assert engine.wharf("exec", "nested", "cat", "/proc/self/cgroup").stdout == "0::/init\n"
+    engine.wharf("rm", "-f", "nested")
+    until(lambda: not cgroup.parent.exists())
+
+
 NAMESPACE = "umount /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup"
 """The root in sight is somebody's subtree."""
 READ_ONLY = "mount --bind /sys/fs/cgroup/delegated /sys/fs/cgroup/delegated && mount -o remount,bind,ro /sys/fs/cgroup"
