@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -37,7 +36,7 @@ def check_containers(engine: Engine) -> list[Found]:
     for name in set(directories) - known:
         path = engine.directory(name)
         if os.path.isdir(path):
-            mend = partial(shutil.rmtree, path, ignore_errors=True)
+            mend = partial(engine.trash.discard, path)
             found.append((Finding("container files", name, "there is no such container"), mend))
     for name in set(monitors) - known:
         if name in engine.supervisor.live():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import time
@@ -58,18 +59,22 @@ def ensure_volume(
     if driver != LOCAL_DRIVER:
         raise NotFound(f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found')
     _check_options(name, opts or {})
-    with engine.database.transaction():
-        known = engine.database.volumes.get(name)
-        if known is None:
-            record = VolumeRecord(
-                name=name,
-                mountpoint=engine.volumes.create(name),
-                created=format_time(int(time.time()) * 10**9),
-                options=opts or None,
-                labels=labels or None,
-            )
-            faults.done("volume-create:data")
-            engine.database.volumes.put(record)
+    with contextlib.ExitStack() as undo:
+        with engine.database.transaction():
+            known = engine.database.volumes.get(name)
+            if known is None:
+                if not engine.volumes.exists(name):
+                    undo.callback(engine.volumes.remove, name)  # a full disk may take the directory, but not the row
+                record = VolumeRecord(
+                    name=name,
+                    mountpoint=engine.volumes.create(name),
+                    created=format_time(int(time.time()) * 10**9),
+                    options=opts or None,
+                    labels=labels or None,
+                )
+                faults.done("volume-create:data")
+                engine.database.volumes.put(record)
+        undo.pop_all()
     if known is None:
         faults.done("volume-create:recorded")
         engine.events.publish("volume", "create", name, {"driver": record.driver})

@@ -4,6 +4,7 @@ Removing a large tree takes seconds and slows every other writer, so nobody wait
 trash is emptied at the next start. Nothing in the trash has a name that anybody looks up.
 """
 
+import contextlib
 import os
 import secrets
 import threading
@@ -62,4 +63,5 @@ class Trash:
         while not self._closed.is_set():
             self._wake.wait()
             self._wake.clear()
-            self.empty()
+            with contextlib.suppress(OSError):  # no descriptor is free: the next discard wakes us again
+                self.empty()
