@@ -35,6 +35,7 @@ class Wharfd:
         self.host = f"unix://{self.socket}"
         self.flags = flags
         self.own_network = own_network
+        self.program = [str(ROOT / ".venv/bin/wharfd")]
         self.holder: subprocess.Popen[bytes] | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.environment = {**os.environ, "DOCKER_HOST": self.host, "DOCKER_CONFIG": f"{self.root}/client"}
@@ -61,7 +62,7 @@ class Wharfd:
     def start(self) -> None:
         """Start the daemon and wait until it answers; raises AssertionError with its log."""
         command = [
-            str(ROOT / ".venv/bin/wharfd"), "-H", self.host, "--data-root", f"{self.root}/data",
+            *self.program, "-H", self.host, "--data-root", f"{self.root}/data",
             "--exec-root", f"{self.root}/exec", "--pidfile", f"{self.root}/pid", *self.flags,
         ]  # fmt: skip
         with open(f"{self.root}/log", "ab") as log:
