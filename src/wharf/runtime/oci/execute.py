@@ -94,6 +94,8 @@ def execute(store: Store, name: str, options: Options, host: Host) -> int:
     process = process_of(container, options)
     spec_check.check_process(process, host)
     console.check(bool(process.get("terminal")), options.console_socket, options.detach)
+    if not options.detach:
+        foreground.hold_signals()
     child = _clone(container, process, options, host)
     try:
         master = _talk(child, process, options)

@@ -18,6 +18,11 @@ _CHUNK = 1 << 16
 _TIOCGWINSZ = 0x5413
 
 
+def hold_signals() -> None:
+    """Keep signals for `wait`, which forwards them: one that came earlier would end us and leave the child alone."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _KEPT)
+
+
 def wait(pid: int, pidfd: int, master: int = -1) -> int:
     """Serve until the child ends; its exit status, 128 + number for a signal."""
     with _forwarded(pid), _raw_terminal(master):
@@ -71,6 +76,7 @@ def _forwarded(pid: int) -> Iterator[None]:
     for number in signal.valid_signals() - _KEPT:
         with contextlib.suppress(OSError, ValueError):
             before[number] = signal.signal(number, forward)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals() - _KEPT)
     try:
         yield
     finally:

@@ -119,6 +119,8 @@ def _run(call: Call) -> int:
     detached = call.flags.on("detach")
     name = call.name()
     created = _creation(call, detached)
+    if not detached:
+        foreground.hold_signals()
     try:
         start.start(call.store, name)
     except CommandFailed:
