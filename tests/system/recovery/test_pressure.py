@@ -1,0 +1,174 @@
+"""Nothing left of something: disk, memory, descriptors, processes, the right to write. The client hears what is
+wrong, what runs goes on, nothing is lost, and the engine serves again when the pressure has gone.
+"""
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.wharfd import ROOT, Wharfd, docker_client
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pressure")]
+SIZE = "96m"
+RUN = ("run", "--rm", "busybox", "echo", "fine")
+
+
+@pytest.fixture
+def place() -> Iterator[str]:
+    """A small file system of a test's own."""
+    path = tempfile.mkdtemp(prefix="wharf-test-", dir="/tmp")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", path], check=True)
+    yield path
+    subprocess.run(["umount", path], check=True)
+    os.rmdir(path)
+
+
+@pytest.fixture
+def daemon(place: str) -> Iterator[Wharfd]:
+    with Wharfd(place=place) as started:
+        started.load_busybox()
+        script = "echo data > /kept/file; i=0; while true; do echo line $i; i=$((i+1)); usleep 100000; done"
+        started.docker("run", "-d", "--name", "runs", "-v", "kept:/kept", "busybox", "sh", "-c", script)
+        started.docker("create", "--name", "idle", "busybox", "echo", "idle")
+        yield started
+
+
+def healthy(daemon: Wharfd) -> None:
+    """Everything works and nothing was lost."""
+    assert daemon.docker("inspect", "-f", "{{.State.Running}}", "runs").stdout == "true\n"
+    assert daemon.docker("exec", "runs", "cat", "/kept/file").stdout == "data\n"
+    assert daemon.docker(*RUN).stdout == "fine\n"
+    assert daemon.docker("start", "-a", "idle").stdout == "idle\n"
+    found = subprocess.run(
+        [str(ROOT / ".venv/bin/wharf"), "-H", daemon.host, "system", "check", "--format", "json"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert json.loads(found.stdout) == [], found.stdout
+
+
+def refused(daemon: Wharfd, words: str, *line: str) -> None:
+    out = daemon.docker(*line, check=False)
+    assert out.returncode != 0, line
+    assert re.search(words, out.stderr), out.stderr
+    assert "Traceback" not in out.stderr and "Error(" not in out.stderr, out.stderr
+
+
+def test_a_full_disk(daemon: Wharfd, place: str) -> None:
+    archive = Path(f"{daemon.root}/busybox.tar").read_bytes()
+    filler = Path(place) / "filler"
+    with open(filler, "wb") as file:
+        try:
+            while file.write(b"\0" * (1 << 16)):
+                file.flush()
+        except OSError:
+            pass
+    full = r"(?i)no space left on device|disk is full|free \(limit min-free\)|database or disk is full"
+    load = subprocess.run(
+        [docker_client(), "load"], env=daemon.environment, input=archive, capture_output=True, check=False
+    )
+    refused(daemon, full, *RUN)
+    refused(daemon, full, "create", "busybox", "true")
+    refused(daemon, full, "volume", "create", "more")
+    assert load.returncode == 0 or re.search(full, load.stderr.decode()), load.stderr
+    assert daemon.docker("inspect", "-f", "{{.State.Running}}", "runs").stdout == "true\n"
+    assert "runs" in daemon.docker("ps", "--format", "{{.Names}}").stdout
+    filler.unlink()
+    healthy(daemon)
+    daemon.kill()
+    daemon.start()
+    healthy(daemon)
+
+
+def test_a_data_root_that_became_read_only(daemon: Wharfd) -> None:
+    root = f"{daemon.root}/data"
+    subprocess.run(["mount", "--bind", root, root], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", root], check=True)
+        refused(daemon, r"(?i)read-only file ?system|readonly database", *RUN)
+        refused(daemon, r"(?i)read-only file ?system|readonly database", "volume", "create", "more")
+        assert "runs" in daemon.docker("ps", "--format", "{{.Names}}").stdout
+        daemon.kill()
+        with pytest.raises(AssertionError) as refusal:
+            daemon.start()
+        assert re.search(r"(?i)failed to start daemon: .*(read-only file ?system|readonly)", str(refusal.value))
+        assert "Traceback" not in str(refusal.value).rpartition("failed to start daemon")[2]
+    finally:
+        subprocess.run(["umount", root], check=True)
+    daemon.start()
+    healthy(daemon)
+
+
+def test_no_more_descriptors(daemon: Wharfd) -> None:
+    assert daemon.process is not None
+    pid = daemon.process.pid
+    used = max(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
+    subprocess.run(["prlimit", "--pid", str(pid), f"--nofile={used + 3}:20000"], check=True)
+    out = daemon.docker(*RUN, check=False)
+    assert out.returncode != 0 and "Traceback" not in out.stderr, out
+    subprocess.run(["prlimit", "--pid", str(pid), "--nofile=20000:20000"], check=True)
+    healthy(daemon)
+
+
+@pytest.mark.skipif(not os.path.isdir("/sys/fs/cgroup/pids"), reason="the cgroup of processes is of version 1 here")
+def test_the_launcher_may_not_fork(daemon: Wharfd) -> None:
+    """A start fails in words or is served by the next launcher; nothing stays behind."""
+    assert daemon.process is not None
+    group = Path(f"/sys/fs/cgroup/pids/wharf-test-{os.getpid()}")
+    group.mkdir()
+    launcher = next(
+        pid for pid in _children(daemon.process.pid) if Path(f"/proc/{pid}/comm").read_text() == "wharf-launcher\n"
+    )
+    lines = Path(f"/proc/{launcher}/cgroup").read_text().splitlines()
+    home = next(line.split(":")[2] for line in lines if ":pids:" in line)
+    try:
+        for pid in (launcher, *_children(launcher)):
+            (group / "cgroup.procs").write_text(str(pid))
+        (group / "pids.max").write_text("1")
+        outs = [daemon.docker(*RUN, check=False) for _ in range(3)]
+        refusals = int((group / "pids.events").read_text().split()[1])
+        assert refusals > 0, "the limit was not felt"
+        for out in outs:
+            assert out.stdout == "fine\n" or (out.returncode != 0 and out.stderr and "Traceback" not in out.stderr), out
+        (group / "pids.max").write_text("max")
+        healthy(daemon)
+    finally:
+        (group / "pids.max").write_text("max")
+        for pid in (group / "cgroup.procs").read_text().split():
+            Path(f"/sys/fs/cgroup/pids{home}/cgroup.procs").write_text(pid)
+        group.rmdir()
+
+
+@pytest.mark.skipif(not os.path.isdir("/sys/fs/cgroup/memory"), reason="the cgroup of memory is of version 1 here")
+def test_wharfd_is_killed_for_want_of_memory(daemon: Wharfd) -> None:
+    """As any kill: what runs goes on, and the next start takes it over."""
+    assert daemon.process is not None
+    group = Path(f"/sys/fs/cgroup/memory/wharf-test-{os.getpid()}")
+    group.mkdir()
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(2 << 20))
+        (group / "cgroup.procs").write_text(str(daemon.process.pid))
+        clients = [
+            subprocess.Popen(
+                [docker_client(), *RUN], env=daemon.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            for _ in range(12)
+        ]
+        words = [client.communicate()[1].decode() for client in clients]
+        assert not any("Traceback" in text for text in words)
+        if daemon.process.poll() is None:
+            daemon.kill()
+    finally:
+        group.rmdir()
+    daemon.start()
+    healthy(daemon)
+
+
+def _children(pid: int) -> list[int]:
+    tasks = [Path(f"/proc/{pid}/task/{name}/children") for name in os.listdir(f"/proc/{pid}/task")]
+    return [int(text) for task in tasks for text in task.read_text().split()]
