@@ -16,7 +16,7 @@ from wharf.engine.id_maps import applied
 from wharf.engine.loop import resolve
 from wharf.engine.oci_spec import capability_sets, environment, replace_env, rlimits
 from wharf.engine.runtimes import runtime_command
-from wharf.engine.security import capabilities, parse_options
+from wharf.engine.security import apparmor_profile, capabilities, parse_options
 from wharf.errors import Conflict, Internal, Invalid, WharfError
 from wharf.kernel import faults
 from wharf.kernel.caps import NAMES
@@ -151,6 +151,9 @@ def _request(engine: Engine, container: Container, item: LiveExec, request: Exec
         "noNewPrivileges": security.no_new_privileges,
         "oomScoreAdj": host.oom_score_adj,
     }
+    profile = apparmor_profile(security, host.privileged or config.privileged, engine.apparmor)
+    if profile:
+        process["apparmorProfile"] = profile
     size = request.console_size or config.console_size
     if config.tty and size and any(size):
         process["consoleSize"] = {"height": size[0], "width": size[1]}

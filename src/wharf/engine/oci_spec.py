@@ -81,6 +81,8 @@ class Found:
     """OCI `blockIO` keys -> device numbers with their rates."""
     id_maps: IdMaps | None = None
     """Of the container's user namespace; None: the host's."""
+    apparmor: str = ""
+    """The profile; "" where there is no AppArmor."""
     init_program: str = ""
     """The host's small init, for containers that ask for one."""
 
@@ -145,6 +147,8 @@ def process_of(record: ContainerRecord, found: Found) -> Spec:
         "noNewPrivileges": found.security.no_new_privileges,
         "oomScoreAdj": host.oom_score_adj,
     }
+    if found.apparmor:
+        process["apparmorProfile"] = found.apparmor
     if config.tty and any(host.console_size):
         process["consoleSize"] = {"height": host.console_size[0], "width": host.console_size[1]}
     return process

@@ -1,13 +1,15 @@
 """What a process in a container may do: capability sets, the seccomp profile, the other security options."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from wharf.errors import Internal, Invalid
 from wharf.kernel.caps import NAMES
+from wharf.kernel.lsm import apparmor
 from wharf.spec.container import HostConfig
+from wharf.spec.host import Host
 
 _DEFAULT = """
     CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT
@@ -28,6 +30,8 @@ class Security:
     profile: dict[str, Any] | None = None
     no_new_privileges: bool = False
     writable_cgroups: bool = False
+    apparmor: str = ""
+    """The profile asked for; "" is the default."""
 
 
 def normalise(names: Sequence[str] | None, what: str) -> list[str]:
@@ -82,7 +86,7 @@ def parse_options(host_config: HostConfig, default_profile: str = "", no_new_pri
     """`HostConfig.SecurityOpt` over the daemon's defaults; raises Internal or Invalid in Docker's words."""
     confined = not host_config.privileged and default_profile != UNCONFINED
     profile = _profile(default_profile) if confined and default_profile else None
-    no_new, cgroups = no_new_privileges, False
+    no_new, cgroups, wanted = no_new_privileges, False, ""
     for text in host_config.security_opt or ():
         key, value = _split(text)
         if key == "no-new-privileges":
@@ -94,9 +98,30 @@ def parse_options(host_config: HostConfig, default_profile: str = "", no_new_pri
             # Docker takes the word for a file's text where a container is privileged.
             builtin = value == "builtin" and not host_config.privileged
             profile = _profile(value) if confined and not builtin else None
-        elif key not in ("apparmor", "label"):
+        elif key == "apparmor":
+            wanted = value
+        elif key != "label":
             raise Internal(f'invalid --security-opt 2: "{text[:300]}"')
-    return Security(confined, profile, no_new, cgroups)
+    return Security(confined, profile, no_new, cgroups, wanted)
+
+
+def default_apparmor(host: Host, warn: Callable[[str], None]) -> str:
+    """The profile of containers that name none; "" without AppArmor, `unconfined` and a warning without ours."""
+    if not host.apparmor:
+        return ""
+    try:
+        apparmor.ensure_loaded()
+    except apparmor.NotLoaded as error:
+        warn(f"AppArmor is on, but containers run unconfined: {apparmor.PROFILE} could not be loaded: {error}")
+        return apparmor.UNCONFINED
+    return apparmor.PROFILE
+
+
+def apparmor_profile(security: Security, privileged: bool, default: str) -> str:
+    """The profile of a container; "" where the host has no AppArmor (`default` is empty): Docker ignores it there."""
+    if not default:
+        return ""
+    return security.apparmor or (apparmor.UNCONFINED if privileged else default)
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -35,7 +35,7 @@ from wharf.engine.hosts_files import (
 from wharf.engine.id_maps import applied
 from wharf.engine.oci_spec import SHM, Found, build_spec
 from wharf.engine.runtimes import runtime_command
-from wharf.engine.security import capabilities, parse_options
+from wharf.engine.security import apparmor_profile, capabilities, parse_options
 from wharf.engine.status import state_word
 from wharf.engine.times import format_time
 from wharf.engine.validate import log_sizes
@@ -303,6 +303,7 @@ def _request(
         throttles=throttles_of(host),
         files=files,
         joined=frozenset(joined),
+        apparmor=apparmor_profile(security, host.privileged, engine.apparmor),
         thermal=engine.thermal,
         id_maps=applied(engine.config.id_maps, host),
         recursive_readonly=engine.host.recursive_readonly,

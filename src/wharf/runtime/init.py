@@ -143,6 +143,7 @@ def _build(
             ns.setns(fd, ns.FLAG_OF_TYPE[kind])
     if spec["process"].get("oomScoreAdj") is not None and trees is None:
         write_oom_score(spec["process"]["oomScoreAdj"])
+    credentials.confine(spec["process"])
     name_host(spec, "uts" in new)
     if donor >= 0:
         trees = userns.Trees(-1, _shared_memory(donor, spec["mounts"]))

@@ -36,6 +36,7 @@ def _run(inherited: init.Inherited, head: dict[str, Any]) -> None:
         _enter_cgroup(cgroup, inherited.join["init"])
     if spec.get("oomScoreAdj") is not None:
         init.write_oom_score(spec["oomScoreAdj"])
+    credentials.confine(spec)
     try:
         if head.get("userns"):
             credentials.set_limits(spec.get("rlimits") or [])  # inside there is no right to raise them
