@@ -23,7 +23,7 @@ from wharf.engine.runtimes import remove_foreign_parents
 from wharf.engine.security import default_apparmor
 from wharf.engine.shutdown import stop_all
 from wharf.engine.volumes import restore_volumes
-from wharf.errors import Conflict
+from wharf.errors import Conflict, Unavailable
 from wharf.kernel.probe import probe
 from wharf.network.manager import NetworkConfig, NetworkManager
 from wharf.network.names import Names, instance_id
@@ -80,15 +80,19 @@ class Engine:
     @classmethod
     def open(cls, config: EngineConfig, loop: asyncio.AbstractEventLoop | None = None) -> "Engine":
         """Take the data root and bring everything to the state it should be in. Blocking; raises WharfError."""
-        for path in (config.data_root, config.exec_root):
-            os.makedirs(path, mode=0o710, exist_ok=True)
-        host = with_driver(probe(), config.cgroup_driver)
-        engine = cls(config, loop, host, _take_lock(config.data_root))
         try:
-            engine._start()
-        except BaseException:
-            engine._abandon()
-            raise
+            for path in (config.data_root, config.exec_root):
+                os.makedirs(path, mode=0o710, exist_ok=True)
+            host = with_driver(probe(), config.cgroup_driver)
+            engine = cls(config, loop, host, _take_lock(config.data_root))
+            try:
+                engine._start()
+            except BaseException:
+                engine._abandon()
+                raise
+        except OSError as error:  # a full disk, a read-only one, no descriptor left
+            reason = os.strerror(error.errno or 0).lower()
+            raise Unavailable(f"cannot use the data root {config.data_root}: {reason}: {error.filename}") from error
         return engine
 
     def _abandon(self) -> None:
