@@ -59,6 +59,8 @@ def _restore(engine: Engine, container: Container) -> Endpoint | None:
             _ended_meanwhile(engine, record)
         else:
             # A start that was cut before `go` has left its address in the record.
+            if endpoint_of(record) is not None:
+                log.warning("start-up: container %s: its start was cut, its address is given back", record.id)
             clear_endpoints(record)
             record.ports = {}
             engine.supervisor.forget(record.id)
@@ -66,6 +68,7 @@ def _restore(engine: Engine, container: Container) -> Endpoint | None:
     state = record.state
     if not state.running or state.pid != running.pid:
         # The start was not recorded in time: its beginning is the process's.
+        log.warning("start-up: container %s runs although its start was not recorded: taken over", record.id)
         state.started_at = format_time(time.time_ns())
     state.running, state.restarting = True, False
     state.pid, state.start_time, state.boot_id = running.pid, running.start_time, engine.host.boot_id
@@ -93,6 +96,8 @@ def _ended_meanwhile(engine: Engine, record: ContainerRecord) -> None:
         ended = ExitRecord(state.exit_code, finished_at=0)
     if ended is None:
         ended = ExitRecord(137, 9, False, time.time_ns(), LOST)
+    reason = f" ({ended.reason})" if ended.reason else ""
+    log.info("start-up: container %s ended meanwhile with %d%s", record.id, ended.code, reason)
     restart = should_restart(record, ended.code)
     state.running = state.restarting = state.paused = False
     state.pid, state.exit_code, state.oom_killed, state.error = 0, ended.code, ended.oom, ended.reason
@@ -141,6 +146,7 @@ def _drop_strangers(engine: Engine, known: set[str]) -> None:
             running.wait(10.0)
         try:
             discard(engine, container_id)
+            log.warning("start-up: container %s has no record: removed what its create or removal left", container_id)
         except (OSError, WharfError) as error:
             log.warning("leftovers of container %s stay: %s", container_id, error)
 
@@ -157,6 +163,7 @@ def restart_after_open(engine: Engine) -> None:
         record, state = container.record, container.record.state
         ended = state.started_at != ZERO_TIME or state.error
         if state.removal_in_progress or (record.host_config.auto_remove and not state.running and ended):
+            log.info("start-up: container %s: its removal is finished now", record.id)
             state.removal_in_progress = False
             engine.loop.pool.submit(_quietly_remove, engine, container)
         elif not state.running and ended and _wants_start(record):

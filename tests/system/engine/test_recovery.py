@@ -134,6 +134,7 @@ def test_leftovers_of_a_cut_create_are_removed(daemon: Wharfd) -> None:
     killed(daemon)
     assert not (snapshots / stranger).exists()
     assert not Path(f"{daemon.root}/data/containers/{stranger}").exists()
+    assert daemon.log().count(f"start-up: container {stranger} has no record") == 1
     assert (snapshots / kept).exists()
     daemon.docker("start", "-a", "kept")
 
