@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tests.conformance import foreign
 from tests.conformance.differences import difference
 from tests.conformance.normalise import Normaliser
 from tests.conformance.runner import Answer
@@ -35,6 +36,7 @@ def compare(scenario: Scenario, expected: list[Answer], got: list[Answer]) -> li
         want, have = theirs.answer(n, line, reference), ours.answer(n, line, answer)
         if known := difference(scenario.name, line.text):
             want = known.expected(*want)
+        want = foreign.expected(scenario.name, line.text, want)
         verdicts.append(Verdict(line.text, _explain(want, have)))
     return verdicts
 
