@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 WORKERS ?= 2
 
-.PHONY: help setup check test test-vm bench demo clean record lock soak
+.PHONY: dist test-dist test-runc help setup check test test-vm bench demo clean record lock soak
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,15 @@ test: setup  ## every test, against the real kernel and real clients (needs root
 
 test-vm: setup  ## boots stock kernels 6.1 and 6.12 under qemu (cgroup v2; trivial init, systemd) and tests inside (about five minutes)
 	tools/test-vm
+
+dist: setup  ## a wheel and a Debian package with its own environment, in dist/
+	tools/dist
+
+test-dist: setup  ## the package in a fresh Debian root: installed, used, upgraded, purged (a minute or two)
+	WHARF_TEST_DIST=1 $(BIN)/pytest -q -n0 tests/dist
+
+test-runc: setup  ## the conformance lines with every container run by Debian's runc (three minutes)
+	WHARF_TEST_RUNTIME=$$(tools/runc-peer) $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup tests/conformance
 
 bench: setup  ## times Wharf beside a peer given by PEER="..." and prints medians and ratios
 	$(BIN)/python -m bench
