@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from wharf.engine.id_maps import applied
+from wharf.engine.id_maps import maps_of_process
 from wharf.errors import Conflict, Invalid
 from wharf.spec.container import ContainerRecord
 from wharf.spec.image_views import PathStat
@@ -90,7 +90,7 @@ def _rooted(
         return
     try:
         running = engine.containers.live(record.id).running
-        if running is None or not applied(engine.config.id_maps, record.host_config):
+        if running is None or maps_of_process(running.pid) is None:
             yield args, (namespace,)
             return
         userns = running.namespace("user")

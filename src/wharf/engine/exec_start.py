@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from wharf.engine.container import Container, LiveExec
 from wharf.engine.container_events import publish_container_event
 from wharf.engine.exec_create import command_text
-from wharf.engine.id_maps import applied
+from wharf.engine.id_maps import maps_of_process
 from wharf.engine.loop import resolve
 from wharf.engine.oci_spec import capability_sets, environment, replace_env, rlimits
 from wharf.engine.runtimes import runtime_command
@@ -159,7 +159,7 @@ def _request(engine: Engine, container: Container, item: LiveExec, request: Exec
         process["consoleSize"] = {"height": size[0], "width": size[1]}
     confined = security.confined and engine.host.seccomp
     runtime = runtime_command(engine.config, host.runtime)
-    maps = applied(engine.config.id_maps, host)
+    maps = maps_of_process(record.state.pid) if not runtime else None
     return ExecRequest(
         container_id=container.id,
         exec_id=item.record.id,

@@ -1,6 +1,7 @@
 """`--userns-remap`: from a user's name to the ids that containers have on the host (subuid(5), subgid(5))."""
 
 import grp
+import os
 import pwd
 from dataclasses import dataclass
 
@@ -33,6 +34,22 @@ def _oci(maps: tuple[IdMap, ...]) -> list[dict[str, int]]:
 def applied(maps: IdMaps | None, host_config: HostConfig) -> IdMaps | None:
     """The maps of one container: none with `--userns=host`."""
     return None if host_config.userns_mode == "host" else maps
+
+
+def maps_of_process(pid: int) -> IdMaps | None:
+    """What a running container was started with, whatever the daemon's flag says by now; None for the host's."""
+    try:
+        if os.path.samestat(os.stat(f"/proc/{pid}/ns/user"), os.stat("/proc/self/ns/user")):
+            return None
+        return IdMaps(_map_of(f"/proc/{pid}/uid_map"), _map_of(f"/proc/{pid}/gid_map"))
+    except OSError:
+        return None  # it has gone: who wanted to enter it is told so
+
+
+def _map_of(path: str) -> tuple[IdMap, ...]:
+    with open(path) as file:
+        rows = [line.split() for line in file]
+    return tuple(IdMap(int(inside), int(outside), int(count)) for inside, outside, count in rows)
 
 
 def parse_remap(text: str, subuid: str = "/etc/subuid", subgid: str = "/etc/subgid") -> IdMaps | None:

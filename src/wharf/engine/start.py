@@ -316,6 +316,8 @@ def _request(
         log = LogSettings(record.log_path, size, count, _log_attributes(record))
     confined = security.confined and engine.host.seccomp
     runtime = runtime_command(engine.config, host.runtime)
+    if runtime and found.id_maps:
+        raise NotImplementedYet("user namespaces with another OCI runtime: not there yet")
     return MonitorRequest(
         id=record.id,
         spec=build_spec(record, found),

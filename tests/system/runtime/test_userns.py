@@ -165,3 +165,21 @@ def test_flags_that_do_not_go_with_it(daemon: Wharfd, flags: list[str], text: st
 
 def test_info_says_so(daemon: Wharfd) -> None:
     assert "name=userns" in daemon.docker("info", "-f", "{{.SecurityOptions}}").stdout
+
+
+def test_a_container_keeps_its_map_when_the_daemon_has_lost_the_flag() -> None:
+    with Remapped() as daemon:
+        daemon.load_busybox()
+        daemon.docker("run", "-d", "--name", "kept", "busybox", "sh", "-c", "chown 5:6 /etc; sleep 300")
+        daemon.kill()
+        daemon.flags = ()
+        daemon.start()
+        line = "id -u; cat /proc/self/uid_map; echo opened > /dev/stdout"
+        out = daemon.docker("exec", "kept", "sh", "-c", line).stdout
+        assert out.split() == ["0", "0", str(BASE), str(COUNT), "opened"]
+        with tarfile.open(fileobj=io.BytesIO(daemon.docker("cp", "kept:/etc", "-").stdout.encode())) as tar:
+            first = tar.next()
+        assert first is not None
+        assert (first.name.rstrip("/"), first.uid, first.gid) == ("etc", 5, 6)
+        new = daemon.docker("run", "--rm", "busybox", "cat", "/proc/self/uid_map").stdout
+        assert new.split() == ["0", "0", "4294967295"]
