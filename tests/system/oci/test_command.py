@@ -247,4 +247,8 @@ def test_spec_writes_a_configuration_that_runs(oci: OciLab) -> None:
     assert "exists. Remove it first" in oci.fails("spec", "-b", str(bundle))
     (bundle / "config.json").unlink()
     oci.ok("spec", "-b", str(bundle))
-    assert oci.call("run", "-b", str(bundle), oci.name(), stdin=subprocess.DEVNULL).returncode == 0
+    config = json.loads((bundle / "config.json").read_text())
+    config["process"]["args"] = ["sh", "-c", "tty; exit 12"]
+    (bundle / "config.json").write_text(json.dumps(config))
+    done = oci.call("run", "-b", str(bundle), oci.name())
+    assert (done.returncode, done.stdout.strip()) == (12, "/dev/pts/0"), done.stderr
