@@ -1,16 +1,121 @@
-"""Change a container's limits or restart policy while it exists."""
+"""Change a container's limits or restart policy while it exists: at once where it runs, at its next start else."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import errno
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from wharf.errors import NotImplementedYet
+from wharf.engine.container_events import publish_container_event
+from wharf.engine.oci_spec import resources_of
+from wharf.engine.validate import check_update
+from wharf.errors import Conflict, Internal
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
+    from wharf.spec.container import HostConfig
+
+_FIELDS = (
+    "blkio_weight",
+    "cpu_shares",
+    "nano_cpus",
+    "cpu_period",
+    "cpu_quota",
+    "cpuset_cpus",
+    "cpuset_mems",
+    "memory",
+    "memory_swap",
+    "memory_reservation",
+    "cpu_realtime_period",
+    "cpu_realtime_runtime",
+)
+"""What an update may change; 0 and "" leave it as it is. The number of processes may be set to 0, no limit."""
+_UNSET: dict[str, dict[str, int]] = {
+    "memory": {"limit": -1, "swap": -1},
+    "cpu": {"shares": 1024, "period": 100_000, "quota": -1},
+}
+"""What the kernel has where nothing was asked for. A set of processors has no such value: it is the parent's."""
+_GONE = (errno.ENOENT, errno.ENODEV, errno.ESRCH)
 
 
-def update_container(engine: Engine, name: str) -> None:
-    """Raises NotFound, else NotImplementedYet."""
-    engine.containers.find(name)
-    raise NotImplementedYet("container update is not there yet")
+def update_container(engine: Engine, name: str, wanted: HostConfig) -> None:
+    """Raises Invalid, NotFound, Conflict, and Internal when the kernel refuses; the record is as before then."""
+    check_update(wanted)
+    container = engine.containers.live(name)
+    with container.lock:
+        record = container.record
+        head = f"Cannot update container {record.id}: "
+        if record.state.removal_in_progress or record.state.dead:
+            raise Internal(head + 'container is marked for removal and cannot be "update"')
+        old = record.host_config
+        try:
+            new = merge_update(old, wanted)
+        except Conflict as error:
+            raise Conflict(head + error.message) from None
+        running = container.running
+        limits = changed_limits(old, new, wanted)
+        if running is not None and limits:
+            try:
+                running.limit(limits)
+            except OSError as error:
+                if error.errno not in _GONE:
+                    _put_back(running.limit, new, old)
+                    raise Internal(f"{head}{error.strerror}: {error.filename}") from None
+        record.host_config = new
+        try:
+            engine.database.containers.put(record)
+        except BaseException:
+            record.host_config = old
+            raise
+    publish_container_event(engine, record, "update")
+
+
+def _put_back(limit: Any, new: HostConfig, old: HostConfig) -> None:
+    """Write the limits there were, after some of the new ones may have been taken; each part on its own."""
+    changed = changed_limits(old, new, new)
+    before = changed_limits(new, old, old)
+    for key in changed:
+        values = {name: value for name, value in _UNSET.get(key, {}).items() if name in changed[key]}
+        try:
+            limit({key: {**values, **before.get(key, {})}})
+        except OSError:
+            continue
+
+
+def merge_update(old: HostConfig, wanted: HostConfig) -> HostConfig:
+    """The configuration with what is wanted in it; raises Conflict in Docker's words (without the container)."""
+    if wanted.nano_cpus > 0 and old.cpu_period > 0:
+        raise Conflict("Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set")
+    if wanted.nano_cpus > 0 and old.cpu_quota > 0:
+        raise Conflict("Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been set")
+    if wanted.cpu_period > 0 and old.nano_cpus > 0:
+        raise Conflict("Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set")
+    if wanted.cpu_quota > 0 and old.nano_cpus > 0:
+        raise Conflict("Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set")
+    if wanted.memory and wanted.memory > old.memory_swap and not wanted.memory_swap:
+        raise Conflict(
+            "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
+        )
+    given: dict[str, Any] = {key: getattr(wanted, key) for key in _FIELDS if getattr(wanted, key)}
+    if wanted.pids_limit is not None:
+        given["pids_limit"] = wanted.pids_limit
+    policy = wanted.restart_policy
+    if policy.name:
+        if old.auto_remove and policy.name != "no":
+            raise Conflict("Restart policy cannot be updated because AutoRemove is enabled for the container")
+        given["restart_policy"] = policy
+    return replace(old, **given)
+
+
+def changed_limits(old: HostConfig, new: HostConfig, wanted: HostConfig) -> dict[str, Any]:
+    """`linux.resources` of the parts that differ, whole: v2 needs the memory's limit to tell that of swap."""
+    before, after = resources_of(old), resources_of(new)
+    parts = ("memory", "cpu", "blockIO")
+    out = {key: after[key] for key in parts if key in after and after[key] != before.get(key)}
+    if "memory" in out:
+        # The OOM killer's switch is no part of an update.
+        out["memory"] = {key: value for key, value in out["memory"].items() if key != "disableOOMKiller"}
+    if new.pids_limit != old.pids_limit:
+        # 0 and below take a limit away, which is -1 for the runtime.
+        out["pids"] = {"limit": wanted.pids_limit if (wanted.pids_limit or 0) > 0 else -1}
+    return out

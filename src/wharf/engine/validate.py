@@ -211,12 +211,18 @@ def check_network_conflicts(config: ContainerConfig, host: HostConfig) -> None:
             raise Invalid(text if text.startswith("container type") else f"conflicting options: {text}")
 
 
-def _check_resources(host: HostConfig) -> None:
+def check_update(host: HostConfig) -> None:
+    """What POST /containers/{id}/update wants to change; raises Invalid."""
+    _check_restart(host)
+    _check_resources(host, update=True)
+
+
+def _check_resources(host: HostConfig, update: bool = False) -> None:
     if host.memory < 0 or 0 < host.memory < MIN_MEMORY:
         raise Invalid("Minimum memory limit allowed is 6MB")
     if host.memory > 0 and 0 < host.memory_swap < host.memory:
         raise Invalid("Minimum memoryswap limit should be larger than memory limit, see usage")
-    if host.memory == 0 and host.memory_swap > 0:
+    if host.memory == 0 and host.memory_swap > 0 and not update:  # there may be a limit of memory already
         raise Invalid("You should always set the Memory limit when using Memoryswap limit, see usage")
     if host.memory_reservation and 0 < host.memory < host.memory_reservation:
         raise Invalid("Minimum memory limit can not be less than memory reservation limit, see usage")

@@ -27,4 +27,14 @@ def read_create(data: bytes, name: str = "", platform: str = "") -> CreateReques
     )
 
 
+def read_update(data: bytes) -> HostConfig:
+    """Parse the body of POST /containers/{id}/update: resources and a restart policy; raises Invalid."""
+    if not data.strip():
+        raise Invalid("invalid JSON: got EOF while reading request body")
+    raw = parse(data)
+    if raw is not None and not isinstance(raw, dict):
+        raise mismatch(raw, "", "container.UpdateConfig")
+    return from_wire(HostConfig, raw)
+
+
 _CONFIG_KEYS = frozenset(json_name(field).lower() for field in dataclasses.fields(ContainerConfig))

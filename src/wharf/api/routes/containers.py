@@ -3,7 +3,7 @@
 import asyncio
 
 from wharf.api.http import Answer, Request
-from wharf.api.requests import NO_CONTENT, filters_of, json_bytes, json_map, json_reply
+from wharf.api.requests import NO_CONTENT, filters_of, json_bytes, json_reply
 from wharf.api.router import Route
 from wharf.api.server import Api
 from wharf.engine.create import create_container
@@ -18,8 +18,9 @@ from wharf.engine.restart import restart_container
 from wharf.engine.start import start_container
 from wharf.engine.stop import stop_container
 from wharf.engine.top import top_container
-from wharf.errors import Invalid, NotImplementedYet
-from wharf.wire.create import read_create
+from wharf.engine.update import update_container
+from wharf.errors import Invalid
+from wharf.wire.create import read_create, read_update
 
 
 async def create(api: Api, request: Request) -> Answer:
@@ -94,9 +95,9 @@ async def rename(api: Api, request: Request) -> Answer:
 
 async def update(api: Api, request: Request) -> Answer:
     """POST /containers/{id}/update"""
-    await json_map(request)
-    await api.run(api.engine.containers.find, request.names["id"])
-    raise NotImplementedYet("container update is not there yet")
+    wanted = read_update(await json_bytes(request))
+    await api.run(update_container, api.engine, request.names["id"], wanted)
+    return json_reply({"Warnings": None})
 
 
 async def remove(api: Api, request: Request) -> Answer:
@@ -137,6 +138,6 @@ ROUTES = (
     Route("POST", "/containers/{id}/pause", pause),
     Route("POST", "/containers/{id}/unpause", unpause),
     Route("POST", "/containers/{id}/rename", rename),
-    Route("POST", "/containers/{id}/update", update, "501 update"),
+    Route("POST", "/containers/{id}/update", update),
     Route("DELETE", "/containers/{id}", remove),
 )
