@@ -98,10 +98,18 @@ class Soak:
 
     # -- phases
 
+    def warm_up(self) -> None:
+        """Every kind of request once or more, so that what is loaded and kept at first use is there."""
+        for _ in range(WARM_UP):
+            self.daemon.docker("run", "--rm", "busybox", "true")
+        for name in self.names:
+            self.daemon.docker("logs", "--tail", "3", name, check=False)
+            self.daemon.docker("exec", name, "true", check=False)
+            self.daemon.docker("cp", f"{self.daemon.root}/payload", f"{name}:/payload", check=False)
+
     def runs(self) -> None:
         """`run --rm` again and again."""
-        for _ in range(min(WARM_UP, RUNS)):
-            self.daemon.docker("run", "--rm", "busybox", "true")
+        self.warm_up()
         before = self.state()
         for number in range(RUNS):
             out = self.daemon.docker("run", "--rm", "-p", "18066:80", "busybox", "echo", str(number))
@@ -111,6 +119,7 @@ class Soak:
 
     def kills(self, times: int, what: str, victim: Callable[[], int | None], restart: bool) -> None:
         """`kill -9` of one process at random moments of start, exec -it, cp, logs and stop."""
+        self.warm_up()  # a wharfd that was started just now has its memory still to take
         before = self.state()
         for number in range(times):
             stop = threading.Event()
