@@ -138,7 +138,7 @@ class ImageStore:
         self.project()
 
     def remove(self, image: ImageRecord) -> None:
-        """Remove an image with all its names, in one write; its blobs and snapshots follow when nothing else needs them."""
+        """Remove an image with its names, in one write; blobs and snapshots follow when nothing else needs them."""
         self.database.images.delete(str(image.id))
         faults.done("image-delete:recorded")
         self.project()
