@@ -64,7 +64,7 @@ def _host_config(flags: Values, binds: list[str], bindings: ports_flag.Bindings)
         "LogConfig": {"Type": flags.get("log-driver", ""), "Config": _pairs(flags.get("log-opt", []))},
         "NetworkMode": _networks(flags)[0]["target"],
         "PortBindings": bindings,
-        "RestartPolicy": _restart(flags.get("restart", "no")),
+        "RestartPolicy": restart_policy(flags.get("restart", "no")),
         "AutoRemove": flags.get("rm", False),
         "ConsoleSize": _console_size(),
         "Dns": flags.get("dns", []),
@@ -167,7 +167,8 @@ def _healthcheck(flags: Values) -> Values | None:
     return health or None
 
 
-def _restart(text: str) -> Values:
+def restart_policy(text: str) -> Values:
+    """`on-failure:3` as the API has it; raises Invalid in Docker's words."""
     name, colon, count = text.partition(":")
     if colon and not name:
         raise Invalid("invalid restart policy format: no policy provided before colon")

@@ -35,6 +35,7 @@ OTHERS = (
     ("tag", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
     ("top", "Display the running processes of a container"),
     ("unpause", "Unpause all processes within one or more containers"),
+    ("update", "Update configuration of one or more containers"),
     ("wait", "Block until one or more containers stop, then print their exit codes"),
 )
 NOUN_SUMMARY = {
@@ -45,7 +46,7 @@ NOUN_SUMMARY = {
     "volume": "Manage volumes",
 }
 DOCKER_VERBS = {
-    "container": "stats update",
+    "container": "stats",
     "image": "build pull push",
     "network": "connect create disconnect prune rm remove",
     "system": "df dial-stdio prune",

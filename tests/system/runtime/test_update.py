@@ -1,10 +1,11 @@
 """`update`: limits in the kernel at once, kept for the next start, and refused in Docker's words."""
 
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.wharfd import Wharfd
+from tests.support.wharfd import ROOT, Wharfd
 from wharf.kernel.probe import probe
 from wharf.spec.host import CgroupWorld
 
@@ -112,3 +113,23 @@ def test_what_the_kernel_refuses_changes_nothing(daemon: Wharfd, box: str) -> No
     assert f"Cannot update container {box}: " in answer.stderr
     assert daemon.docker("inspect", "-f", "{{.HostConfig.CpuShares}}", box).stdout.strip() == "0"
     assert _inside(daemon, box, "shares") == before
+
+
+def _wharf(daemon: Wharfd, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [str(ROOT / ".venv/bin/wharf"), *words]
+    return subprocess.run(command, env=daemon.environment, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_own_command_line(daemon: Wharfd, box: str) -> None:
+    done = _wharf(daemon, "update", "--cpus", "0.25", "--pids-limit", "19", "--restart", "on-failure:2", box)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{box}\n", "")
+    assert _inside(daemon, box, "quota") == "25000"
+    assert _inside(daemon, box, "pids") == "19"
+    policy = daemon.docker("inspect", "-f", "{{.HostConfig.RestartPolicy.MaximumRetryCount}}", box).stdout
+    assert policy == "2\n"
+
+
+def test_own_command_line_wants_a_flag(daemon: Wharfd, box: str) -> None:
+    own = _wharf(daemon, "update", box)
+    other = daemon.docker("update", box, check=False)
+    assert (own.returncode, own.stderr) == (other.returncode, other.stderr)
