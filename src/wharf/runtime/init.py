@@ -227,6 +227,7 @@ def build_root(
 ) -> None:
     """Make the mounts, devices and masks of the specification, call `before_pivot`, and go into the new root."""
     spec, linux, base = request["spec"], request["spec"]["linux"], request["mount_point"]
+    binds = {**rootfs.clone_shared(spec["mounts"]), **(trees.binds if trees else {})}
     rootfs.enter_private_tree(linux.get("rootfsPropagation", ""))
     if trees is None or trees.root < 0:
         rootfs.mount_root(request["rootfs"], base, request["overlay_append"])
@@ -234,7 +235,7 @@ def build_root(
     else:
         root = trees.root
         userns.mount_root(root)
-    rootfs.mount_all(root, spec["mounts"], points, own_cgroupns, trees.binds if trees else None)
+    rootfs.mount_all(root, spec["mounts"], points, own_cgroupns, binds)
     sources = [item["source"] for item in spec["mounts"] if item.get("source", "").startswith("/")]
     devices.make_devices(
         root, linux.get("devices") or [], sources, request["mknod"] and (trees is None or trees.root < 0)

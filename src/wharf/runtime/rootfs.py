@@ -3,6 +3,7 @@
 Runs in the first process, before pivot_root: sources are host paths, targets are walked inside the new root only.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -107,6 +108,22 @@ def enter_private_tree(propagation: str) -> None:
     if flags & (mnt.MS_SHARED | mnt.MS_UNBINDABLE):
         flags = mnt.MS_SLAVE | mnt.MS_REC
     mnt.mount("none", "/", None, flags)
+
+
+def clone_shared(plan: list[dict[str, Any]]) -> dict[int, int]:
+    """Binds that share with the host, cloned while they still do: index -> tree. For before `enter_private_tree`.
+
+    A clone joins the peer group of its source; one of a tree that is a slave already would only receive.
+    """
+    trees: dict[int, int] = {}
+    for index, item in enumerate(plan):
+        words = item.get("options") or ()
+        if "shared" in words or "rshared" in words:
+            options = Options(list(words))
+            if options.flags & mnt.MS_BIND:
+                with contextlib.suppress(OSError):  # said by mount_all, with source and target
+                    trees[index] = mnt.open_tree(item["source"], _tree_flags(options))
+    return trees
 
 
 def mount_root(rootfs: dict[str, Any], target: str, append: bool) -> None:
@@ -267,11 +284,15 @@ def bind_console(root: int, slave: int) -> None:
 
 def pivot(root: int) -> None:
     """Make `root` the root of this mount namespace and drop the old one (pivot_root(2), the "." trick)."""
+    old = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     os.fchdir(root)
     mnt.pivot_root(".", ".")
-    # The old root now lies over the new one at ".": keep its unmount from reaching the host, then let go of it.
+    # The old root now lies over the new one: keep its unmount from reaching the host, then let go of it.
+    # "." must be the old root here: from the new one it would make slaves of the container's shared mounts.
+    os.fchdir(old)
     mnt.mount("", ".", None, mnt.MS_SLAVE | mnt.MS_REC)
     mnt.umount(".", mnt.MNT_DETACH)
+    os.close(old)
     os.chdir("/")
 
 
