@@ -4,6 +4,7 @@ import contextlib
 import os
 
 from wharf.engine.container import Containers
+from wharf.kernel import mounts as mnt
 from wharf.spec.container import ContainerRecord
 from wharf.spec.mount import Mount
 from wharf.storage.snapshots.overlay import OverlaySnapshotter
@@ -35,10 +36,10 @@ class LiveContainers(Containers):
             if point.type == "tmpfs":
                 continue
             shown = ("idmap",) if point.type == "volume" else ()  # its files have the ids of the image
-            source = point.source
+            options = ["rbind", "rw" if point.rw else "ro", *shown]
             if request.volume_options and request.volume_options.subpath:
-                source = f"{source}/{request.volume_options.subpath}"
-            out.append(Mount("bind", source, point.destination, ("rbind", "rw" if point.rw else "ro", *shown)))
+                options.append(mnt.SUBDIR + request.volume_options.subpath)
+            out.append(Mount("bind", point.source, point.destination, tuple(options)))
         return out
 
     def pause(self, record: ContainerRecord) -> None:

@@ -12,6 +12,7 @@ from wharf.engine.defaults import DEFAULT_PATH
 from wharf.engine.id_maps import IdMaps
 from wharf.engine.security import Security
 from wharf.errors import Invalid
+from wharf.kernel import mounts as mnt
 from wharf.spec.container import ContainerRecord, HostConfig, MountPoint, MountRequest
 
 CPU_PERIOD = 100_000
@@ -269,10 +270,9 @@ def _user_mount(point: MountPoint, request: MountRequest, recursive_readonly: bo
         deep = recursive_readonly and point.type == "bind" and not (bind and bind.read_only_non_recursive)
         options_ += ["ro", "rro"] if deep else ["ro"]
     options_.append((bind.propagation if bind else "") or point.propagation or "rprivate")
-    source = point.source
     if request.volume_options and request.volume_options.subpath:
-        source = f"{source}/{request.volume_options.subpath}"
-    return _mount(point.destination, "bind", source, options_)
+        options_.append(mnt.SUBDIR + request.volume_options.subpath)
+    return _mount(point.destination, "bind", point.source, options_)
 
 
 def tmpfs_options(words: Sequence[str]) -> list[str]:

@@ -16,6 +16,10 @@ from wharf.kernel.libc import (
     function,
     syscall,
 )
+from wharf.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, openat2
+
+SUBDIR = "X-mount.subdir="
+"""mount(8)'s word for a bind of what is below the source; see `clone_tree`."""
 
 MS_RDONLY = 1
 MS_NOSUID = 2
@@ -83,6 +87,23 @@ def open_tree(path: Path, flags: int = OPEN_TREE_CLOEXEC, dir_fd: int = AT_FDCWD
     """open_tree(2); with OPEN_TREE_CLONE a detached copy of the mount."""
     fd = syscall(SYS_OPEN_TREE, ctypes.c_int(dir_fd), ctypes.c_char_p(os.fsencode(path)), ctypes.c_uint(flags))
     return check(fd, "open_tree", path)
+
+
+def clone_tree(source: Path, subdir: str = "", recursive: bool = False) -> int:
+    """A detached copy of what is mounted at `source`, or of `subdir` in it: a symbolic link in a subdir may not lead
+    out (EXDEV), also when somebody exchanges it at this moment."""
+    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0)
+    if not subdir:
+        return open_tree(source, flags)
+    base = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        place = openat2(base, subdir, os.O_PATH, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
+    finally:
+        os.close(base)
+    try:
+        return open_tree(b"", flags | AT_EMPTY_PATH, place)
+    finally:
+        os.close(place)
 
 
 def move_mount(mount_fd: int, target: Path) -> None:

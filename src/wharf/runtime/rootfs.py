@@ -75,12 +75,13 @@ class MountFailed(Exception):
 class Options:
     """Mount words sorted out: flags, propagation, data for the file system, and whether read-only is recursive."""
 
-    __slots__ = ("cleared", "data", "flags", "propagation", "recursive_ro")
+    __slots__ = ("cleared", "data", "flags", "propagation", "recursive_ro", "subdir")
 
     def __init__(self, words: list[str]) -> None:
         self.flags = self.cleared = 0
         self.propagation: list[int] = []
         self.recursive_ro = False
+        self.subdir = ""
         data: list[str] = []
         for word in words:
             if word in _FLAGS:
@@ -93,6 +94,8 @@ class Options:
                 self.propagation.append(PROPAGATION[word])
             elif word == "rro":
                 self.recursive_ro = True
+            elif word.startswith(mnt.SUBDIR):
+                self.subdir = word.removeprefix(mnt.SUBDIR)
             elif word not in ("idmap", "ridmap", "tmpcopyup", "rrw"):
                 data.append(word)
         self.data = ",".join(data)
@@ -122,7 +125,8 @@ def clone_shared(plan: list[dict[str, Any]]) -> dict[int, int]:
             options = Options(list(words))
             if options.flags & mnt.MS_BIND:
                 with contextlib.suppress(OSError):  # said by mount_all, with source and target
-                    trees[index] = mnt.open_tree(item["source"], _tree_flags(options))
+                    recursive = bool(options.flags & mnt.MS_REC)
+                    trees[index] = mnt.clone_tree(item["source"], options.subdir, recursive)
     return trees
 
 
@@ -202,7 +206,7 @@ def _file_system(root: int, kind: str, source: str, target: str, options: Option
 
 def _bind(root: int, source: str, target: str, options: Options, tree: int = -1) -> None:
     if tree < 0:
-        tree = mnt.open_tree(source, _tree_flags(options))
+        tree = mnt.clone_tree(source, options.subdir, bool(options.flags & mnt.MS_REC))
     try:
         is_directory = stat.S_ISDIR(os.stat(tree).st_mode)
         place = make_directory(root, target) if is_directory else make_file(root, target)
@@ -222,11 +226,6 @@ def _bind(root: int, source: str, target: str, options: Options, tree: int = -1)
             mnt.mount("none", path, None, flag)
     finally:
         os.close(tree)
-
-
-def _tree_flags(options: Options) -> int:
-    recursive = mnt.AT_RECURSIVE if options.flags & mnt.MS_REC else 0
-    return mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC | recursive
 
 
 def _remount_bind(path: str, keep: int, cleared: int) -> None:

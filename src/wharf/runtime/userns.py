@@ -161,8 +161,7 @@ def _help(sync: _socket.socket, userns: int, head: dict[str, Any], body: dict[st
 
 
 def _bind_tree(item: dict[str, Any], options: rootfs.Options, userns: int) -> int:
-    recursive = mnt.AT_RECURSIVE if options.flags & mnt.MS_REC else 0
-    tree = mnt.open_tree(item["source"], mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC | recursive)
+    tree = mnt.clone_tree(item["source"], options.subdir, bool(options.flags & mnt.MS_REC))
     if "idmap" in (item.get("options") or ()):
         mnt.set_id_map(tree, userns)
     return tree

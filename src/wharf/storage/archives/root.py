@@ -97,14 +97,15 @@ def _mount_root(mount: dict[str, Any]) -> int:
 
 def _bind(root: int, mount: dict[str, Any], userns: int = -1) -> None:
     """A volume or bind mount where the container has it; its place is made if need be, as at the start."""
-    source, target = mount["source"], mount["target"]
+    source, target, place = mount["source"], mount["target"], -1
+    subdir = next((word for word in mount.get("options", ()) if word.startswith(mounts.SUBDIR)), "")
+    tree = mounts.clone_tree(source, subdir.removeprefix(mounts.SUBDIR), recursive=True)
     try:
-        is_directory = os.path.isdir(source)
-        place = make_directory(root, target) if is_directory else make_file(root, target)
-    except OSError as error:
-        raise Internal(f"cannot mount {source} at {target}: {os.strerror(error.errno or 0)}") from None
-    tree = mounts.open_tree(source, mounts.OPEN_TREE_CLONE | mounts.OPEN_TREE_CLOEXEC | mounts.AT_RECURSIVE)
-    try:
+        try:
+            is_directory = stat.S_ISDIR(os.stat(tree).st_mode)
+            place = make_directory(root, target) if is_directory else make_file(root, target)
+        except OSError as error:
+            raise Internal(f"cannot mount {source} at {target}: {os.strerror(error.errno or 0)}") from None
         if userns >= 0 and "idmap" in mount.get("options", ()):
             mounts.set_id_map(tree, userns)
         if "ro" in mount.get("options", ()):
@@ -112,7 +113,8 @@ def _bind(root: int, mount: dict[str, Any], userns: int = -1) -> None:
         mounts.move_mount_to(tree, place)
     finally:
         os.close(tree)
-        os.close(place)
+        if place >= 0:
+            os.close(place)
 
 
 def follow(root: int, path: bytes) -> bytes:
