@@ -155,9 +155,8 @@ class Monitor:
                 terminal.resize(self._terminal, *self._size)
         elif message["op"] == "ready":
             self._ready = True
-            if not self._is_exec:
+            if not self._is_exec and "" in self._request["cgroup_mounts"]:  # v2: only there a scope takes it away
                 self._oom.begin(self._cgroup)
-            self._go_on()
         elif message["op"] == "started":
             self._take_over(message["pid"])
         elif message["op"] == "failed":
@@ -202,12 +201,12 @@ class Monitor:
             self._failure = ("the first process ended before it could run a program", False)
         self._fail_when_asked()
 
-    def _go_on(self) -> None:
-        if self._ready and self._wanted:
-            try:
-                messages.send(self._child.sync, {"op": "go"})
-            except messages.Closed:
-                return
+    def _let_go_on(self) -> None:
+        """At once: the child reads it when it is ready, and need not wait for another turn of ours."""
+        try:
+            messages.send(self._child.sync, {"op": "go"})
+        except messages.Closed:
+            return
 
     def _fail_when_asked(self) -> None:
         """A failure after `prepared` is the answer to `go`: until then wharfd is busy with the network."""
@@ -306,7 +305,7 @@ class Monitor:
                 if self._child.sync.fileno() < 0:
                     self._fail_when_asked()
                 else:
-                    self._go_on()
+                    self._let_go_on()
                 return True
             case "abort":
                 self._abort()
@@ -319,7 +318,7 @@ class Monitor:
         self._poller.forget(self._control.fileno())
         self._control.close()
         self._control = None
-        if not self._running and not (self._wanted and self._ready):
+        if not self._wanted:
             self._abort()
 
     # -- the end

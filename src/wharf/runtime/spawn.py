@@ -76,10 +76,8 @@ class Launcher:
         self.pid = 0
 
     def start(self) -> None:
-        """Start the process, and what it forks ahead."""
+        """Start the process. Nothing is forked ahead yet: monitors forked this early share less of its memory."""
         self.pid, self._sock = spawn_launcher()
-        for kind in ("container", "exec"):
-            self._fork_ahead(kind)
 
     def close(self) -> None:
         """End it; workers end with it, monitors live on."""

@@ -42,7 +42,10 @@ def test_many_threads_start_and_end_containers(lab: Lab) -> None:
 
 
 def test_failures_and_aborts_leak_nothing(lab: Lab) -> None:
-    lab.shell("true")
+    warm = lab.start(["sleep", "1000"])
+    lab.exec(warm, ["true"])  # from the first on a monitor waits for the next
+    warm.kill_all()
+    warm.wait(10)
     before = descriptors()
     for _ in range(5):
         with pytest.raises(StartFailed):
