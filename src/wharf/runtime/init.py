@@ -259,13 +259,7 @@ def build_root(
 
 def _open_terminal(root: int, spec: dict[str, Any], sync: _socket.socket) -> None:
     master = open_in_root(root, "/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
-    slave = terminal.open_pair(master)
-    terminal.initial_size(master, spec.get("consoleSize"))
-    rootfs.bind_console(root, slave)
-    messages.send(sync, {"op": "terminal"}, [master])
-    os.close(master)
-    terminal.become_controlling(slave)
-    os.close(slave)
+    terminal.take(master, spec.get("consoleSize"), sync, lambda slave: rootfs.bind_console(root, slave))
 
 
 def finish(request: dict[str, Any], sync: _socket.socket) -> None:

@@ -1,6 +1,5 @@
 """The first process of an exec: enters the namespaces of a running container, then ends as init does."""
 
-import _socket
 import errno
 import os
 from typing import Any, NoReturn
@@ -49,7 +48,7 @@ def _run(inherited: init.Inherited, head: dict[str, Any]) -> None:
     os.close(inherited.join["init"])
     os.chdir("/")
     if spec.get("terminal"):
-        _open_terminal(spec, inherited.sync)
+        terminal.open_own(spec.get("consoleSize"), inherited.sync)
     process.new_session_keyring(f"_ses.{request['id']}")
     init.finish(request, inherited.sync)
 
@@ -65,13 +64,3 @@ def _enter_cgroup(cgroup: Cgroup, pidfd: int) -> None:
         for fd in cgroup.join_fds_beside(process.pid_of(pidfd)):
             os.write(fd, b"0")
             os.close(fd)
-
-
-def _open_terminal(spec: dict[str, Any], sync: _socket.socket) -> None:
-    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    slave = terminal.open_pair(master)
-    terminal.initial_size(master, spec.get("consoleSize"))
-    messages.send(sync, {"op": "terminal"}, [master])
-    os.close(master)
-    terminal.become_controlling(slave)
-    os.close(slave)

@@ -1,15 +1,38 @@
 """Pseudo-terminals of a container: taken from its own devpts, never from the host's (pts(4), ioctl_tty(2))."""
 
+import _socket
 import fcntl
 import os
 import stat
 import struct
+from collections.abc import Callable
 from typing import Any
+
+from wharf.runtime import messages
 
 _TIOCSCTTY = 0x540E
 _TIOCSWINSZ = 0x5414
 _TIOCSPTLCK = 0x40045431
 _TIOCGPTPEER = 0x5441
+
+
+def open_own(size: dict[str, Any] | None, sync: _socket.socket) -> None:
+    """Inside the container's mounts: a new terminal for the calling process, its master sent over `sync`."""
+    take(os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC), size, sync)
+
+
+def take(
+    master: int, size: dict[str, Any] | None, sync: _socket.socket, place: Callable[[int], None] | None = None
+) -> None:
+    """Give the calling process the slave of an opened ptmx, after `place` had it; the master goes out over `sync`."""
+    slave = open_pair(master)
+    initial_size(master, size)
+    if place is not None:
+        place(slave)
+    messages.send(sync, {"op": "terminal"}, [master])
+    os.close(master)
+    become_controlling(slave)
+    os.close(slave)
 
 
 def open_pair(master: int) -> int:

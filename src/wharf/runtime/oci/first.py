@@ -96,7 +96,7 @@ def _run_exec(inherited: Inherited, request: dict[str, Any]) -> None:
         _become_root()
     os.chdir("/")
     if spec.get("terminal"):
-        _open_terminal(spec, sync)
+        terminal.open_own(spec.get("consoleSize"), sync)
     process.new_session_keyring(f"_ses.{request['id']}")
     program, env = _take_on(spec, request)
     process.prctl(process.PR_SET_PDEATHSIG, 0)
@@ -158,16 +158,6 @@ def _before_pivot(sync: _socket.socket, request: dict[str, Any]) -> None:
         hooks.run_all(request["spec"], "createContainer", message["state"])
     except hooks.HookFailed as error:
         raise InitFailed(str(error)) from None
-
-
-def _open_terminal(spec: dict[str, Any], sync: _socket.socket) -> None:
-    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    slave = terminal.open_pair(master)
-    terminal.initial_size(master, spec.get("consoleSize"))
-    messages.send(sync, {"op": "terminal"}, [master])
-    os.close(master)
-    terminal.become_controlling(slave)
-    os.close(slave)
 
 
 def _take_on(spec: dict[str, Any], request: dict[str, Any]) -> tuple[str, dict[str, str]]:
