@@ -10,7 +10,6 @@ a later wharfd over the socket it listens on beneath the exec root. Messages in:
 """
 
 import _socket
-import json
 import os
 import select
 import signal
@@ -20,7 +19,7 @@ from typing import Any
 
 from wharf.kernel import process
 from wharf.kernel.cgroup import Cgroup, open_cgroup
-from wharf.runtime import birth, foreign, messages, terminal
+from wharf.runtime import birth, foreign, messages, monitor_files, terminal
 from wharf.runtime.jsonlog import JsonLog
 from wharf.runtime.oom import OomWatch
 from wharf.runtime.pump import Poller, Pump
@@ -115,24 +114,7 @@ class Monitor:
             self._end()
 
     def _listen(self) -> None:
-        """A socket beneath the exec root; the long path goes through a directory descriptor (108 bytes is all)."""
-        directory = self._request["state_dir"]
-        try:
-            os.mkdir(directory, 0o700)
-        except FileExistsError:
-            pass
-        fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            self._listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-            path = f"/proc/self/fd/{fd}/{self._request['name']}"
-            try:
-                self._listener.bind(path)
-            except OSError:
-                os.unlink(path)
-                self._listener.bind(path)
-        finally:
-            os.close(fd)
-        self._listener.listen(4)
+        self._listener = monitor_files.listen(self._request["state_dir"], self._request["name"])
         self._poller.watch(self._listener.fileno(), _IN, lambda _events: self._accept())
 
     # -- the child
@@ -359,20 +341,7 @@ class Monitor:
             foreign.delete(self._request["foreign"], self._request["id"])
 
     def _remove_state(self) -> None:
-        base = f"{self._request['state_dir']}/{self._request['name']}"
-        paths = [base, base + ".json"]
-        if not self._is_exec:  # what execs wrote while no wharfd was there to hear it
-            directory = self._request["state_dir"]
-            paths += [f"{directory}/{name}" for name in os.listdir(directory) if name.endswith(".exit")]
-        for path in paths:
-            try:
-                os.unlink(path)
-            except FileNotFoundError:
-                continue
-        try:
-            os.rmdir(self._request["state_dir"])
-        except OSError:
-            return
+        monitor_files.remove(self._request["state_dir"], self._request["name"], others=not self._is_exec)
 
     def _end(self) -> None:
         """Drain, record, tidy, tell, and let slow clients read the rest."""
@@ -389,7 +358,7 @@ class Monitor:
         self._pump.close_doorbells()
         record = self._record(cgroup)
         if self._control is None or not self._is_exec:
-            _write_atomically(self._request["exit_path"], record)
+            monitor_files.write_atomically(self._request["exit_path"], record)
         self._delete_foreign()
         if cgroup is not None and not self._is_exec:
             try:
@@ -413,16 +382,3 @@ def _signal_process(pidfd: int) -> None:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     except ProcessLookupError:
         return
-
-
-def _write_atomically(path: str, value: dict[str, Any]) -> None:
-    """The visible name is the last write; a reader sees the old file, the new one, or none."""
-    try:
-        fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    except FileNotFoundError:  # the container was removed by force meanwhile
-        return
-    try:
-        os.write(fd, json.dumps(value).encode())
-    finally:
-        os.close(fd)
-    os.rename(path + ".new", path)
