@@ -195,7 +195,7 @@ def _runtimes(engine: "Engine") -> dict[str, Any]:
 
 
 def _security(engine: "Engine") -> list[str]:
-    options = ["name=apparmor"] if engine.host.apparmor else []
+    options = ["name=apparmor"] if engine.apparmor else []
     if engine.host.seccomp:
         options.append("name=seccomp,profile=builtin")
     if engine.config.id_maps:
