@@ -13,6 +13,7 @@ from wharf import __version__
 from wharf.engine.runtimes import listed_runtimes
 from wharf.engine.status import state_word
 from wharf.engine.times import format_time
+from wharf.kernel.lsm import apparmor
 from wharf.spec.host import CgroupWorld
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ def _runtimes(engine: "Engine") -> dict[str, Any]:
 
 
 def _security(engine: "Engine") -> list[str]:
-    options = ["name=apparmor"] if engine.apparmor else []
+    options = ["name=apparmor"] if engine.apparmor == apparmor.PROFILE else []
     if engine.host.seccomp:
         options.append("name=seccomp,profile=builtin")
     if engine.config.id_maps:
