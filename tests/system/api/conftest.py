@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.wharfd import Wharfd
 from tests.system.api.raw import Client
+from wharf.network.names import instance_id
 
 MEMORY_GROWTH = 48 << 20
 """Bytes of wharfd's own that a module's requests may leave behind: heaps keep what they once had."""
@@ -48,10 +49,11 @@ def listing(root: Path) -> set[str]:
     return {name for name in found if "blobs" not in name and not name.endswith(("-wal", "-shm", ".unsynced"))}
 
 
-def cgroups() -> set[str]:
-    """Directories of every hierarchy, two levels deep."""
-    top = Path("/sys/fs/cgroup")
-    return {str(path) for pattern in ("*", "*/*") for path in top.glob(pattern) if path.is_dir()}
+def cgroups(daemon: Wharfd) -> set[str]:
+    """Every cgroup of this daemon, in every hierarchy; other daemons make and remove theirs at the same time."""
+    mine = f"wharf-{instance_id(daemon.root + '/data')}"
+    tops = [top for pattern in (mine, f"*/{mine}") for top in Path("/sys/fs/cgroup").glob(pattern)]
+    return {directory for top in tops for directory, _, _ in os.walk(top)}
 
 
 @pytest.fixture(scope="module")

@@ -155,10 +155,10 @@ def test_odd_ones_are_harmless(api: Client, config: dict[str, Any], status: int 
 
 
 def test_failed_containers_leave_nothing(api: Client, daemon: Wharfd) -> None:
-    before = cgroups()
+    before = cgroups(daemon)
     for config in ({"Cmd": ["/nope"]}, {"User": "nope"}, {"HostConfig": {"Sysctls": {"vm.x": "1"}}}):
         assert api.run(config).status >= 400
-    assert cgroups() == before
+    assert before and cgroups(daemon) == before
     assert api.ask("GET", f"{V}/containers/json?all=1").json() == []
 
 
