@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.network.conftest import MemoryStore
-from wharf.network.manager import NetworkStore
+from wharf.network.contracts import NetworkStore
 from wharf.spec.network import Ipam, IpamConfig, NetworkRecord
 from wharf.storage.metadata.database import Database
 

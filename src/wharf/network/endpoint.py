@@ -34,8 +34,9 @@ def connect(host: NetlinkSocket, bridge: int, plan: EndpointPlan, target: Sandbo
         messages = [
             netlink.set_up(_LOOPBACK_INDEX),
             netlink.set_up(link.index, link_local=False),
-            netlink.add_address(link.index, endpoint.address),
         ]
+        if endpoint.address is not None:
+            messages.append(netlink.add_address(link.index, endpoint.address))
         if endpoint.gateway is not None:
             messages.append(netlink.add_default_route(endpoint.gateway, link.index))
         inside.transact(messages)

@@ -12,7 +12,7 @@ that a packet comes in by after routing: those match the subnet instead.
 """
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from typing import Any
 
@@ -21,7 +21,7 @@ from wharf.kernel import conntrack, nft
 from wharf.kernel.conntrack import UdpFlows
 from wharf.kernel.nftables import Element, NftSocket
 from wharf.network.names import Names
-from wharf.spec.network import Endpoint, PublishedPort
+from wharf.spec.network import BridgeFacts, Endpoint, PublishedPort
 
 _ANY, _ADDRESSED = "published", "published-on"
 _PROTOCOL_NUMBERS = {"tcp": 6, "udp": 17, "sctp": 132}
@@ -35,10 +35,11 @@ class Firewall:
         self._socket = NftSocket(names.table)
         self._flows = conntrack.open_socket()
 
-    def load(self, subnet: IPv4Network, endpoints: Iterable[Endpoint]) -> None:
+    def load(self, networks: Sequence[BridgeFacts], endpoints: Iterable[Endpoint]) -> None:
         """Replace the whole table, the elements of running endpoints included, in one transaction: established
         connections and published ports go on without a gap. Raises Unavailable."""
-        nft.load(ruleset(self._names, subnet, endpoints))
+        subnets = [facts.subnet4 for facts in networks if facts.is_default and facts.subnet4]
+        nft.load(ruleset(self._names, subnets[0], endpoints))
 
     def publish(self, endpoint: Endpoint) -> None:
         """Lead the endpoint's IPv4 ports to it; raises Internal, then none of them is led."""
@@ -50,16 +51,17 @@ class Firewall:
         except OSError as error:
             for map_name, element in added:
                 self._socket.discard(map_name, [element])
-            raise Internal(f"cannot publish ports of {endpoint.address.ip}: {error.strerror}") from error
-        for number in {port.host_port for port in _ipv4(endpoint) if port.port.protocol == "udp"}:
+            raise Internal(f"cannot publish ports of endpoint {endpoint.id}: {error.strerror}") from error
+        for number in {port.host_port for port, _ in _leads(endpoint) if port.port.protocol == "udp"}:
             self._forget(UdpFlows(to_port=number))  # senders that began before the port led anywhere
 
     def withdraw(self, endpoint: Endpoint) -> None:
         """Take the endpoint's elements away; those already gone are fine."""
         for map_name, elements in elements_of(endpoint).items():
             self._socket.discard(map_name, elements)  # netd may have been quicker
-        if any(port.port.protocol == "udp" for port in _ipv4(endpoint)):
-            self._forget(UdpFlows(answered_by=endpoint.address.ip))
+        udp = {address for port, address in _leads(endpoint) if port.port.protocol == "udp"}
+        for address in udp:
+            self._forget(UdpFlows(answered_by=address))
 
     def _forget(self, flows: UdpFlows) -> None:
         with contextlib.suppress(OSError):  # flows end by themselves too, only later
@@ -78,10 +80,10 @@ def ruleset(names: Names, subnet: IPv4Network, endpoints: Iterable[Endpoint] = (
     """The table as text for `nft -f`."""
     contents: dict[str, list[str]] = {_ANY: [], _ADDRESSED: []}
     for endpoint in endpoints:
-        for port in _ipv4(endpoint):
+        for port, address in _leads(endpoint):
             where = "" if _is_any(port) else f"{port.host_ip} . "
             contents[_ANY if _is_any(port) else _ADDRESSED].append(
-                f"{where}{port.port.protocol} . {port.host_port} : {endpoint.address.ip} . {port.port.number}"
+                f"{where}{port.port.protocol} . {port.host_port} : {address} . {port.port.number}"
             )
     bridge, table = names.bridge, names.table
     return f"""add table inet {table}
@@ -135,15 +137,18 @@ def _is_any(port: PublishedPort) -> bool:
     return port.host_ip == "0.0.0.0"
 
 
-def _ipv4(endpoint: Endpoint) -> list[PublishedPort]:
-    return [port for port in endpoint.ports if not port.is_ipv6]
+def _leads(endpoint: Endpoint) -> list[tuple[PublishedPort, IPv4Address]]:
+    """The ports on IPv4 host addresses and where they lead."""
+    if endpoint.address is None:
+        return []
+    return [(port, endpoint.address.ip) for port in endpoint.ports if not port.is_ipv6]
 
 
 def elements_of(endpoint: Endpoint) -> dict[str, list[Element]]:
     """The elements that lead the endpoint's IPv4 ports, by map."""
     found: dict[str, list[Element]] = {}
-    for port in _ipv4(endpoint):
-        found.setdefault(_ANY if _is_any(port) else _ADDRESSED, []).append(_element(port, endpoint.address.ip))
+    for port, address in _leads(endpoint):
+        found.setdefault(_ANY if _is_any(port) else _ADDRESSED, []).append(_element(port, address))
     return found
 
 

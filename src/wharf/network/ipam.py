@@ -26,7 +26,8 @@ NO_POOL = "could not find an available, non-overlapping IPv4 address pool among 
 
 def subnets(pools: Sequence[AddressPool]) -> Iterator[IPv4Network]:
     """All subnets that the pools offer, in order."""
-    return chain.from_iterable(pool.base.subnets(new_prefix=pool.size) for pool in pools)
+    bases = ((pool.base, pool.size) for pool in pools)
+    return chain.from_iterable(base.subnets(new_prefix=size) for base, size in bases if isinstance(base, IPv4Network))
 
 
 def choose_subnet(pools: Sequence[AddressPool], taken: Iterable[IPv4Network]) -> IPv4Network:

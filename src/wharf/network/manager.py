@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import Protocol
 
 from wharf.errors import Internal, NotFound, Unavailable, WharfError
 from wharf.kernel import netlink, nft
 from wharf.kernel.netlink import NetlinkSocket
 from wharf.network import bridge, strays
 from wharf.network import endpoint as endpoints
+from wharf.network.contracts import NetworkStore, Relay
 from wharf.network.endpoint import SandboxTarget
 from wharf.network.firewall import Firewall, foreign_drops, legacy_drop
 from wharf.network.ipam import DEFAULT_POOLS, AddressSpace
@@ -31,6 +31,7 @@ from wharf.spec.finding import Finding
 from wharf.spec.network import (
     PREDEFINED,
     AddressPool,
+    BridgeFacts,
     Endpoint,
     Ipam,
     IpamConfig,
@@ -42,22 +43,6 @@ __all__ = ["NetworkConfig", "NetworkManager", "NetworkStore", "Published", "Rela
 
 
 _MAX_HELD = 128
-
-
-class NetworkStore(Protocol):
-    """Where records are kept; acknowledged means synced."""
-
-    def put(self, record: NetworkRecord) -> None: ...
-    def all(self) -> list[NetworkRecord]: ...
-
-
-class Relay(Protocol):
-    """The resident process that holds published sockets, relays IPv6, and cleans up when a monitor ends."""
-
-    def publish(self, endpoint: Endpoint, sockets: Sequence[socket.socket], monitor: int) -> None: ...
-    def release(self, endpoint: Endpoint) -> None: ...
-    def restore(self, running: Sequence[Endpoint]) -> None: ...
-    def close(self, stop: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +119,7 @@ class NetworkManager:
         self._firewall = Firewall(self._names)
         self._closing.callback(self._firewall.close)
         self._removal.callback(self._firewall.remove)
-        self._firewall.load(self._plan.subnet, live)
+        self._firewall.load(self.facts(), live)
         self._forward()
         self._look_at_others()
 
@@ -159,6 +144,16 @@ class NetworkManager:
     def networks(self) -> list[NetworkRecord]:
         """All records, the predefined ones first."""
         return list(self._records.values())
+
+    def facts(self) -> list[BridgeFacts]:
+        """The bridge networks as the firewall sees them, the default one first."""
+        record, plan = self._records["bridge"], self._plan
+        return [BridgeFacts(record.id, record.name, plan.name, plan.subnet, plan.gateway, is_default=True)]
+
+    def endpoints(self, network_id: str) -> list[Endpoint]:
+        """The endpoints that live on a network now, those of starts under way included."""
+        with self._lock:
+            return [endpoint for endpoint in self._held.values() if endpoint.network_id == network_id]
 
     def find(self, name: str) -> NetworkRecord:
         """By name, id, or an unambiguous beginning of an id; raises NotFound."""
@@ -195,7 +190,7 @@ class NetworkManager:
     def publish(self, endpoint: Endpoint, container_name: str, requests: Sequence[PortRequest]) -> Published:
         """Bind the host ports; raises Internal in Docker's words. Nothing leads to the container yet."""
         try:
-            bound = self._ports.bind(endpoint.id, endpoint.address.ip, requests) if requests else []
+            bound = self._ports.bind(endpoint.id, endpoint.addresses[0], requests) if requests else []
         except WharfError as error:
             raise Internal(
                 "failed to set up container networking: driver failed programming external connectivity on endpoint "
@@ -226,7 +221,7 @@ class NetworkManager:
             published = self._open.pop(endpoint.id, None)
             held = self._held.pop(endpoint.id, None)
             if held:
-                self._space.release(held.address.ip)
+                self._give_back(held)
         if published:
             published.close()
         if held and held.ports:
@@ -275,12 +270,17 @@ class NetworkManager:
 
     def _take_over(self, endpoint: Endpoint) -> None:
         try:
-            self._space.claim(endpoint.address.ip)
+            if endpoint.address:
+                self._space.claim(endpoint.address.ip)
         except WharfError as error:
             self._note(f"endpoint {endpoint.id[:12]} cannot be taken over: {error.message}")
             return
         self._ports.claim(endpoint.id, endpoint.ports)
         self._held[endpoint.id] = endpoint
+
+    def _give_back(self, endpoint: Endpoint) -> None:
+        if endpoint.address:
+            self._space.release(endpoint.address.ip)
 
     def _forward(self) -> None:
         if self._config.ip_forward:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from wharf.errors import Internal
 from wharf.network.bridge import read_sysctl
@@ -51,7 +51,7 @@ class PortTable:
         self._book = _Book()
         self._lock = threading.Lock()
 
-    def bind(self, owner: str, container: IPv4Address, requests: Sequence[PortRequest]) -> list[Binding]:
+    def bind(self, owner: str, container: IPv4Address | IPv6Address, requests: Sequence[PortRequest]) -> list[Binding]:
         """Bind every requested port or none; raises Internal in Docker's words."""
         with self._lock, ExitStack() as undo:
             bindings: list[Binding] = []
@@ -82,7 +82,7 @@ class PortTable:
             self._book.owners.pop(_key(binding.port), None)
             binding.socket.close()
 
-    def _bind_one(self, owner: str, container: IPv4Address, request: PortRequest) -> list[Binding]:
+    def _bind_one(self, owner: str, container: IPv4Address | IPv6Address, request: PortRequest) -> list[Binding]:
         hosts = [request.host_ip] if request.host_ip is not None else _every_address()
         failure: Internal | None = None
         for number in self._candidates(request):
@@ -112,7 +112,9 @@ class PortTable:
         yield from range(start, last + 1)
         yield from range(first, start)
 
-    def _bind_hosts(self, container: IPv4Address, request: PortRequest, hosts: list[str], number: int) -> list[Binding]:
+    def _bind_hosts(
+        self, container: IPv4Address | IPv6Address, request: PortRequest, hosts: list[str], number: int
+    ) -> list[Binding]:
         """Bind one number on all hosts, the same for IPv4 and IPv6; raises Internal."""
         bound: list[Binding] = []
         with ExitStack() as undo:
@@ -194,7 +196,7 @@ def _in_brackets(host: str) -> str:
     return str(ipaddress.ip_address(host)) if ":" not in host else f"[{host}]"
 
 
-def _refusal(wanted: PublishedPort, container: IPv4Address, error: OSError) -> str:
+def _refusal(wanted: PublishedPort, container: IPv4Address | IPv6Address, error: OSError) -> str:
     text = os.strerror(error.errno or 0)
     inner: Port = wanted.port
     target = f"{_in_brackets(wanted.host_ip)}:{wanted.host_port}:{container}:{inner.number}/{inner.protocol}"

@@ -1,15 +1,17 @@
-"""Networks as values: records, endpoints, published ports.
+"""Networks as values: records, endpoints, published ports, and what firewall and resolver need to know of them.
 
 Glossary: a *network* is a named record with a driver; a *sandbox* is the set of namespaces that one container (or
 several, with `container:`) lives in; an *endpoint* is a sandbox's place on a network; a *port request* is what `-p`
-asks for, a *published port* what was given.
+asks for, a *published port* what was given. The *facts* of a bridge network are its record parsed once: values that
+the firewall takes. A *name table* is what a network's endpoints are called, a *resolver* what one sandbox asks.
 """
 
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
 from wharf.errors import Invalid
 from wharf.spec.container import EndpointSettings, PortBinding, named
@@ -113,19 +115,79 @@ class PublishedPort:
         return ":" in self.host_ip
 
 
+class GatewayMode(Enum):
+    """How a bridge network is reached through its gateway, for one address family
+    (`com.docker.network.bridge.gateway_mode_ipv4` and `_ipv6`)."""
+
+    NAT = "nat"
+    """What leaves is masqueraded; only published ports are let in, on the host's addresses."""
+    NAT_UNPROTECTED = "nat-unprotected"
+    """As `nat`, but every port of a container is let in at its own address."""
+    ROUTED = "routed"
+    """No masquerade and no host port: published ports are let in at the container's own address."""
+    ISOLATED = "isolated"
+    """The bridge has no address of this family: the host itself is outside. For internal networks only."""
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeFacts:
+    """One bridge network as firewall and netd see it; fixed as long as the network exists.
+
+    `gateway4` and `gateway6` are the bridge's own addresses, None where it has none (a family that is off,
+    `isolated`, `inhibit_ipv4`); `subnet4` and `subnet6` are None where the family is off.
+    """
+
+    network_id: str
+    name: str
+    bridge: str
+    """The interface on the host."""
+    subnet4: IPv4Network | None = None
+    gateway4: IPv4Address | None = None
+    subnet6: IPv6Network | None = None
+    gateway6: IPv6Address | None = None
+    internal: bool = False
+    """Nothing leaves and nothing comes in but among the network's endpoints and the host's own address on it."""
+    icc: bool = True
+    """Endpoints may talk to one another (`enable_icc`); without, only by links and published ports."""
+    masquerade: bool = True
+    """`enable_ip_masquerade`."""
+    mode4: GatewayMode = GatewayMode.NAT
+    mode6: GatewayMode = GatewayMode.NAT
+    host_binding: str = ""
+    """`host_binding_ipv4`: the host address of `-p` without one; "" for every address."""
+    trusted_interfaces: tuple[str, ...] = ()
+    """`trusted_host_interfaces`: what comes in by these may reach any container address directly."""
+    is_default: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A sandbox's place on a bridge network: an address reserved, an interface named, ports published or none."""
+    """A sandbox's place on a network: addresses reserved, an interface named, ports published or none.
+
+    `address` is None on a network without IPv4, `address6` on one without IPv6. `gateway` and `gateway6` are the next
+    hops that the network offers (None: it leads nowhere); which endpoint of a sandbox carries the default routes is
+    decided for the sandbox. Only that one has `ports`: an IPv4 host address leads to `address`, an IPv6 one to
+    `address6` where there is one, else it is relayed to `address`.
+    """
 
     id: str
     network_id: str
     network_name: str
     sandbox_id: str
-    address: IPv4Interface
+    address: IPv4Interface | None
     gateway: IPv4Address | None
     mac: str
     interface: str = "eth0"
     ports: tuple[PublishedPort, ...] = ()
+    address6: IPv6Interface | None = None
+    gateway6: IPv6Address | None = None
+    names: tuple[str, ...] = ()
+    """What other endpoints of the network call it, the container's name first; empty on the default bridge."""
+
+    @property
+    def addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        """Its addresses, IPv4 first."""
+        return tuple(item.ip for item in (self.address, self.address6) if item is not None)
 
     def settings(self, asked: EndpointSettings | None = None) -> EndpointSettings:
         """What inspect shows of it: the fields that were asked for stay, the operational ones are filled."""
@@ -140,9 +202,12 @@ class Endpoint:
             network_id=self.network_id,
             endpoint_id=self.id,
             gateway=str(self.gateway) if self.gateway else "",
-            ip_address=str(self.address.ip),
-            ip_prefix_len=self.address.network.prefixlen,
-            dns_names=shown.dns_names,
+            ip_address=str(self.address.ip) if self.address else "",
+            ip_prefix_len=self.address.network.prefixlen if self.address else 0,
+            ipv6_gateway=str(self.gateway6) if self.gateway6 else "",
+            global_ipv6_address=str(self.address6.ip) if self.address6 else "",
+            global_ipv6_prefix_len=self.address6.network.prefixlen if self.address6 else 0,
+            dns_names=list(self.names) if self.names else shown.dns_names,
         )
 
     @classmethod
@@ -154,12 +219,13 @@ class Endpoint:
         ports: Mapping[str, list[PortBinding] | None],
     ) -> "Endpoint":
         """The endpoint of a running container as its record tells it (the inverse of `settings` and `port_map`)."""
+        v4, v6 = settings.ip_address, settings.global_ipv6_address
         return cls(
             id=settings.endpoint_id,
             network_id=settings.network_id,
             network_name=network_name,
             sandbox_id=sandbox_id,
-            address=IPv4Interface(f"{settings.ip_address}/{settings.ip_prefix_len}"),
+            address=IPv4Interface(f"{v4}/{settings.ip_prefix_len}") if v4 else None,
             gateway=IPv4Address(settings.gateway) if settings.gateway else None,
             mac=settings.mac_address,
             ports=tuple(
@@ -167,14 +233,60 @@ class Endpoint:
                 for port, bindings in ports.items()
                 for binding in bindings or ()
             ),
+            address6=IPv6Interface(f"{v6}/{settings.global_ipv6_prefix_len}") if v6 else None,
+            gateway6=IPv6Address(settings.ipv6_gateway) if settings.ipv6_gateway else None,
+            names=tuple(settings.dns_names or ()),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class NameTable:
+    """What the resolver answers for one network. Keys are lower case, without a final dot.
+
+    `names`: a name or alias -> the addresses of all endpoints called so, IPv4 and IPv6 mixed; `name.<network>` is the
+    resolver's to understand. `reverse`: an address -> `<container>.<network>`, for PTR.
+    """
+
+    network_id: str
+    network_name: str
+    names: Mapping[str, tuple[IPv4Address | IPv6Address, ...]]
+    reverse: Mapping[IPv4Address | IPv6Address, str]
+
+    @classmethod
+    def of(cls, network_id: str, network_name: str, endpoints: Iterable[Endpoint]) -> "NameTable":
+        """The table of a network from its endpoints; those of other networks and without names are passed over."""
+        names: dict[str, tuple[IPv4Address | IPv6Address, ...]] = {}
+        reverse: dict[IPv4Address | IPv6Address, str] = {}
+        for endpoint in endpoints:
+            if endpoint.network_id != network_id or not endpoint.names:
+                continue
+            for name in dict.fromkeys(name.lower().rstrip(".") for name in endpoint.names):
+                names[name] = names.get(name, ()) + endpoint.addresses
+            reverse.update((address, f"{endpoint.names[0]}.{network_name}") for address in endpoint.addresses)
+        return cls(network_id, network_name, names, reverse)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """What one sandbox's resolver on 127.0.0.11 needs beside the name tables of its networks.
+
+    `networks`: ids, in the order in which their tables are asked (the gateway's first). `servers`: upstreams as
+    addresses, in order; `forward` False: every network is internal, nothing is asked elsewhere. `links`: alias, lower
+    case -> (network id, the name to look up there), valid in this sandbox only.
+    """
+
+    sandbox_id: str
+    networks: tuple[str, ...]
+    servers: tuple[str, ...] = ()
+    forward: bool = True
+    links: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class AddressPool:
     """Networks are cut from `base` in pieces of prefix length `size` (`--default-address-pool base=…,size=…`)."""
 
-    base: IPv4Network
+    base: IPv4Network | IPv6Network
     size: int
 
     @classmethod
@@ -184,10 +296,10 @@ class AddressPool:
         if set(parts) != {"base", "size"} or not parts["size"].isdecimal():
             raise Invalid(f"invalid default address pool {text[:200]!r}: expected base=<subnet>,size=<prefix length>")
         try:
-            pool = cls(IPv4Network(parts["base"]), int(parts["size"]))
+            pool = cls(ipaddress.ip_network(parts["base"]), int(parts["size"]))
         except ValueError as error:
             raise Invalid(f"invalid base pool {parts['base'][:80]!r}: {error}") from error
-        if not pool.base.prefixlen <= pool.size <= 30:
+        if not pool.base.prefixlen <= pool.size <= pool.base.max_prefixlen - 2:
             raise Invalid(f"invalid default address pool {text[:200]!r}: size {pool.size} does not fit {pool.base}")
         return pool
 

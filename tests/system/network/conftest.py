@@ -26,6 +26,9 @@ class MemoryStore:
     def all(self) -> list[NetworkRecord]:
         return list(self.records.values())
 
+    def delete(self, key: str) -> bool:
+        return self.records.pop(key, None) is not None
+
 
 @dataclass
 class Net:

@@ -57,7 +57,7 @@ class NetdClient:
             message = {
                 "op": "publish",
                 "id": endpoint.id,
-                "target": str(endpoint.address.ip),
+                "target": str(endpoint.addresses[0]),
                 "ports": [[p.port.protocol, p.host_ip, p.host_port, p.port.number] for p in ports],
                 "elements": elements[start : start + step],
                 "monitor": watched,
