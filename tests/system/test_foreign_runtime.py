@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.wharfd import ROOT, Wharfd
+from wharf.runtime.supervisor import DIED
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +111,88 @@ def test_adopted_after_kill_of_the_daemon(daemon: Wharfd) -> None:
     assert daemon.docker("inspect", "-f", "{{.State.ExitCode}}", "kept").stdout == "9\n"
     daemon.docker("rm", "kept")
     assert left(daemon) == []
+
+
+def test_shared_memory_of_another_container(daemon: Wharfd) -> None:
+    run(daemon, "-d", "--name", "donor", "--ipc", "shareable", "busybox", "sleep", "1000")
+    try:
+        for runtime in ("other", "runc"):
+            words = ("run", "--rm", "--runtime", runtime, "--ipc", "container:donor", "busybox")
+            daemon.docker(*words, "sh", "-c", f"echo {runtime} >>/dev/shm/seen")
+        assert daemon.docker("exec", "donor", "cat", "/dev/shm/seen").stdout == "other\nrunc\n"
+        mounts = daemon.docker("exec", "donor", "grep", "-c", " /dev/shm ", "/proc/mounts").stdout
+        assert mounts == "1\n"
+    finally:
+        daemon.docker("rm", "-f", "donor")
+    assert left(daemon) == []
+
+
+@pytest.mark.parametrize("runtime", ["other", "runc"])
+def test_what_the_user_mounts_there_is_not_the_donors(daemon: Wharfd, tmp_path: Path, runtime: str) -> None:
+    (tmp_path / "mine").write_text("")
+    run(daemon, "-d", "--name", "donor", "--ipc", "shareable", "busybox", "sleep", "1000")
+    try:
+        words = ("--runtime", runtime, "--ipc", "container:donor", "-v", f"{tmp_path}:/dev/shm", "busybox")
+        assert daemon.docker("run", "--rm", *words, "ls", "/dev/shm").stdout == "mine\n"
+    finally:
+        daemon.docker("rm", "-f", "donor")
+
+
+def test_a_part_of_a_volume(daemon: Wharfd) -> None:
+    script = "mkdir -p a/b; echo inside >a/b/file; ln -s a/b within; ln -s /etc out"
+    run(daemon, "--rm", "-v", "parts:/vol", "-w", "/vol", "busybox", "sh", "-c", script)
+    for part, path in (("a/b", "/x/file"), ("within", "/x/file"), ("a/b/file", "/x")):
+        mount = f"type=volume,src=parts,dst=/x,volume-subpath={part}"
+        assert run(daemon, "--rm", "--mount", mount, "busybox", "cat", path).stdout == "inside\n"
+    failed = run(daemon, "--rm", "--mount", "type=volume,src=parts,dst=/x,volume-subpath=out", "busybox", "ls", "/x",
+                 check=False)  # fmt: skip
+    assert failed.returncode in (125, 127) and failed.stdout == ""
+    assert left(daemon) == []
+
+
+@pytest.mark.parametrize(("word", "out"), [("rshared", True), ("rslave", False), ("rprivate", False)])
+def test_mounts_propagate_as_asked(daemon: Wharfd, tmp_path: Path, word: str, out: bool) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "shared", place], check=True)
+    try:
+        subprocess.run(["mount", "--make-shared", place], check=True)
+        for name in ("inner", "outer"):
+            (place / name).mkdir()
+        run(daemon, "-d", "--name", "spread", "--privileged", "-v", f"{place}:/m:{word}", "busybox", "sleep", "1000")
+        daemon.docker("exec", "spread", "mount", "-t", "tmpfs", "inner", "/m/inner")
+        subprocess.run(["mount", "-t", "tmpfs", "outer", place / "outer"], check=True)
+        inside = daemon.docker("exec", "spread", "cat", "/proc/mounts").stdout
+        outside = Path("/proc/self/mountinfo").read_text()
+    finally:
+        daemon.docker("rm", "-f", "spread", check=False)
+        subprocess.run(["umount", "-R", place], check=True)
+    assert (" /m/outer " in inside) == (word != "rprivate")
+    assert (f" {place}/inner " in outside) == out
+
+
+@pytest.mark.parametrize(
+    ("restarted", "reason"),
+    [(False, DIED), (True, "the container ended while the engine was not running, and left no record")],
+)
+def test_a_dead_monitor_takes_the_container_with_it(daemon: Wharfd, restarted: bool, reason: str) -> None:
+    """Whether wharfd sees its end, or finds it at the next start."""
+    run(daemon, "-d", "--name", "lost", "busybox", "sh", "-c", "sleep 1000 & sleep 1000")
+    container = daemon.docker("inspect", "-f", "{{.Id}}", "lost").stdout.strip()
+    pids = [line.split()[1] for line in daemon.docker("top", "lost").stdout.splitlines()[1:]]
+    assert len(pids) == 2
+    state = json.loads((Path(daemon.root) / "exec/monitors" / container / "init.json").read_text())
+    if restarted:
+        daemon.kill()
+    os.kill(state["monitor"], signal.SIGKILL)
+    if restarted:
+        daemon.start()
+    assert daemon.docker("wait", "lost").stdout == "137\n"
+    status = daemon.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}", "lost").stdout
+    assert status == f"exited 137 {reason}\n"
+    assert not [pid for pid in pids if os.path.exists(f"/proc/{pid}/exe")]
+    assert left(daemon) == [] and not list(Path("/sys/fs/cgroup").glob(f"*/*/{container}"))
+    daemon.docker("rm", "lost")
 
 
 def test_listed_and_default(daemon: Wharfd) -> None:

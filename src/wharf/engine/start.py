@@ -148,7 +148,7 @@ def _joined(engine: Engine, record: ContainerRecord, undo: contextlib.ExitStack)
                 raise NotImplementedYet("namespaces of another container with user namespaces: not there yet")
             found[kind] = _namespace_of(engine, record, kind, mode.partition(":")[2])
             undo.callback(os.close, found[kind])
-    if "ipc" in found and not runtime_command(engine.config, host.runtime):
+    if "ipc" in found:
         found[SHM] = _namespace_of(engine, record, "mount", host.ipc_mode.partition(":")[2])
         undo.callback(os.close, found[SHM])
     return found

@@ -8,22 +8,20 @@ The monitor is the subreaper meanwhile, so the first process becomes its child w
 follows (pidfd, wait status, cgroup, log) is as with our own. An exec is born as the helper; its process is told with
 `started`. Nothing is imported here after the fork.
 
-<exec-root>/foreign/<container>/config.json, root/   the bundle and the runtime's own state
+<exec-root>/foreign/<container>/config.json, root/, binds/   the bundle, the runtime's own state, `foreign_binds`
 """
 
 import _socket
-import fcntl
 import json
 import os
 import select
 import signal
-import struct
 import time
 from typing import Any, NoReturn
 
 from wharf.kernel import caps, process
 from wharf.kernel import namespaces as ns
-from wharf.runtime import credentials, init, messages, rootfs
+from wharf.runtime import credentials, foreign_binds, init, messages, rootfs
 from wharf.runtime.credentials import InitFailed
 
 CREATE_WORDS = "failed to create task for container: failed to create shim task: OCI runtime create failed: "
@@ -34,8 +32,6 @@ DELETE_LIMIT = 10.0
 """Seconds that a runtime has to delete what is dead already."""
 _MAX_LOG = 1 << 20
 _COMMAND = "command.json"
-_SIOCSIFFLAGS = 0x8914
-_IFF_UP = 1
 
 
 def create(inherited: init.Inherited, head: dict[str, Any]) -> NoReturn:
@@ -70,8 +66,10 @@ def _create(inherited: init.Inherited, head: dict[str, Any]) -> None:
     os.makedirs(directory, 0o700, exist_ok=True)
     _write(f"{directory}/{_COMMAND}", head["runtime"])
     network = _new_network() if "network" in head["new"] else None
+    trees = foreign_binds.clone(config["mounts"], inherited.join.pop(init.SHARED_MEMORY, -1))
     rootfs.enter_private_tree(config["linux"].get("rootfsPropagation", ""))
     rootfs.mount_root(request["rootfs"], request["mount_point"], request["overlay_append"])
+    foreign_binds.attach(config["mounts"], trees, f"{directory}/binds")
     _identify(config["process"], request, lambda: os.chroot(request["mount_point"]))
     _join(config["linux"]["namespaces"], inherited.join, network)
     config["root"]["path"] = request["mount_point"]
@@ -94,16 +92,10 @@ def _new_network() -> tuple[int, int]:
     ns.unshare(ns.CLONE_NEWNET)
     netns = ns.open_namespace("network")
     rtnl = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, _socket.NETLINK_ROUTE)
-    _raise_loopback()
+    init.raise_loopback()
     ns.setns(home, ns.CLONE_NEWNET)
     os.close(home)
     return netns, rtnl.detach()
-
-
-def _raise_loopback() -> None:
-    control = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
-    fcntl.ioctl(control.fileno(), _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
-    control.close()
 
 
 def _join(namespaces: list[dict[str, Any]], joined: dict[str, int], network: tuple[int, int] | None) -> None:

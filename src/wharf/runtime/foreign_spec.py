@@ -6,17 +6,12 @@ What only the helper knows (user, namespaces by path, the root's path) is put in
 import copy
 from typing import Any
 
-from wharf.errors import NotImplementedYet
-from wharf.kernel import mounts
-
 Spec = dict[str, Any]
 
 
 def bundle_config(spec: Spec, cgroup: str, rules: Spec | None) -> Spec:
     """A copy of `spec` with the cgroup's path and the seccomp `rules` (`linux.seccomp`) that runtimes take."""
     config = copy.deepcopy(spec)
-    if any(word.startswith(mounts.SUBDIR) for item in config["mounts"] for word in item.get("options") or ()):
-        raise NotImplementedYet("volume-subpath with another OCI runtime: not there yet")
     linux = config["linux"]
     if cgroup:
         linux["cgroupsPath"] = cgroup

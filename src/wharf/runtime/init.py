@@ -24,6 +24,8 @@ from wharf.kernel.paths import open_in_root
 from wharf.runtime import credentials, devices, messages, rootfs, terminal, userns
 from wharf.runtime.credentials import InitFailed
 
+SHARED_MEMORY = "shm"
+"""Source of a bind: /dev/shm of the container whose ipc namespace is joined."""
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
 
@@ -146,15 +148,18 @@ def _build(
     credentials.confine(spec["process"])
     name_host(spec, "uts" in new)
     if donor >= 0:
-        trees = userns.Trees(-1, _shared_memory(donor, spec["mounts"]))
+        trees = userns.Trees(-1, shared_memory(donor, spec["mounts"]))
     points = cgroup.mount_points() if cgroup is not None else {}
     build_root(request, points, "cgroup" in new, inherited.sync, trees=trees)
     process.new_session_keyring(f"_ses.{request['id']}")
     finish(request, inherited.sync)
 
 
-def _shared_memory(donor: int, mounts: list[dict[str, Any]]) -> dict[int, int]:
-    """/dev/shm of the container whose ipc namespace is joined, as a detached mount: by its index in the plan."""
+def shared_memory(donor: int, mounts: list[dict[str, Any]]) -> dict[int, int]:
+    """/dev/shm of the container whose ipc namespace is joined, as a detached mount: by its index in the plan.
+
+    `donor`: its mount namespace, closed. The plan has it as a bind of SHARED_MEMORY, or not at all.
+    """
     own = ns.open_namespace("mount")
     try:
         ns.setns(donor, ns.CLONE_NEWNS)
@@ -165,7 +170,11 @@ def _shared_memory(donor: int, mounts: list[dict[str, Any]]) -> dict[int, int]:
     finally:
         os.close(own)
         os.close(donor)
-    return {index: tree for index, item in enumerate(mounts) if item["destination"] == "/dev/shm"}
+    wanted = ("bind", SHARED_MEMORY)
+    found = [index for index, item in enumerate(mounts) if (item.get("type"), item.get("source")) == wanted]
+    if not found:  # the user mounts something else there
+        os.close(tree)
+    return dict.fromkeys(found, tree)
 
 
 def begin() -> None:
