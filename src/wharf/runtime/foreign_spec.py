@@ -4,6 +4,7 @@ What only the helper knows (user, namespaces by path, the root's path) is put in
 """
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 Spec = dict[str, Any]
@@ -14,7 +15,7 @@ def bundle_config(spec: Spec, cgroup: str, rules: Spec | None) -> Spec:
     config = copy.deepcopy(spec)
     linux = config["linux"]
     if cgroup:
-        linux["cgroupsPath"] = cgroup
+        linux["cgroupsPath"] = _systemd_path(cgroup) if _is_scope(cgroup) else cgroup
     if rules:
         linux["seccomp"] = rules
     if not linux.get("rootfsPropagation"):
@@ -27,6 +28,22 @@ def bundle_config(spec: Spec, cgroup: str, rules: Spec | None) -> Spec:
         config.pop("hostname", None)
         config.pop("domainname", None)
     return config
+
+
+def runtime_command(runtime: Sequence[str], cgroup: str) -> list[str]:
+    """The runtime with what it must be told before any verb: that systemd makes the container's cgroup."""
+    return [*runtime, "--systemd-cgroup"] if runtime and _is_scope(cgroup) else list(runtime)
+
+
+def _is_scope(cgroup: str) -> bool:
+    return cgroup.endswith(".scope")
+
+
+def _systemd_path(cgroup: str) -> str:
+    """`slice:prefix:name` for the scope `prefix-name.scope`, as runtimes want it from the systemd driver."""
+    *_, parent, unit = ["-.slice", *cgroup.strip("/").split("/")]
+    prefix, _, name = unit.removesuffix(".scope").rpartition("-")
+    return f"{parent}:{prefix}:{name}"
 
 
 def _any_node(rule: Spec) -> bool:

@@ -2,6 +2,7 @@
 
     wharfd: child cloned -> StartTransientUnit(pid) -> job done           limits: SetUnitProperties and the files
     child:  waits until it is in the scope's cgroup -> writes the limits, joins the others
+    (another OCI runtime does the first by itself)
     systemd: removes cgroup and unit when the last process has gone
 
 The limits are the unit's properties too: systemd writes its own idea of them again at every daemon-reload. Device

@@ -17,7 +17,7 @@ from wharf.errors import Internal
 from wharf.kernel.cgroup import Cgroup, open_cgroup
 from wharf.runtime import foreign, messages
 from wharf.runtime.filters import FilterCache
-from wharf.runtime.foreign_spec import bundle_config
+from wharf.runtime.foreign_spec import bundle_config, runtime_command
 from wharf.runtime.reader import Reader
 from wharf.runtime.requests import ExecRequest, ExitRecord, MonitorRequest, StartFailed
 from wharf.runtime.running import Channel, Running
@@ -74,7 +74,7 @@ class Supervisor:
             spec = bundle_config(request.spec, request.cgroup, request.rules)
         head = {
             **self._head("foreign" if request.runtime else "container", request.id, "init", request.cgroup),
-            "runtime": request.runtime,
+            "runtime": runtime_command(request.runtime, request.cgroup),
             "userns": None if request.runtime else _maps(request.spec["linux"]),
             "new": [n["type"] for n in request.spec["linux"]["namespaces"] if n["type"] not in join],
             "log": _log(request),
@@ -97,7 +97,7 @@ class Supervisor:
         channel = self._send(head, body, [*join.values(), *request.hold])
         cgroup = self._cgroup(request.cgroup)
         waiting = Waiting(self, request.id, channel, CREATE_PREFIX, cgroup)
-        if isinstance(cgroup, ScopedCgroup):
+        if isinstance(cgroup, ScopedCgroup) and not request.runtime:
             try:
                 cgroup.begin(waiting.pid, request.spec["linux"].get("resources") or {})
             except OSError as error:
