@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.wharfd import ROOT, Wharfd
+from tests.system.runtime.test_userns import Remapped
 from wharf.runtime.supervisor import DIED
 
 
@@ -199,3 +200,15 @@ def test_listed_and_default(daemon: Wharfd) -> None:
     told = json.loads(daemon.docker("info", "-f", "{{json .Runtimes}}").stdout)
     assert set(told) == {"runc", "other"} and told["other"]["path"].endswith("/runc")
     assert daemon.docker("info", "-f", "{{.DefaultRuntime}}").stdout == "runc\n"
+
+
+def test_user_namespaces_are_refused_by_name(runc: str) -> None:
+    with Remapped("--add-runtime", f"other={runc}") as daemon:
+        daemon.load_busybox()
+        refused = run(daemon, "--name", "mapped", "busybox", "true", check=False)
+        assert refused.returncode == 125
+        assert "user namespaces with another OCI runtime: not there yet" in refused.stderr
+        assert daemon.docker("inspect", "-f", "{{.State.Status}}", "mapped").stdout == "created\n"
+        assert run(daemon, "--rm", "--userns=host", "busybox", "cat", "/proc/self/uid_map").stdout.split()[1] == "0"
+        assert daemon.docker("run", "--rm", "busybox", "cat", "/proc/self/uid_map").stdout.split()[1] != "0"
+        assert left(daemon) == []
