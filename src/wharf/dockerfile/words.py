@@ -6,13 +6,25 @@ variables in, so that a value with blanks stays one word.
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from wharf.dockerfile.glob_pattern import replaced, without_prefix, without_suffix
 from wharf.errors import Invalid
+from wharf.spec.quote import go_quote
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SPECIAL = "@*#?-$!0123456789"
-_BLANK = " \t\n\v\f\r"
+_NAME = re.compile(r"[^\W\d]\w*|\d+|[@*#?\-$!]")
 MAX_DEPTH = 16
+MAX_EXPANDED = 1 << 20
+"""Characters of one expanded word: variables that hold variables can double with every line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """A word expanded; `used` and `missing` are the names of variables that it asked for."""
+
+    text: str
+    used: frozenset[str]
+    missing: frozenset[str]
 
 
 def split_words(text: str, escape: str = "\\") -> list[str]:
@@ -28,7 +40,7 @@ def split_words(text: str, escape: str = "\\") -> list[str]:
             quote = "" if char == quote else quote
         elif char in "'\"":
             quote = char
-        elif char in _BLANK:
+        elif char.isspace():
             if word:
                 words.append(word)
             word, position = "", position + 1
@@ -40,43 +52,70 @@ def split_words(text: str, escape: str = "\\") -> list[str]:
 
 def expand(text: str, values: Mapping[str, str], escape: str = "\\") -> str:
     """The word without quotes and escapes, variables replaced; raises Invalid for a malformed substitution."""
-    return _Expander(text, values, escape, 0).word("")
+    return expand_word(text, values, escape).text
+
+
+def expand_word(text: str, values: Mapping[str, str], escape: str = "\\", *, quotes: bool = True) -> Expansion:
+    """As `expand`, with the names it met; without `quotes` (here-documents) these stand for themselves."""
+    expander = _Expander(text, values, escape, quotes)
+    try:
+        out = expander.word("", raw=False)
+    except Invalid as error:
+        raise Invalid(f"failed to process {go_quote(text)}: {error.message}") from None
+    return Expansion(out, frozenset(expander.used), frozenset(expander.missing))
+
+
+def unquote(text: str, escape: str = "\\") -> str:
+    """The word without quotes and escapes; a dollar stands for itself."""
+    return _Expander(text, {}, escape, True, dollars=False).word("", raw=False)
 
 
 class _Expander:
-    """One pass over one word; nested for the words inside `${…}`."""
+    """One pass over one word."""
 
-    def __init__(self, text: str, values: Mapping[str, str], escape: str, depth: int) -> None:
-        if depth > MAX_DEPTH:
-            raise Invalid("bad substitution: nested too deep")
+    def __init__(
+        self, text: str, values: Mapping[str, str], escape: str, quotes: bool, *, dollars: bool = True
+    ) -> None:
         self._text = text
         self._values = values
         self._escape = escape
-        self._depth = depth
+        self._quotes = quotes
+        self._dollars = dollars
+        self._depth = 0
         self._at = 0
+        self.used: set[str] = set()
+        self.missing: set[str] = set()
 
-    def word(self, end: str) -> str:
-        """Up to an unquoted `end`, or the whole text."""
-        out = ""
+    def word(self, end: str, *, raw: bool) -> str:
+        """Up to an unquoted `end`, or the whole text; `raw` keeps escapes, for patterns."""
+        out: list[str] = []
+        size = 0
         while self._at < len(self._text):
             char = self._text[self._at]
-            if end and char == end:
-                return out
             self._at += 1
-            if char == "'":
-                out += self._until_single_quote()
-            elif char == '"':
-                out += self._double_quoted()
-            elif char == "$":
-                out += self._variable()
-            elif char == self._escape:
-                out += self._text[self._at : self._at + 1]
-                self._at += 1
-            else:
-                out += char
+            if end and char == end:
+                return "".join(out)
+            piece = self._piece(char, raw)
+            size += len(piece)
+            if size > MAX_EXPANDED:
+                raise Invalid(f"the word is longer than {MAX_EXPANDED} characters after expansion")
+            out.append(piece)
         if end:
-            raise Invalid("syntax error: missing '}'")
-        return out
+            raise Invalid("syntax error: missing '}'" if end == "}" else "syntax error: missing '/' in ${}")
+        return "".join(out)
+
+    def _piece(self, char: str, raw: bool) -> str:
+        if char == "'" and self._quotes:
+            return self._until_single_quote()
+        if char == '"' and self._quotes:
+            return self._double_quoted()
+        if char == "$" and self._dollars:
+            return self._variable()
+        if char == self._escape:
+            escaped = self._text[self._at : self._at + 1]
+            self._at += 1
+            return (char if raw else "") + escaped
+        return char
 
     def _until_single_quote(self) -> str:
         end = self._text.find("'", self._at)
@@ -92,11 +131,15 @@ class _Expander:
             self._at += 1
             if char == '"':
                 return out
-            if char == "$":
+            if char == "$" and self._dollars:
                 out += self._variable()
-            elif char == self._escape and self._text[self._at : self._at + 1] in ('"', "$", self._escape):
-                out += self._text[self._at]
-                self._at += 1
+            elif char == self._escape:
+                following = self._text[self._at : self._at + 1]
+                if following in ('"', "$", self._escape):
+                    out += following
+                    self._at += 1
+                elif following:
+                    out += char
             else:
                 out += char
         raise Invalid("unexpected end of statement while looking for matching double-quote")
@@ -106,45 +149,71 @@ class _Expander:
             self._at += 1
             return self._braced()
         name = self._name()
-        return self._values.get(name, "") if name else "$"
+        return self._get(name) or "" if name else "$"
+
+    def _get(self, name: str) -> str | None:
+        value = self._values.get(name)
+        (self.missing if value is None else self.used).add(name)
+        return value
 
     def _name(self) -> str:
         match = _NAME.match(self._text, self._at)
-        if match:
-            self._at = match.end()
-            return match.group()
-        char = self._text[self._at : self._at + 1]
-        if char and char in _SPECIAL:
-            self._at += 1
-            return char
-        return ""
+        if match is None:
+            return ""
+        self._at = match.end()
+        return match.group()
 
     def _braced(self) -> str:
-        name = self._name()
+        following = self._text[self._at : self._at + 1]
+        if not following:
+            raise Invalid("syntax error: missing '}'")
+        name = "" if following in "{}:" else self._name()
         if not name:
-            raise Invalid("bad substitution")
-        value = self._values.get(name)
-        mark = self._text[self._at : self._at + 1]
+            raise Invalid("syntax error: bad substitution")
+        mark = self._next()
+        if not mark:
+            raise Invalid("syntax error: missing '}'")
         if mark == "}":
-            self._at += 1
-            return value or ""
+            return self._get(name) or ""
+        if mark == "/":
+            return self._replacement(name)
         colon = mark == ":"
         if colon:
-            self._at += 1
-            mark = self._text[self._at : self._at + 1]
-        if not mark or mark not in "-+?":
-            raise Invalid(f"unsupported modifier ({mark}) in substitution")
+            mark = self._next()
+        if not mark or mark not in ("-+?" if colon else "-+?#%"):
+            raise Invalid(f"unsupported modifier ({':' if colon else ''}{mark}) in substitution")
+        word = self._nested("}", raw=mark in "#%")
+        return self._modified(name, mark, word, colon)
+
+    def _next(self) -> str:
+        char = self._text[self._at : self._at + 1]
         self._at += 1
-        word = self._nested()
+        return char
+
+    def _modified(self, name: str, mark: str, word: str, colon: bool) -> str:
+        value = self._get(name)
+        if mark in "#%":
+            longest = word.startswith(mark)
+            cut = without_prefix if mark == "#" else without_suffix
+            return cut(word[1:] if longest else word, value or "", longest=longest)
         unset = not value if colon else value is None
         if mark == "+":
             return "" if unset else word
         if unset and mark == "?":
-            raise Invalid(f"{name}: {word or 'not allowed to be ' + ('empty' if colon else 'unset')}")
+            raise Invalid(f"{name}: {word or 'is not allowed to be ' + ('unset' if value is None else 'empty')}")
         return word if unset else value or ""
 
-    def _nested(self) -> str:
-        inner = _Expander(self._text[self._at :], self._values, self._escape, self._depth + 1)
-        word = inner.word("}")
-        self._at += inner._at + 1
+    def _replacement(self, name: str) -> str:
+        every = self._text[self._at : self._at + 1] == "/"
+        self._at += every
+        pattern = self._nested("/", raw=True)
+        new = self._nested("}", raw=True)
+        return replaced(pattern, self._get(name) or "", new, every=every)
+
+    def _nested(self, end: str, *, raw: bool) -> str:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise Invalid("syntax error: bad substitution: nested too deep")
+        word = self.word(end, raw=raw)
+        self._depth -= 1
         return word
