@@ -105,8 +105,8 @@ def parse_statement(statement: Statement, escape: str = "\\") -> Instruction:
     except DockerfileError:
         raise
     except Invalid as error:
-        line = statement.lines.first
-        raise DockerfileError(f"dockerfile parse error on line {line}: {error.message}", statement.lines) from None
+        message = f"dockerfile parse error on line {statement.lines.first}: {error.message}"
+        raise DockerfileError(message, statement.lines, error.message) from None
 
 
 def _one(statement: Statement) -> str:

@@ -14,11 +14,15 @@ class Lines:
 
 
 class DockerfileError(Invalid):
-    """A Dockerfile that cannot be built; `lines` is None where the whole file is meant."""
+    """A Dockerfile that cannot be built; `lines` is None where the whole file is meant.
 
-    def __init__(self, message: str, lines: Lines | None = None) -> None:
+    `reason` is the message without the place, for those who have another way to tell it.
+    """
+
+    def __init__(self, message: str, lines: Lines | None = None, reason: str = "") -> None:
         super().__init__(message)
         self.lines = lines
+        self.reason = reason or message
 
 
 def excerpt(text: str, lines: Lines, around: int = 2) -> str:
