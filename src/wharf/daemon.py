@@ -84,7 +84,7 @@ async def _serve(settings: Settings, argv: list[str]) -> int:
         if idle is not None:
             idle.cancel()
         await server.close()
-        await loop.run_in_executor(None, engine.close, True)
+        await loop.run_in_executor(None, engine.close)
     return 0
 
 
@@ -115,6 +115,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         log_opts=settings.log_opts,
         labels=tuple(settings.labels),
         shutdown_timeout=settings.shutdown_timeout,
+        live_restore=settings.live_restore,
         debug=settings.debug,
         id_maps=parse_remap(settings.userns_remap),
         seccomp_profile=read_profile(settings.seccomp_profile),

@@ -21,7 +21,7 @@ from wharf.spec.network import AddressPool
 MAX_CONFIG_BYTES = 1 << 20
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 _REPORTED = """
-    allow-nondistributable-artifacts experimental features insecure-registries live-restore
+    allow-nondistributable-artifacts experimental features insecure-registries
     max-concurrent-downloads max-concurrent-uploads max-download-attempts metrics-addr registry-mirrors
     storage-driver debug-addr builder swarm-default-advertise-addr
 """
@@ -69,6 +69,8 @@ class Settings:
     tlscacert: str = ""
     tlscert: str = ""
     tlskey: str = ""
+    live_restore: bool = False
+    """Containers go on running when wharfd is told to end."""
     idle_timeout: int = 0
     """End after so many seconds without clients and running containers; 0 never. Not one of dockerd's."""
     runtimes: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -115,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--tlscacert", metavar="FILE")
     add("--tlscert", metavar="FILE")
     add("--tlskey", metavar="FILE")
+    add("--live-restore", action="store_true", help="containers go on running when the daemon ends")
     add("--idle-timeout", type=int, metavar="SECONDS", help="end when nothing runs and nobody asks for so long")
     add("--add-runtime", dest="runtimes", action="append", metavar="NAME=PATH", help="another OCI runtime")
     add("--default-runtime", metavar="NAME", help="runtime of containers that name none (runc: the one built in)")
@@ -221,10 +224,13 @@ def _directives(path: str, raw: dict[str, Any], warnings: list[str]) -> dict[str
     return out
 
 
+_FILE_DECIDES = ("live_restore",)
+"""Given by the flags of the package's unit, which people change in the file: its word counts."""
 _NOT_IN_FILE = ("config_file", "warnings", "idle_timeout", "validate")
 _KINDS: dict[str, type] = {
     "runtimes": dict,
     "debug": bool, "tls": bool, "tlsverify": bool, "no-new-privileges": bool,
+    "live-restore": bool,
     "shutdown-timeout": int, "log-opts": dict, "hosts": list,
     "labels": list, "default-address-pools": list, "exec-opts": list,
 }  # fmt: skip
@@ -283,7 +289,7 @@ def _refuse_conflicts(path: str, flags: dict[str, Any], from_file: dict[str, Any
     both = [
         f"{name.replace('_', '-')}: (from flag: {_shown(flags[name])}, from file: {_shown(from_file[name])})"
         for name in flags
-        if name in from_file
+        if name in from_file and name not in _FILE_DECIDES
     ]
     if both:
         raise _file_error(

@@ -10,7 +10,7 @@ from wharf.daemonconfig import Settings
 from wharf.engine.engine import Engine
 from wharf.engine.info import instance_uuid
 
-RELOADABLE = ("debug", "log_level", "labels", "shutdown_timeout", "runtimes", "default_runtime")
+RELOADABLE = ("debug", "log_level", "labels", "shutdown_timeout", "live_restore", "runtimes", "default_runtime")
 """Fields of Settings; the others need a restart."""
 _IGNORED = ("warnings", "config_file", "validate")
 
@@ -33,6 +33,7 @@ def reload_settings(old: Settings, new: Settings, engine: Engine) -> Settings:
         debug=now.debug,
         labels=tuple(now.labels),
         shutdown_timeout=now.shutdown_timeout,
+        live_restore=now.live_restore,
         runtimes=added_runtimes(now),
         default_runtime=now.default_runtime,
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.wharfd import ROOT, Wharfd
+from wharf.daemonconfig import read_settings
 
 PASS = "import os,sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); "
 PASS += "os.execv(sys.argv[2], sys.argv[2:])"
@@ -52,6 +53,40 @@ def test_reload(configured: tuple[Wharfd, Path]) -> None:
     seen = daemon.docker("events", "--since", "1", "--until", now, "--filter", "type=daemon", "--format", "{{json .}}")
     event = json.loads(seen.stdout.splitlines()[-1])
     assert event["Action"] == "reload" and event["Actor"]["Attributes"]["labels"] == "b=2"
+
+
+def test_containers_outlive_the_daemon_when_asked(configured: tuple[Wharfd, Path]) -> None:
+    """SIGTERM: with live-restore they run on, and the next daemon has them; without it they are stopped."""
+    daemon, file = configured
+    daemon.load_busybox()
+    file.write_text('{"live-restore": true}')
+    hang_up(daemon, "reloaded: live-restore is True")
+    assert daemon.docker("info", "-f", "{{.LiveRestoreEnabled}}").stdout == "true\n"
+    script = "while :; do echo tick; sleep 0.2; done"
+    daemon.docker("run", "-d", "--name", "lives", "-p", "127.0.0.1::80", "busybox", "sh", "-c", script)
+    port = daemon.docker("port", "lives").stdout
+    before = json.loads(daemon.docker("inspect", "lives").stdout)[0]["State"]
+    daemon.stop()
+    assert os.path.exists(f"/proc/{before['Pid']}")
+    daemon.start()
+    after = json.loads(daemon.docker("inspect", "lives").stdout)[0]["State"]
+    assert (after["Running"], after["Pid"], after["StartedAt"]) == (True, before["Pid"], before["StartedAt"])
+    assert daemon.docker("exec", "lives", "echo", "still").stdout == "still\n"
+    assert daemon.docker("port", "lives").stdout == port
+    file.write_text('{"live-restore": false}')
+    hang_up(daemon, "reloaded: live-restore is False")
+    daemon.stop()
+    assert not os.path.exists(f"/proc/{before['Pid']}")
+    daemon.start()
+    assert json.loads(daemon.docker("inspect", "lives").stdout)[0]["State"]["Status"] == "exited"
+
+
+def test_the_file_may_take_back_what_the_unit_gives(tmp_path: Path) -> None:
+    file = tmp_path / "daemon.json"
+    file.write_text('{"live-restore": false}')
+    assert not read_settings(["--live-restore", "--config-file", str(file)]).live_restore
+    file.write_text("{}")
+    assert read_settings(["--live-restore", "--config-file", str(file)]).live_restore
 
 
 def test_a_broken_file_changes_nothing(configured: tuple[Wharfd, Path]) -> None:

@@ -30,6 +30,8 @@ class EngineConfig:
     log_opts: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     shutdown_timeout: int = 15
+    live_restore: bool = False
+    """Containers go on running when the engine is closed, unless the machine goes down."""
     debug: bool = False
     id_maps: IdMaps | None = None
     """Of the user namespaces that containers get, unless they ask for the host's."""

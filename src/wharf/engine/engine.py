@@ -21,7 +21,7 @@ from wharf.engine.loop import EngineLoop
 from wharf.engine.restore import restart_after_open, restore_containers
 from wharf.engine.runtimes import remove_foreign_parents
 from wharf.engine.security import default_apparmor
-from wharf.engine.shutdown import stop_all
+from wharf.engine.shutdown import stop_all, takes_containers
 from wharf.engine.volumes import restore_volumes
 from wharf.errors import Conflict, Unavailable
 from wharf.kernel.probe import probe
@@ -127,10 +127,11 @@ class Engine:
         """Whether containers run or wait for their restart."""
         return any(container.record.state.running for container in self.containers)
 
-    def close(self, stop_containers: bool = True) -> None:
-        """End; with `stop_containers` stop them first, within `shutdown_timeout`. Without, they go on running."""
+    def close(self, stop_containers: bool | None = None) -> None:
+        """End; with `stop_containers` stop them first, within `shutdown_timeout`. Without, they go on running.
+        None: as the configuration says."""
         self.closing = True
-        if stop_containers:
+        if stop_containers if stop_containers is not None else takes_containers(self):
             stop_all(self)
         running = self.busy()
         self.loop.close()

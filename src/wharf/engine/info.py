@@ -171,7 +171,7 @@ def _daemon(engine: "Engine") -> dict[str, Any]:
         "Labels": list(engine.config.labels),
         "ExperimentalBuild": False,
         "ServerVersion": __version__,
-        "LiveRestoreEnabled": False,
+        "LiveRestoreEnabled": engine.config.live_restore,
         "Isolation": "",
         "Swarm": {
             "NodeID": "",

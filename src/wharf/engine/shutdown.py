@@ -1,4 +1,8 @@
-"""The end of an engine that takes its containers with it, as dockerd does without live restore."""
+"""The end of an engine that takes its containers with it, as dockerd does without live restore.
+
+With it the containers go on, unless the whole machine goes down: then they are stopped in order, with their grace,
+while their mounts and the network are there still.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,18 @@ from typing import TYPE_CHECKING
 from wharf.engine.container import Container
 from wharf.engine.exit import cancel_restart
 from wharf.engine.stop import begin_stop
+from wharf.runtime import scopes
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
 MARGIN = 5.0
 """Seconds beyond the grace until the last SIGKILL has worked."""
+
+
+def takes_containers(engine: Engine) -> bool:
+    """Whether the end of this engine is the end of its containers."""
+    return not engine.config.live_restore or scopes.machine_stops()
 
 
 def stop_all(engine: Engine) -> None:

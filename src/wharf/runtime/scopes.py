@@ -79,6 +79,16 @@ class ScopedCgroup(CgroupV2):
         super().limit(resources)
 
 
+def machine_stops() -> bool:
+    """Whether systemd is taking the machine down (SystemState `stopping`); False when it does not say."""
+    try:
+        with connect() as bus:
+            (state,) = bus.call(_NAME, _OBJECT, "org.freedesktop.DBus.Properties.Get", "ss", _MANAGER, "SystemState")
+    except (OSError, ValueError):
+        return False
+    return bool(state[1] == "stopping")
+
+
 def _start(bus: Bus, unit: str, properties: list[Property]) -> str:
     form = "ssa(sv)a(sa(sv))"
     (job,) = bus.call(_NAME, _OBJECT, f"{_MANAGER}.StartTransientUnit", form, unit, "fail", properties, [])
