@@ -12,9 +12,14 @@ SECURITYFS = "/sys/kernel/security/apparmor"
 PARSER = "/sbin/apparmor_parser"
 LOAD_SECONDS = 60
 _DENIED_WRITES = """
-    /proc/* /proc/sys/[^kn]** /proc/sys/kernel/[^smd]* /proc/sys/kernel/s[^he]** /proc/sys/fs/[^m]**
+    /proc/* /proc/[^1-9s]*/** /proc/s[^y]*/** /proc/sy[^s]*/** /proc/sys?*/**
+    /proc/sys/[^k]** /proc/sys/k[^e]** /proc/sys/kernel/[^s]** /proc/sys/kernel/s[^h]** /proc/sys/kernel/sh[^m]**
+"""
+"""In /proc all but what belongs to a process, and `kernel.shm*`, which belongs to an ipc namespace."""
+_DENIED_CHANGES = """
     /sys/[^f]*/** /sys/f[^s]*/** /sys/fs/[^c]*/** /sys/fs/c[^g]*/** /sys/fs/cg[^r]*/**
 """
+"""In /sys all but the cgroups."""
 _DENIED = """
     /proc/sysrq-trigger /proc/kcore /proc/kmem /proc/mem /sys/firmware/** /sys/devices/virtual/powercap/**
     /sys/kernel/security/**
@@ -27,19 +32,21 @@ class NotLoaded(Exception):
 
 def default_profile(name: str = PROFILE) -> str:
     """The text of the default profile: files, network and capabilities as the other means leave them; no mounts,
-    nothing of the host's in /proc and /sys, signals and ptrace among its own only."""
-    writes = "\n".join(f"  deny {path} w," for path in _DENIED_WRITES.split())
-    denied = "\n".join(f"  deny {path} rwklx," for path in _DENIED.split())
+    nothing of the host's in /proc and /sys, signals and ptrace among its own only (signals from runtimes that are
+    confined themselves, too). What is denied is what Docker's default profile denies."""
+    rules = ((_DENIED_WRITES, "w"), (_DENIED_CHANGES, "wklx"), (_DENIED, "rwklx"))
+    denied = "\n".join(f"  deny {path} {rights}," for paths, rights in rules for path in paths.split())
     return f"""profile {name} flags=(attach_disconnected,mediate_deleted) {{
   network,
   capability,
   file,
   umount,
   signal (receive) peer=unconfined,
+  signal (receive) peer=runc,
+  signal (receive) peer=crun,
   signal (send,receive) peer={name},
   ptrace (trace,read,tracedby,readby) peer={name},
   deny mount,
-{writes}
 {denied}
 }}
 """
