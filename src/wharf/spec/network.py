@@ -271,8 +271,10 @@ class Resolver:
     """What one sandbox's resolver on 127.0.0.11 needs beside the name tables of its networks.
 
     `networks`: ids, in the order in which their tables are asked (the gateway's first). `servers`: upstreams as
-    addresses, in order; `forward` False: every network is internal, nothing is asked elsewhere. `links`: alias, lower
-    case -> (network id, the name to look up there), valid in this sandbox only.
+    addresses, in order, asked from the sandbox's own namespace, those written `host(127.0.0.53)` from the host's;
+    `forward` False: every network is internal, nothing is asked elsewhere; `ndots` True (`options ndots:N`, N > 0, was
+    asked for): names of one label are not asked elsewhere. `links`: alias, lower case -> (network id, the name to look
+    up there), valid in this sandbox only.
     """
 
     sandbox_id: str
@@ -280,6 +282,7 @@ class Resolver:
     servers: tuple[str, ...] = ()
     forward: bool = True
     links: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    ndots: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""wharfd's side of netd: find or start it, tell it what is published."""
+"""wharfd's side of netd: find or start it, tell it what is published and who is called what."""
 
 import os
 import signal
@@ -11,15 +11,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from wharf.errors import Unavailable
+from wharf.errors import Internal, Unavailable
+from wharf.network.endpoint import SandboxTarget
 from wharf.network.firewall import elements_of
 from wharf.network.netd import messages
 from wharf.network.netd.server import LISTENING_DESCRIPTOR
-from wharf.spec.network import Endpoint
+from wharf.spec.network import Endpoint, Resolver
 
 _SOCKET, _LOG = "netd.sock", "netd.log"
 _ANSWER_SECONDS = 5.0
 _STOP_SECONDS = 3.0
+_ENDPOINTS_PER_MESSAGE = 100
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from wharf.network.netd.server import main; main(sys.argv[2])"
 
 
@@ -36,6 +38,7 @@ class NetdClient:
     def restore(self, running: Sequence[Endpoint]) -> None:
         """Find the netd of before or start one, and let it drop what runs no more."""
         answer = self._ask({"op": "keep", "ids": [endpoint.id for endpoint in running]}) and self._ask({"op": "hello"})
+        self._replace_names(running)
         known = set(answer.get("sandboxes", ())) if answer else set()
         lost = [e for e in running if e.id not in known and any(port.is_ipv6 for port in e.ports)]
         if lost:
@@ -67,6 +70,39 @@ class NetdClient:
     def release(self, endpoint: Endpoint) -> None:
         """Its sockets are closed when this returns."""
         self._ask({"op": "release", "id": endpoint.id})
+
+    def resolve(self, resolver: Resolver, target: SandboxTarget) -> None:
+        """Give the sandbox a resolver on 127.0.0.11, or the one it has new settings. Raises Internal."""
+        message: dict[str, Any] = {
+            "op": "resolve",
+            "sandbox": resolver.sandbox_id,
+            "networks": list(resolver.networks),
+            "links": {alias: list(link) for alias, link in resolver.links.items()},
+            "servers": list(resolver.servers),
+            "forward": resolver.forward,
+            "ndots": resolver.ndots,
+            "monitor": target.monitor >= 0,
+        }
+        answer = self._ask(message, [target.netns] + ([target.monitor] if target.monitor >= 0 else []))
+        if not answer.get("ok"):
+            raise Internal(f"failed to set up container networking: resolver: {answer.get('error', 'netd is silent')}")
+
+    def join(self, endpoint: Endpoint) -> None:
+        """The names of an endpoint, from now on, in place of those it had."""
+        if endpoint.names:
+            self._ask({"op": "join", **_named(endpoint)})
+
+    def leave(self, endpoint: Endpoint) -> None:
+        """Its names are nobody's when this returns."""
+        if endpoint.names:
+            self._ask({"op": "leave", "id": endpoint.id})
+
+    def _replace_names(self, running: Sequence[Endpoint]) -> None:
+        endpoints = [_named(endpoint) for endpoint in running if endpoint.names]
+        for start in range(0, max(len(endpoints), 1), _ENDPOINTS_PER_MESSAGE):
+            last = start + _ENDPOINTS_PER_MESSAGE >= len(endpoints)
+            part = endpoints[start : start + _ENDPOINTS_PER_MESSAGE]
+            self._ask({"op": "names", "first": not start, "last": last, "endpoints": part})
 
     def close(self, stop: bool) -> None:
         """Leave netd to the next wharfd, or end it and wait for its end. Never raises."""
@@ -172,3 +208,14 @@ class NetdClient:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _named(endpoint: Endpoint) -> dict[str, Any]:
+    """An endpoint's names for a message."""
+    return {
+        "id": endpoint.id,
+        "network": [endpoint.network_id, endpoint.network_name],
+        "sandbox": endpoint.sandbox_id,
+        "names": list(endpoint.names),
+        "addresses": [str(address) for address in endpoint.addresses],
+    }

@@ -94,6 +94,9 @@ class Tables:
         for ident in [ident for ident, named in self._endpoints.items() if named.sandbox == sandbox]:
             self.drop(ident)
 
+    def sandboxes(self) -> set[str]:
+        return {named.sandbox for named in self._endpoints.values()}
+
     def idents(self) -> Iterable[str]:
         return self._endpoints.keys()
 

@@ -1,13 +1,24 @@
 """What wharfd and netd say to one another: one JSON object a message over a seqpacket socket, descriptors beside it.
 
-    {"v": 1, "op": "hello"}                              -> {"ok": true, "v": 1, "pid": …, "sandboxes": [endpoint ids]}
+    {"v": 1, "op": "hello"}                              -> {"ok": true, "v": 1, "pid": …, "sandboxes": [endpoint ids],
+                                                             "resolvers": [sandbox ids]}
     {"v": 1, "op": "publish", "id", "target", "ports": [[protocol, host address, host port, container port]…],
      "elements": [[map, [key field in hex…]]…], "monitor": bool}
                                                          -> {"ok": true}; descriptors: a socket a port, then the pidfd
     {"v": 1, "op": "release", "id"}                      -> {"ok": true}
     {"v": 1, "op": "keep", "ids": […]}                   -> {"ok": true}, everything else is dropped
+    {"v": 1, "op": "resolve", "sandbox", "networks": [ids], "links": {alias: [network id, name]}, "servers": [address or
+     host(address)], "forward": bool, "ndots": bool, "monitor": bool}
+                                                         -> {"ok": true}; descriptors: the network namespace, the pidfd
+    {"v": 1, "op": "join", "id", "network": [id, name], "sandbox", "names": […], "addresses": […]}
+                                                         -> {"ok": true}
+    {"v": 1, "op": "leave", "id"}                        -> {"ok": true}
+    {"v": 1, "op": "names", "first": bool, "last": bool, "endpoints": [as of join…]}
+                                                         -> {"ok": true}, the last one makes all of them valid at once;
+                                                            resolvers of sandboxes that have no endpoint there go
     {"v": 1, "op": "stop"}                               -> {"ok": true}, then the process ends
 
+A sandbox whose resolver is there already gets new settings by "resolve"; its descriptors are not looked at.
 A refusal is {"ok": false, "error": text}. A publish of many ports comes in several messages of the same id.
 """
 

@@ -1,5 +1,6 @@
-"""netd: one small resident process. It holds the sockets of published ports, relays the IPv6 ones, and cleans up
-after a container whose monitor has ended, with or without wharfd.
+"""netd: one small resident process. It holds the sockets of published ports, relays the IPv6 ones, resolves names for
+the containers of user-defined networks, and cleans up after a container whose monitor has ended, with or without
+wharfd.
 
 It lives in a session of its own, outlives wharfd, and is found by the next one through its listening socket. It
 ends when told to, or by itself when no wharfd is connected and no container is left.
@@ -13,6 +14,7 @@ from typing import Any
 
 from wharf.kernel.nftables import Element, NftSocket
 from wharf.network.netd import messages
+from wharf.network.netd.dns_service import NameService
 from wharf.network.netd.loop import READ, Loop
 from wharf.network.netd.tcp import Budget, TcpListener
 from wharf.network.netd.udp import UdpRelay
@@ -41,6 +43,7 @@ class Server:
         self._nft = NftSocket(table)
         self._listening = listening
         self._guarded: dict[str, Guarded] = {}
+        self._names = NameService(self._loop, self._end_if_lonely_soon)
         self._clients: set[int] = set()
         self._budget = Budget((_descriptor_limit() - _RESERVED_DESCRIPTORS) // 2)
         listening.setblocking(False)
@@ -51,6 +54,8 @@ class Server:
         self._loop.run()
         for name in list(self._guarded):
             self._drop(name)
+        for sandbox in self._names.sandboxes():
+            self._names.drop(sandbox)
 
     # -- control -------------------------------------------------------------------------------------------------
 
@@ -85,7 +90,8 @@ class Server:
     def _obey(self, message: dict[str, Any], descriptors: list[int]) -> dict[str, Any] | None:
         match message["op"]:
             case "hello":
-                return {"v": messages.VERSION, "pid": os.getpid(), "sandboxes": list(self._guarded)}
+                known = {"sandboxes": list(self._guarded), "resolvers": self._names.sandboxes()}
+                return {"v": messages.VERSION, "pid": os.getpid(), **known}
             case "publish":
                 self._publish(message, descriptors)
             case "release":
@@ -93,6 +99,14 @@ class Server:
             case "keep":
                 for name in set(self._guarded) - set(message["ids"]):
                     self._drop(name)
+            case "resolve":
+                self._names.resolve(message, descriptors)
+            case "join":
+                self._names.join(message)
+            case "leave":
+                self._names.leave(message)
+            case "names":
+                self._names.replace(message)
             case "stop":
                 self._loop.stop()
             case other:
@@ -148,12 +162,15 @@ class Server:
         self._end_if_lonely_soon()
 
     def _end_if_lonely_soon(self) -> None:
-        if not self._guarded and not self._clients:
+        if self._is_lonely():
             self._loop.later(_LONELY_SECONDS, self._end_if_lonely)
 
     def _end_if_lonely(self) -> None:
-        if not self._guarded and not self._clients:
+        if self._is_lonely():
             self._loop.stop()
+
+    def _is_lonely(self) -> bool:
+        return not self._guarded and not self._clients and not self._names.sandboxes()
 
 
 def _descriptor_limit() -> int:
