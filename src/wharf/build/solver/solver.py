@@ -1,0 +1,257 @@
+"""The solver: vertices to results, in parallel, each once, from the cache where it can.
+
+    key of a vertex = its operation + for each input its key, or the content that is used of it
+
+Independent vertices run side by side on a pool; a step that two builds want at once runs once, and both get its
+result. It knows nothing of files, containers or Dockerfiles: `Executor` does the work, `Cache` remembers it.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from wharf.build.graph import Vertex, digest_of, operation_key, walk
+from wharf.errors import Unavailable, WharfError
+from wharf.spec.digest import Digest
+
+R = TypeVar("R")
+
+
+class Cancelled(Unavailable):
+    """The build was given up: its client went away, or another of its steps failed."""
+
+
+class Executor(Protocol[R]):
+    """What operations mean."""
+
+    def content(self, vertex: Vertex, index: int, result: R) -> Digest | None:
+        """What the vertex uses of its input `index`, by content; None where the input's own key says enough."""
+
+    def run(self, vertex: Vertex, inputs: Sequence[R | None], job: "Job") -> R:
+        """Do it; raises WharfError."""
+
+    def cacheable(self, vertex: Vertex) -> bool:
+        """Whether the result may be kept for other builds; sources are not, what they give is there already."""
+
+
+class Cache(Protocol[R]):
+    """Results by key."""
+
+    def get(self, key: Digest) -> R | None:
+        """A result that can still be used."""
+
+    def put(self, key: Digest, result: R, vertex: Vertex) -> None:
+        """Remember one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What happens to a vertex: `started`, `cached`, `done`, `error` or `log`; `data` is a log's bytes."""
+
+    vertex: Vertex
+    kind: str
+    data: bytes = b""
+    stream: int = 1
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Job:
+    """What a running operation may tell and ask."""
+
+    vertex: Vertex
+    report: Callable[[Progress], None]
+    cancelled: threading.Event
+
+    def log(self, data: bytes, stream: int = 1) -> None:
+        """Output of the step: 1 standard output, 2 standard error."""
+        self.report(Progress(self.vertex, "log", data, stream))
+
+    def check(self) -> None:
+        """Raises Cancelled when there is no use in going on."""
+        if self.cancelled.is_set():
+            raise Cancelled("the build was cancelled")
+
+
+@dataclass(slots=True)
+class Solved(Generic[R]):
+    """A result with the key it is known by."""
+
+    key: Digest
+    result: R
+    cached: bool
+
+
+@dataclass(slots=True)
+class _Shared(Generic[R]):
+    """One run of a key, for all builds that want it."""
+
+    done: Future[R] = field(default_factory=Future)
+
+
+class Solver(Generic[R]):
+    """Shared by all builds of an engine."""
+
+    def __init__(self, executor: Executor[R], cache: Cache[R], workers: int) -> None:
+        self._executor = executor
+        self._cache = cache
+        self._pool = ThreadPoolExecutor(workers, "build")
+        self._running: dict[Digest, _Shared[R]] = {}
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Wait for what runs; nothing new begins."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def solve(
+        self,
+        tops: Sequence[Vertex],
+        report: Callable[[Progress], None] = lambda progress: None,
+        cancelled: threading.Event | None = None,
+    ) -> list[Solved[R]]:
+        """The results of `tops`. Raises what the first failing step raised, after those under way have ended."""
+        build = _Build(self, report, cancelled or threading.Event())
+        return build.run(tops)
+
+    def one(self, vertex: Vertex, inputs: Sequence[Solved[R] | None], job: Job) -> Solved[R]:
+        """One vertex whose inputs are there."""
+        key = self._key(vertex, inputs)
+        results = [item.result if item else None for item in inputs]
+        if not self._executor.cacheable(vertex):
+            job.report(Progress(vertex, "started"))
+            result = self._executor.run(vertex, results, job)
+            job.report(Progress(vertex, "done"))
+            return Solved(key, result, cached=False)
+        if vertex.ignore_cache:
+            return Solved(key, self._run(vertex, key, results, job), cached=False)
+        while True:
+            found = self._cache.get(key)
+            if found is not None:
+                job.report(Progress(vertex, "cached"))
+                return Solved(key, found, cached=True)
+            with self._lock:
+                shared = self._running.get(key)
+                mine = shared is None
+                if shared is None:
+                    shared = self._running[key] = _Shared()
+            if mine:
+                return self._run_shared(vertex, key, results, job, shared)
+            joined = self._join(shared, vertex, job)
+            if joined is not None:
+                return Solved(key, joined, cached=False)
+
+    def _run_shared(
+        self, vertex: Vertex, key: Digest, results: Sequence[R | None], job: Job, shared: _Shared[R]
+    ) -> Solved[R]:
+        try:
+            result = self._run(vertex, key, results, job)
+        except BaseException as error:
+            with self._lock:
+                del self._running[key]
+            shared.done.set_exception(error)
+            raise
+        with self._lock:
+            del self._running[key]
+        shared.done.set_result(result)
+        return Solved(key, result, cached=False)
+
+    def _join(self, shared: _Shared[R], vertex: Vertex, job: Job) -> R | None:
+        """The result of a run that another build began; None when that one was given up: then it is our turn."""
+        job.report(Progress(vertex, "started"))
+        while not shared.done.done():
+            wait([shared.done], timeout=0.2)
+            job.check()
+        try:
+            result = shared.done.result()
+        except Cancelled:
+            return None
+        job.report(Progress(vertex, "done"))
+        return result
+
+    def _run(self, vertex: Vertex, key: Digest, results: Sequence[R | None], job: Job) -> R:
+        job.check()
+        job.report(Progress(vertex, "started"))
+        result = self._executor.run(vertex, results, job)
+        self._cache.put(key, result, vertex)
+        job.report(Progress(vertex, "done"))
+        return result
+
+    def _key(self, vertex: Vertex, inputs: Sequence[Solved[R] | None]) -> Digest:
+        parts: list[list[str]] = []
+        for index, item in enumerate(inputs):
+            if item is None:
+                parts.append(["scratch"])
+                continue
+            content = self._executor.content(vertex, index, item.result)
+            parts.append(["content", str(content)] if content else ["key", str(item.key)])
+        return digest_of([operation_key(vertex.op), parts, str(vertex.platform)])
+
+    def submit(self, work: Callable[[], Solved[R]]) -> "Future[Solved[R]]":
+        """On the pool that all builds share."""
+        return self._pool.submit(work)
+
+
+class _Build(Generic[R]):
+    """One call of solve: which vertices are done, which run."""
+
+    def __init__(self, solver: Solver[R], report: Callable[[Progress], None], cancelled: threading.Event) -> None:
+        self._solver = solver
+        self._report = report
+        self._cancelled = cancelled
+        self._stop = threading.Event()
+        self._solved: dict[int, Solved[R]] = {}
+
+    def run(self, tops: Sequence[Vertex]) -> list[Solved[R]]:
+        waiting = {id(vertex): vertex for top in tops for vertex in walk(top)}
+        needed: dict[int, list[int]] = {}
+        missing: dict[int, int] = {}
+        for key, vertex in waiting.items():
+            below = {id(item) for item in vertex.inputs if item is not None}
+            missing[key] = len(below)
+            for item in below:
+                needed.setdefault(item, []).append(key)
+        running: dict[Future[Solved[R]], int] = {}
+        failure: BaseException | None = None
+        ready = [key for key, count in missing.items() if not count]
+        while ready or running:
+            while ready and failure is None:
+                key = ready.pop(0)
+                running[self._solver.submit(self._work(waiting[key]))] = key
+            if not running:
+                break
+            done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+            if self._cancelled.is_set():
+                self._stop.set()
+            for future in done:
+                key = running.pop(future)
+                error = future.exception()
+                if error is not None:
+                    failure = failure if failure and not isinstance(failure, Cancelled) else error
+                    self._stop.set()
+                    continue
+                self._solved[key] = future.result()
+                for above in needed.get(key, ()):
+                    missing[above] -= 1
+                    if not missing[above]:
+                        ready.append(above)
+        if failure is not None:
+            raise failure
+        return [self._solved[id(top)] for top in tops]
+
+    def _work(self, vertex: Vertex) -> Callable[[], Solved[R]]:
+        inputs = [self._solved[id(item)] if item is not None else None for item in vertex.inputs]
+        job = Job(vertex, self._report, self._stop)
+
+        def work() -> Solved[R]:
+            try:
+                job.check()
+                return self._solver.one(vertex, inputs, job)
+            except Cancelled:
+                raise
+            except WharfError as error:
+                self._report(Progress(vertex, "error", message=error.message))
+                raise
+
+        return work
