@@ -22,13 +22,13 @@ from wharf.engine.container import Container
 from wharf.engine.container_events import publish_container_event
 from wharf.engine.defaults import command_of, fill_host_config, merge_image
 from wharf.engine.image_inspect import find_image
+from wharf.engine.log_options import check_log_config
 from wharf.engine.mount_spec import Planned, plan_mounts
 from wharf.engine.names import check_name, generate_name
 from wharf.engine.times import format_time
 from wharf.engine.validate import (
     check_config,
     check_host_config,
-    check_log_config,
     check_network_conflicts,
     check_user_namespace,
     refuse_nul,

@@ -33,12 +33,12 @@ from wharf.engine.hosts_files import (
     write_file,
 )
 from wharf.engine.id_maps import applied
+from wharf.engine.log_options import log_attributes, log_sizes
 from wharf.engine.oci_spec import SHM, Found, build_spec
 from wharf.engine.runtimes import runtime_command
 from wharf.engine.security import apparmor_profile, capabilities, parse_options
 from wharf.engine.status import state_word
 from wharf.engine.times import format_time
-from wharf.engine.validate import log_sizes
 from wharf.errors import Conflict, Internal, Invalid, NotFound, NotImplementedYet, WharfError
 from wharf.kernel import faults
 from wharf.network.manager import Published, SandboxTarget
@@ -160,9 +160,9 @@ def _namespace_of(engine: Engine, record: ContainerRecord, kind: str, other_name
     try:
         other = engine.containers.live(other_name)
     except NotFound as error:
-        raise NotFound(
-            ("joining network namespace of container: " if kind == "network" else "") + error.message
-        ) from None
+        # As in Docker the request is fine, and what it meets is the engine's trouble: 500 (daemon/start.go).
+        joining = "joining network namespace of container: " if kind == "network" else ""
+        raise Internal(joining + error.message) from None
     if other.id == record.id:
         raise Invalid(f"cannot join own {kind} namespace")
     if other.running is None:
@@ -313,7 +313,7 @@ def _request(
     if host.log_config.type == "json-file":
         size, count = log_sizes(host.log_config)
         record.log_path = f"{engine.directory(record.id)}/{record.id}-json.log"
-        log = LogSettings(record.log_path, size, count, _log_attributes(record))
+        log = LogSettings(record.log_path, size, count, log_attributes(record))
     confined = security.confined and engine.host.seccomp
     runtime = runtime_command(engine.config, host.runtime)
     if runtime and found.id_maps:
@@ -334,15 +334,6 @@ def _request(
         namespaces=joined,
         hold=published.to_hold() if published else (),
     )
-
-
-def _log_attributes(record: ContainerRecord) -> dict[str, str]:
-    """What the options `labels` and `env` put into each line."""
-    options = record.host_config.log_config.config or {}
-    labels = record.config.labels or {}
-    env = dict(entry.partition("=")[::2] for entry in record.config.env or ())
-    out = {key: labels[key] for key in options.get("labels", "").split(",") if key in labels}
-    return out | {key: env[key] for key in options.get("env", "").split(",") if key in env}
 
 
 def _attach_waiting(container: Container, attach: Callable[..., socket.socket]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from wharf.engine.security import normalise, parse_options
 from wharf.engine.signals import parse_signal
 from wharf.errors import Conflict, Internal, Invalid, NotImplementedYet
-from wharf.spec.container import ContainerConfig, Healthcheck, HostConfig, LogConfig
+from wharf.spec.container import ContainerConfig, Healthcheck, HostConfig
 from wharf.spec.network import parse_port_bindings, parse_port_range
 from wharf.spec.quote import go_quote
 
@@ -21,10 +21,6 @@ CPU_PERIODS = (1000, 1_000_000)
 MIN_QUOTA = 1000
 MIN_HEALTH_TIME = 1_000_000
 """Nanoseconds."""
-JSON_FILE_OPTIONS = frozenset(
-    ("max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode")
-)
-KNOWN_DRIVERS = frozenset(["awslogs", "fluentd", "gcplogs", "gelf", "journald", "local", "splunk", "syslog", "etwlogs"])
 RESTART_POLICIES = ("no", "always", "on-failure", "unless-stopped")
 MAX_TEXT = 1 << 20
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
@@ -285,36 +281,6 @@ def _is_set(text: str) -> bool:
         if not first.isdecimal() or len(part) > 20 or (dash and (not last.isdecimal() or int(last) < int(first))):
             return False
     return True
-
-
-def check_log_config(log: LogConfig) -> None:
-    """A container's log driver and options; raises Invalid, NotImplementedYet."""
-    if log.type == "none":
-        return
-    if log.type != "json-file":
-        if log.type in KNOWN_DRIVERS:
-            raise NotImplementedYet(f"the log driver {log.type} is not there yet: json-file and none are")
-        name = log.type[:100]
-        raise Invalid(f'error looking up logging plugin {name}: plugin "{name}" not found')
-    options = log.config or {}
-    for key in sorted(options):
-        if key not in JSON_FILE_OPTIONS:
-            raise Invalid(f"unknown log opt '{key[:100]}' for json-file log driver")
-    if "compress" in options and options["compress"].lower() in ("1", "t", "true"):
-        raise NotImplementedYet("log option compress is not there yet")
-    log_sizes(log)
-
-
-def log_sizes(log: LogConfig) -> tuple[int, int]:
-    """Largest size in bytes (-1: none) and number of files; raises Invalid."""
-    options = log.config or {}
-    size = parse_size(options["max-size"]) if "max-size" in options else -1
-    text = options.get("max-file", "1")
-    if not text.isdecimal() or len(text) > 5 or not 1 <= int(text) <= 10000:
-        raise Invalid(f"max-file cannot be less than 1: {text[:50]}")
-    if int(text) > 1 and size < 0:
-        raise Invalid("max-file cannot be used without max-size")
-    return size, int(text)
 
 
 def parse_size(text: str) -> int:

@@ -68,8 +68,8 @@ def test_nul_is_refused_anywhere(api: Client, config: dict[str, Any]) -> None:
         ({"HostConfig": {"Tmpfs": {"/t": "a,b"}}}, 'invalid tmpfs option "a"'),
         ({"Hostname": "x" * 65}, "invalid hostname"),
         (
-            {"HostConfig": {"LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "9" * 5000}}}},
-            "max-file cannot be less than 1",
+            {"HostConfig": {"LogConfig": {"Type": "json-file", "Config": {"mode": "m" * 5000}}}},
+            "logging mode not supported: mmm",
         ),
         ({"StopSignal": "9" * 5000}, "invalid signal"),
         ({"HostConfig": {"CpusetCpus": "9" * 5000}}, "for cpuset cpus: invalid format"),
@@ -156,7 +156,8 @@ def test_odd_ones_are_harmless(api: Client, config: dict[str, Any], status: int 
 
 def test_failed_containers_leave_nothing(api: Client, daemon: Wharfd) -> None:
     before = cgroups(daemon)
-    for config in ({"Cmd": ["/nope"]}, {"User": "nope"}, {"HostConfig": {"Sysctls": {"vm.x": "1"}}}):
+    log = {"LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "9" * 5000}}}
+    for config in ({"Cmd": ["/nope"]}, {"User": "nope"}, {"HostConfig": {"Sysctls": {"vm.x": "1"}}}, {"HostConfig": log}):
         assert api.run(config).status >= 400
     assert before and cgroups(daemon) == before
     assert api.ask("GET", f"{V}/containers/json?all=1").json() == []

@@ -3,13 +3,12 @@
 import pytest
 
 from wharf.engine.signals import parse_signal
-from wharf.engine.validate import check_config, check_host_config, check_log_config, parse_size, refuse_nul
+from wharf.engine.validate import check_config, check_host_config, parse_size, refuse_nul
 from wharf.errors import Internal, Invalid, NotImplementedYet, WharfError
 from wharf.spec.container import (
     ContainerConfig,
     CreateRequest,
     HostConfig,
-    LogConfig,
     MountRequest,
     PortBinding,
     RestartPolicy,
@@ -68,23 +67,6 @@ def test_host_configs(host: HostConfig, words: str) -> None:
 def test_what_is_not_there_yet_says_so() -> None:
     with pytest.raises(NotImplementedYet, match="links"):
         check_host_config(HostConfig(links=["a:b"]))
-    with pytest.raises(NotImplementedYet, match="journald"):
-        check_log_config(LogConfig("journald"))
-
-
-@pytest.mark.parametrize(
-    ("log", "words"),
-    [
-        (LogConfig("nolog"), 'error looking up logging plugin nolog: plugin "nolog" not found'),
-        (LogConfig("json-file", {"x": "y"}), "unknown log opt 'x' for json-file log driver"),
-        (LogConfig("json-file", {"max-size": "much"}), "invalid size: 'much'"),
-        (LogConfig("json-file", {"max-size": "1m", "max-file": "0"}), "max-file cannot be less than 1"),
-    ],
-)
-def test_logs(log: LogConfig, words: str) -> None:
-    with pytest.raises(Invalid) as caught:
-        check_log_config(log)
-    assert words in caught.value.message
 
 
 def test_sizes() -> None:
