@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wharf.engine.loop import EngineLoop, Timer, done, resolve
-from wharf.errors import Internal
+from wharf.errors import Internal, Invalid
 
 RING = 256
 """Events kept for `since`, as many as Docker keeps."""
@@ -66,9 +66,12 @@ class EventBus:
     ) -> Subscription:
         """Listen; `deliver` runs on the loop. Times are Unix seconds with an optional fraction, "" for none.
 
-        Without `since` there is no backlog; with an `until` in the past nothing but it. Raises Internal as Docker does.
+        Without `since` there is no backlog; with an `until` in the past nothing but it. Raises Internal
+        for what is no time, and Invalid for times in the wrong order, as Docker does.
         """
         first, last = parse_stamp(since), parse_stamp(until)
+        if first is not None and last is not None and first > last:
+            raise Invalid(f"`since` time ({since}) cannot be after `until` time ({until})")
         subscription = Subscription(self, filters, deliver)
         now = time.time_ns()
         with self._lock:

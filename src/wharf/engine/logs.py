@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from wharf.engine.events import parse_stamp
 from wharf.engine.loop import EngineLoop, Timer, done, resolve
-from wharf.errors import Internal, Invalid, NotImplementedYet
+from wharf.errors import Invalid, NotImplementedYet
 from wharf.runtime.logfile import LogEntry, LogReader
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class LogStream:
         self.tty = tty
         self.finished = False
         self._loop, self._request, self._doorbell = loop, request, doorbell
-        self._since, self._until = _stamp(request.since, "since"), _stamp(request.until, "until")
+        self._since, self._until = (max(0, parse_stamp(text) or 0) for text in (request.since, request.until))
         self._reader = LogReader(path)
         self._entries: Iterator[LogEntry] | None = self._reader.history(_tail(request.tail), self._since, self._until)
         self._lock = threading.Lock()
@@ -150,7 +150,7 @@ class LogStream:
 
 
 def open_logs(engine: Engine, name: str, request: LogsRequest) -> LogStream:
-    """Raises NotFound, Invalid, and NotImplementedYet for a container without a log."""
+    """Raises NotFound, Invalid, Internal for a bad time, and NotImplementedYet for a container without a log."""
     container = engine.containers.live(name)
     if not request.stdout and not request.stderr:
         raise Invalid("Bad parameters: you must choose at least one stream")
@@ -176,10 +176,3 @@ def _tail(text: str) -> int:
         return max(-1, int(text))
     except ValueError:
         return -1
-
-
-def _stamp(text: str, what: str) -> int:
-    try:
-        return max(0, parse_stamp(text) or 0)
-    except Internal:
-        raise Invalid(f'invalid value for "{what}": {text[:100]}') from None

@@ -17,7 +17,7 @@ HEAD = "Error when allocating new name: "
 
 def rename_container(engine: Engine, name: str, new_name: str) -> None:
     """Raises NotFound, Invalid, Conflict in Docker's words."""
-    if not name or not new_name.removeprefix("/"):
+    if not name or not new_name:
         raise Invalid("Neither old nor new names may be empty")
     container = engine.containers.live(name)
     with container.lock:
@@ -27,7 +27,7 @@ def rename_container(engine: Engine, name: str, new_name: str) -> None:
         if "/" + old == "/" + new_name.removeprefix("/"):
             raise Invalid("Renaming a container with the same name as its current name")
         try:
-            new = check_name("/" + new_name.removeprefix("/"))
+            new = check_name("/" + new_name.removeprefix("/") if new_name != "/" else new_name)
             engine.containers.reserve(new, container.id)
         except (Invalid, Conflict) as error:
             raise type(error)(HEAD + error.message) from None

@@ -14,7 +14,7 @@ from wharf.engine.container_events import publish_container_event
 from wharf.engine.exit import cancel_restart
 from wharf.engine.loop import Timer, done, fail, resolve
 from wharf.engine.signals import parse_signal
-from wharf.errors import Internal, WharfError
+from wharf.errors import Internal, Invalid, WharfError
 from wharf.kernel import faults
 from wharf.runtime.lifecycle import Verb
 
@@ -32,10 +32,13 @@ log = logging.getLogger("wharf.engine")
 def stop_container(engine: Engine, name: str, timeout: int | None = None, signal: str = "") -> Future[None]:
     """Begin to stop; the future resolves when it is stopped. `timeout` in seconds, negative: wait for ever.
 
-    Raises NotFound, NotModified when nothing runs, Invalid for a bad signal.
+    Raises NotFound, NotModified when nothing runs, Internal for a bad signal as Docker does.
     """
     container = engine.containers.live(name)
-    wanted = parse_signal(signal) if signal else None
+    try:
+        wanted = parse_signal(signal) if signal else None
+    except Invalid as error:
+        raise Internal(f"cannot stop container: {name}: {error.message}") from None
     with container.lock:
         container.require(Verb.STOP, name)
         return begin_stop(engine, container, timeout, wanted)

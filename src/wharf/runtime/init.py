@@ -96,14 +96,20 @@ def guarded(sync: _socket.socket, body: Callable[[], None]) -> NoReturn:
     except rootfs.MountFailed as error:
         _fail(sync, str(error))
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        _fail(sync, f"{error.strerror}{where}".strip())
+        _fail(sync, _go_words(error))
     except messages.Closed:
         pass
     except Exception as error:
         _fail(sync, f"{type(error).__name__}: {error}")
     finally:
         os._exit(1)
+
+
+def _go_words(error: OSError) -> str:
+    """`step path: no such file or directory`: the exit code of a failed start is read off the words."""
+    step = str(error.strerror or "").rpartition(": ")[0]
+    place = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+    return ": ".join(part for part in (f"{step} {place}".strip(), credentials.errno_text(error)) if part)
 
 
 def _fail(sync: _socket.socket, text: str, bare: bool = False) -> None:
@@ -141,14 +147,15 @@ def _build(
     if "cgroup" in new:
         ns.unshare(ns.CLONE_NEWCGROUP)
     for kind, fd in inherited.join.items():
-        if kind != "pid":  # the monitor has done that: a pid namespace holds for children only
+        if kind not in ("pid", "user"):  # the monitor has done that: both hold for what is cloned afterwards
             ns.setns(fd, ns.FLAG_OF_TYPE[kind])
     if spec["process"].get("oomScoreAdj") is not None and trees is None:
         write_oom_score(spec["process"]["oomScoreAdj"])
     credentials.confine(spec["process"])
     name_host(spec, "uts" in new)
     if donor >= 0:
-        trees = userns.Trees(-1, shared_memory(donor, spec["mounts"]))
+        shared = shared_memory(donor, spec["mounts"])
+        trees = userns.Trees(trees.root if trees else -1, {**(trees.binds if trees else {}), **shared})
     points = cgroup.mount_points() if cgroup is not None else {}
     build_root(request, points, "cgroup" in new, inherited.sync, trees=trees)
     process.new_session_keyring(f"_ses.{request['id']}")
