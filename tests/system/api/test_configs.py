@@ -157,7 +157,8 @@ def test_odd_ones_are_harmless(api: Client, config: dict[str, Any], status: int 
 def test_failed_containers_leave_nothing(api: Client, daemon: Wharfd) -> None:
     before = cgroups(daemon)
     log = {"LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "9" * 5000}}}
-    for config in ({"Cmd": ["/nope"]}, {"User": "nope"}, {"HostConfig": {"Sysctls": {"vm.x": "1"}}}, {"HostConfig": log}):
+    hosts = ({"Sysctls": {"vm.x": "1"}}, log)
+    for config in ({"Cmd": ["/nope"]}, {"User": "nope"}, *({"HostConfig": host} for host in hosts)):
         assert api.run(config).status >= 400
     assert before and cgroups(daemon) == before
     assert api.ask("GET", f"{V}/containers/json?all=1").json() == []
