@@ -164,20 +164,26 @@ Operation = ImageSource | LocalSource | HttpSource | GitSource | Exec | Files
 class Vertex:
     """One operation. Compared by identity; `digest` is for those who want equality of meaning.
 
-    `title` is what people read of it; `ignore_cache` makes it run even where its result is known.
+    `title` is what people read of it; `ignore_cache` makes it run even where its result is known; no file of its
+    layer is younger than `epoch` (seconds since 1970).
     """
 
     op: Operation
     inputs: tuple["Vertex | None", ...]
     title: str
     platform: Platform = Platform()
+    epoch: int = 0
     ignore_cache: bool = False
     lines: tuple[int, int] | None = None
     digest: Digest = field(init=False)
 
     def __post_init__(self) -> None:
         below = [str(item.digest) if item else "scratch" for item in self.inputs]
-        object.__setattr__(self, "digest", digest_of([operation_key(self.op), below, str(self.platform)]))
+        object.__setattr__(self, "digest", self.key(below))
+
+    def key(self, inputs: list[Any]) -> Digest:
+        """The digest of the operation with what is told of its inputs."""
+        return digest_of([operation_key(self.op), inputs, str(self.platform), self.epoch])
 
 
 def operation_key(op: Operation) -> Any:

@@ -45,6 +45,12 @@ def check_mount_text(text: str) -> None:
             raise Invalid("'from' doesn't support variable expansion, define alias stage instead")
 
 
+def mount_origin(text: str) -> str:
+    """What `from=` names; empty where it names nothing."""
+    fields = [field.partition("=") for field in _fields(text)]
+    return next((value for key, _, value in reversed(fields) if key.lower() == "from"), "")
+
+
 def parse_mount(text: str, expand: Callable[[str], str]) -> RunMount:
     """The mount, its values expanded; raises Invalid with BuildKit's words."""
     mount = RunMount()

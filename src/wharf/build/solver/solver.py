@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from wharf.build.graph import Vertex, digest_of, operation_key, walk
+from wharf.build.graph import Vertex, walk
 from wharf.errors import Unavailable, WharfError
 from wharf.spec.digest import Digest
 
@@ -186,7 +186,7 @@ class Solver(Generic[R]):
                 continue
             content = self._executor.content(vertex, index, item.result)
             parts.append(["content", str(content)] if content else ["key", str(item.key)])
-        return digest_of([operation_key(vertex.op), parts, str(vertex.platform)])
+        return vertex.key(parts)
 
     def submit(self, work: Callable[[], Solved[R]]) -> "Future[Solved[R]]":
         """On the pool that all builds share."""
