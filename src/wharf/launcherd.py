@@ -1,12 +1,13 @@
 """Composition of the launcher: which jobs its workers know. Everything imported here is in memory before any fork."""
 
+from wharf.network.jobs import JOBS as NETWORK_JOBS
 from wharf.runtime import launcher
 from wharf.runtime.user_job import JOBS as USER_JOBS
 from wharf.runtime.worker import Job
 from wharf.storage.archives.jobs import JOBS as ARCHIVE_JOBS
 from wharf.storage.layers.jobs import JOBS as LAYER_JOBS
 
-JOBS: dict[str, Job] = {**LAYER_JOBS, **ARCHIVE_JOBS, **USER_JOBS}
+JOBS: dict[str, Job] = {**LAYER_JOBS, **ARCHIVE_JOBS, **NETWORK_JOBS, **USER_JOBS}
 
 
 def main(fd: int) -> None:

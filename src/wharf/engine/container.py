@@ -51,7 +51,7 @@ class Container:
         self.record = record
         self.lock = threading.RLock()
         self.running: Running | None = None
-        self.endpoint: Endpoint | None = None
+        self.endpoints: tuple[Endpoint, ...] = ()
         self.stopped: Future[None] = Future()
         """Resolves when the run that is on now has ended and is recorded."""
         self.waiting: list[tuple[Condition, Future[WaitResult]]] = []

@@ -19,10 +19,16 @@ def publish_container_event(engine: Engine, record: ContainerRecord, action: str
 
 def publish_network_event(engine: Engine, record: ContainerRecord, action: str) -> None:
     """`connect` or `disconnect` for each network of the container."""
-    drivers = {"host": "host", "none": "null"}
     for name, settings in record.networks.items():
-        attributes = {"container": record.id, "name": name, "type": drivers.get(name, "bridge")}
-        engine.events.publish("network", action, settings.network_id, attributes)
+        if settings.network_id:
+            publish_endpoint_event(engine, record, action, (settings.network_id, name))
+
+
+def publish_endpoint_event(engine: Engine, record: ContainerRecord, action: str, network: tuple[str, str]) -> None:
+    """`connect` or `disconnect` for one network (id, name)."""
+    network_id, name = network
+    attributes = {"container": record.id, "name": name, "type": engine.network.driver(network_id)}
+    engine.events.publish("network", action, network_id, attributes)
 
 
 def publish_volume_events(engine: Engine, record: ContainerRecord, action: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import re
 import secrets
 import socket
 import time
@@ -21,6 +20,7 @@ from wharf.engine.cgroup_driver import check_parent
 from wharf.engine.container import Container
 from wharf.engine.container_events import publish_container_event
 from wharf.engine.defaults import command_of, fill_host_config, merge_image
+from wharf.engine.endpoints import networks_at_create
 from wharf.engine.image_inspect import find_image
 from wharf.engine.log_options import check_log_config
 from wharf.engine.mount_spec import Planned, plan_mounts
@@ -39,7 +39,6 @@ from wharf.kernel import faults
 from wharf.spec.container import (
     ContainerRecord,
     CreateRequest,
-    EndpointSettings,
     HostConfig,
     VolumeOptions,
 )
@@ -51,7 +50,6 @@ from wharf.transfer.unpack import ensure_unpacked
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
-_MAC = re.compile(r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}\Z")
 MAX_ENTRIES = 10_000
 """Of environment variables, arguments, labels, mounts: more can only be a mistake."""
 
@@ -102,8 +100,8 @@ def create_container(engine: Engine, request: CreateRequest) -> Created:
             host_config=host_config,
             path=path,
             args=args,
-            networks=_networks(request),
         )
+        networks_at_create(engine, record, dict(request.networking_config.endpoints_config or {}))
         _make_root(engine, record, image, undo)
         faults.done("create:snapshot")
         _announce_volumes(engine, record, planned, undo)
@@ -174,31 +172,6 @@ def _resolve_joined(engine: Engine, host_config: HostConfig, container_id: str) 
         except WharfError as error:
             if key != "network_mode":  # that one is told at the start
                 raise Invalid(error.message) from None  # 404 would make the client pull the image
-
-
-def _networks(request: CreateRequest) -> dict[str, EndpointSettings]:
-    mode = request.host_config.network_mode
-    if mode.startswith("container:"):
-        return {}
-    asked = dict(request.networking_config.endpoints_config or {})
-    if "default" in asked:
-        asked["bridge"] = asked.pop("default")
-    settings = asked.get(mode) or EndpointSettings()
-    if request.config.mac_address and not settings.mac_address:
-        settings.mac_address = request.config.mac_address
-    if settings.mac_address and not _MAC.match(settings.mac_address):
-        raise Invalid(f"invalid config for network {mode}: invalid MAC address {settings.mac_address[:100]}")
-    # Kept here too: the settings lose the address of one run, a wanted one stays.
-    request.config.mac_address = settings.mac_address
-    if settings.aliases and mode == "bridge":
-        raise Invalid("network-scoped alias is supported only for containers in user defined networks")
-    if settings.ipam_config and settings.ipam_config.ipv4_address and mode in ("bridge", "host", "none"):
-        raise Invalid(
-            f"invalid config for network {mode}: invalid endpoint settings:\n"
-            "* user specified IP address is supported on user defined networks only\n"
-            "* user specified IP address is supported only when connecting to networks with user configured subnets"
-        )
-    return {mode: settings}
 
 
 def _inherited(engine: Engine, host_config: HostConfig) -> list[Planned]:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from wharf.engine.container import Container, WaitResult
 from wharf.engine.container_events import publish_container_event, publish_network_event, publish_volume_events
+from wharf.engine.endpoints import forget
 from wharf.engine.loop import resolve
 from wharf.engine.restart_policy import next_delay, should_restart
 from wharf.engine.times import format_time, to_nanoseconds
 from wharf.errors import WharfError
 from wharf.kernel import faults
 from wharf.runtime.requests import ExitRecord
-from wharf.spec.container import ContainerRecord
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -77,22 +77,12 @@ def finish_run(engine: Engine, container: Container, running: Running | None, en
 def release_network(engine: Engine, container: Container) -> None:
     """Give back address and ports, and tell it."""
     record = container.record
-    endpoint, container.endpoint = container.endpoint, None
-    if endpoint is not None:
+    endpoints, container.endpoints = container.endpoints, ()
+    for endpoint in endpoints:
         engine.network.release(endpoint)
     publish_network_event(engine, record, "disconnect")
-    clear_endpoints(record)
-    record.ports = {}
+    forget(record)
     record.sandbox_id = ""
-
-
-def clear_endpoints(record: ContainerRecord) -> None:
-    """Take what belongs to one run out of the record: addresses and endpoint ids; the network stays."""
-    for settings in record.networks.values():
-        settings.endpoint_id = settings.gateway = settings.ip_address = ""
-        settings.ip_prefix_len = 0
-        if not record.config.mac_address:
-            settings.mac_address = ""
 
 
 def _publish_die(engine: Engine, container: Container, ended: ExitRecord) -> None:

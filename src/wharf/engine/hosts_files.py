@@ -16,6 +16,7 @@ HOSTS_HEAD = (
     ("ff02::2", "ip6-allrouters"),
 )
 FALLBACK_SERVERS = ("8.8.8.8", "8.8.4.4")
+RESOLVER = "127.0.0.11"
 RESOLVED_STUB = "127.0.0.53"
 RESOLVED_CONF = "/run/systemd/resolve/resolv.conf"
 GATEWAY_WORD = "host-gateway"
@@ -31,9 +32,9 @@ MAX_SIZE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a container sits: its address ("" without a network of its own), the bridge's gateway, IPv6 or not."""
+    """Where a container sits: its addresses (none without a network of its own), the bridge's gateway, IPv6 or not."""
 
-    address: str = ""
+    addresses: tuple[str, ...] = ()
     gateway: str = ""
     ipv6: bool = True
 
@@ -42,10 +43,16 @@ def hosts_text(config: ContainerConfig, host_config: HostConfig, place: Place) -
     """/etc/hosts of a container with a network of its own."""
     lines = [f"{address}\t{names}" for address, names in HOSTS_HEAD if place.ipv6 or ":" not in address]
     lines += extra_hosts(host_config, place.gateway)
-    if place.address and config.hostname:
-        full = f"{config.hostname}.{config.domainname} {config.hostname}" if config.domainname else config.hostname
-        lines.append(f"{place.address}\t{full}")
+    lines += own_lines(config, place.addresses)
     return "\n".join(lines) + "\n"
+
+
+def own_lines(config: ContainerConfig, addresses: Sequence[str]) -> list[str]:
+    """The lines of /etc/hosts that name the container itself, one an address."""
+    if not config.hostname:
+        return []
+    full = f"{config.hostname}.{config.domainname} {config.hostname}" if config.domainname else config.hostname
+    return [f"{address}\t{full}" for address in addresses]
 
 
 def extra_hosts(host_config: HostConfig, gateway: str) -> list[str]:
@@ -67,6 +74,42 @@ def resolv_text(host_config: HostConfig, base: str) -> str:
     search = [item for item in host_config.dns_search if item != "."] if host_config.dns_search else search
     options = list(host_config.dns_options) if host_config.dns_options else options
     return _format(servers, search, options, _overrides(host_config))
+
+
+def user_resolv_text(host_config: HostConfig, base: str) -> str:
+    """/etc/resolv.conf on a user-defined network: the container's own resolver, which asks the host's servers or those
+    that were asked for."""
+    _, search, options = _parse(base)
+    search = [item for item in host_config.dns_search if item != "."] if host_config.dns_search else search
+    options = list(host_config.dns_options) if host_config.dns_options else options
+    origin = "override" if host_config.dns_options else "host"
+    if not any(option.startswith("ndots:") for option in options):
+        options, origin = [*options, "ndots:0"], "internal"
+    lines = [*RESOLV_HEAD, f"nameserver {RESOLVER}"]
+    if search:
+        lines.append("search " + " ".join(search))
+    lines += ["options " + " ".join(options), "", "# Based on host file: '/etc/resolv.conf' (internal resolver)"]
+    if servers := upstream_servers(host_config, base):
+        lines.append(f"# ExtServers: [{' '.join(servers)}]")
+    overrides = [name for name in _overrides(host_config).split() if name != "options" or origin == "override"]
+    lines += [f"# Overrides: [{' '.join(overrides)}]", f"# Option ndots from: {origin}"]
+    return "\n".join(lines) + "\n"
+
+
+def upstream_servers(host_config: HostConfig, base: str) -> tuple[str, ...]:
+    """What a container's resolver asks: `--dns` from the container's own namespace, else the host's servers from the
+    host's (written `host(…)`), so that its loopback ones answer too."""
+    if host_config.dns:
+        return tuple(host_config.dns)
+    servers, _, _ = _parse(base)
+    return tuple(f"host({server})" for server in servers) or FALLBACK_SERVERS
+
+
+def wants_dots(host_config: HostConfig, base: str) -> bool:
+    """Whether `ndots` above 0 is asked for: names of one label are then not asked elsewhere."""
+    _, _, options = _parse(base)
+    found = [option for option in host_config.dns_options or options if option.startswith("ndots:")]
+    return bool(found) and found[-1].removeprefix("ndots:").strip() not in ("0", "")
 
 
 def host_network_resolv(host_config: HostConfig, base: str) -> str:

@@ -18,8 +18,9 @@ import time
 from typing import TYPE_CHECKING
 
 from wharf.engine.container import Container, LiveExec
+from wharf.engine.endpoints import endpoints_of, forget
 from wharf.engine.exec_start import on_exec_exit
-from wharf.engine.exit import clear_endpoints, on_exit
+from wharf.engine.exit import on_exit
 from wharf.engine.remove import discard, remove_now
 from wharf.engine.restart_policy import restarts_with_daemon, should_restart
 from wharf.engine.start import start_locked
@@ -44,14 +45,12 @@ def restore_containers(engine: Engine) -> list[Endpoint]:
     for record in records:
         container = Container(record)
         engine.containers.add(container)
-        endpoint = _restore(engine, container)
-        if endpoint is not None:
-            endpoints.append(endpoint)
+        endpoints += _restore(engine, container)
     _restore_execs(engine)
     return endpoints
 
 
-def _restore(engine: Engine, container: Container) -> Endpoint | None:
+def _restore(engine: Engine, container: Container) -> tuple[Endpoint, ...]:
     record = container.record
     running = engine.supervisor.adopt(record.id)
     if running is None:
@@ -59,12 +58,11 @@ def _restore(engine: Engine, container: Container) -> Endpoint | None:
             _ended_meanwhile(engine, record)
         else:
             # A start that was cut before `go` has left its address in the record.
-            if endpoint_of(record) is not None:
+            if endpoints_of(record):
                 log.warning("start-up: container %s: its start was cut, its address is given back", record.id)
-            clear_endpoints(record)
-            record.ports = {}
+            forget(record)
             engine.supervisor.forget(record.id)
-        return None
+        return ()
     state = record.state
     if not state.running or state.pid != running.pid:
         # The start was not recorded in time: its beginning is the process's.
@@ -75,17 +73,9 @@ def _restore(engine: Engine, container: Container) -> Endpoint | None:
     state.paused = running.paused()
     container.running = running
     container.started_monotonic = time.monotonic()
-    container.endpoint = endpoint_of(record)
+    container.endpoints = tuple(endpoints_of(record))
     engine.database.containers.put(record, durable=False)
-    return container.endpoint
-
-
-def endpoint_of(record: ContainerRecord) -> Endpoint | None:
-    """The bridge endpoint of a running container as its record tells it; None without one."""
-    for name, settings in record.networks.items():
-        if settings.ip_address:
-            return Endpoint.from_settings(name, record.sandbox_id, settings, record.ports)
-    return None
+    return container.endpoints
 
 
 def _ended_meanwhile(engine: Engine, record: ContainerRecord) -> None:
@@ -105,8 +95,8 @@ def _ended_meanwhile(engine: Engine, record: ContainerRecord) -> None:
         state.finished_at = format_time(ended.finished_at)
     if restart:
         record.restart_count += 1
-    clear_endpoints(record)
-    record.ports, record.sandbox_id = {}, ""
+    forget(record)
+    record.sandbox_id = ""
     engine.database.containers.put(record, durable=False)
 
 

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from wharf.engine.container import Container
 from wharf.engine.container_events import publish_container_event, publish_network_event, publish_volume_events
 from wharf.engine.devices import devices_of, throttles_of
-from wharf.engine.exit import clear_endpoints, on_exit
+from wharf.engine.endpoints import allocate, host_addresses, is_user_defined, to_hold, wire
+from wharf.engine.exit import on_exit
 from wharf.engine.hosts_files import (
     FILES,
     Place,
@@ -30,6 +30,7 @@ from wharf.engine.hosts_files import (
     hosts_text,
     read_text,
     resolv_text,
+    user_resolv_text,
     write_file,
 )
 from wharf.engine.id_maps import applied
@@ -41,18 +42,15 @@ from wharf.engine.status import state_word
 from wharf.engine.times import format_time
 from wharf.errors import Conflict, Internal, Invalid, NotFound, NotImplementedYet, WharfError
 from wharf.kernel import faults
-from wharf.network.manager import Published, SandboxTarget
+from wharf.network.manager import Published
 from wharf.runtime.lifecycle import Verb
 from wharf.runtime.requests import LogSettings, MonitorRequest, StartFailed
-from wharf.spec.container import ContainerRecord, PortBinding
-from wharf.spec.network import Port, parse_port_bindings, port_map
+from wharf.spec.container import ContainerRecord
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
     from wharf.runtime.running import Running
-    from wharf.runtime.supervisor import Sandboxed
 
-NETWORK_FAILED = "failed to set up container networking: "
 
 
 def start_container(engine: Engine, name: str) -> None:
@@ -111,7 +109,7 @@ def _start(engine: Engine, container: Container, undo: contextlib.ExitStack) -> 
     publish_volume_events(engine, record, "mount")
     undo.callback(publish_volume_events, engine, record, "unmount")
     joined = _joined(engine, record, undo)
-    published = _allocate(engine, container, undo)
+    published = allocate(engine, container, undo)
     faults.done("start:address")
     files = _write_files(engine, container)
     faults.done("start:files")
@@ -121,8 +119,8 @@ def _start(engine: Engine, container: Container, undo: contextlib.ExitStack) -> 
     waiting = contextlib.ExitStack()
     undo.enter_context(waiting)
     waiting.callback(sandboxed.abort)
-    if published is not None:
-        _connect(engine, published, sandboxed)
+    if published:
+        wire(engine, record, published, sandboxed)
         faults.done("start:network")
     _attach_waiting(container, sandboxed.attach)
     faults.done("start:attached")
@@ -186,54 +184,6 @@ def _namespace_of(engine: Engine, record: ContainerRecord, kind: str, other_name
         raise Conflict(f"failed to join {kind.upper()} namespace: container {other.id} is not running") from None
 
 
-# -- network
-
-
-def _allocate(engine: Engine, container: Container, undo: contextlib.ExitStack) -> Published | None:
-    """Address and ports on a bridge; the records' fields alone for host, none and another container's network."""
-    record = container.record
-    mode = record.host_config.network_mode
-    record.sandbox_id = secrets.token_hex(32)
-    record.ports = {}
-    if mode.startswith("container:"):
-        return None
-    try:
-        network = engine.network.find(mode)
-    except NotFound as error:
-        raise NotFound(NETWORK_FAILED + error.message) from None
-    asked = record.networks[mode]
-    if network.driver != "bridge":
-        asked.network_id, asked.endpoint_id = network.id, secrets.token_hex(32)
-        return None
-    endpoint = engine.network.allocate(network.name, record.sandbox_id, asked.mac_address)
-    undo.callback(engine.network.release, endpoint)
-    undo.callback(_forget_endpoint, record)
-    published = engine.network.publish(endpoint, record.name, parse_port_bindings(_wanted_ports(record)))
-    record.networks[mode] = published.endpoint.settings(asked)
-    record.ports = port_map(published.endpoint.ports, record.config.exposed_ports or {})
-    return published
-
-
-def _forget_endpoint(record: ContainerRecord) -> None:
-    clear_endpoints(record)
-    record.ports = {}
-
-
-def _wanted_ports(record: ContainerRecord) -> dict[str, list[PortBinding] | None]:
-    wanted = dict(record.host_config.port_bindings or {})
-    if record.host_config.publish_all_ports:
-        for text in record.config.exposed_ports or {}:
-            wanted.setdefault(str(Port.parse(text)), [PortBinding()])
-    return wanted
-
-
-def _connect(engine: Engine, published: Published, sandboxed: Sandboxed) -> None:
-    if sandboxed.netns_fd is None or sandboxed.rtnl is None:
-        raise Internal(NETWORK_FAILED + "the sandbox has no network namespace of its own")
-    engine.network.connect(published, SandboxTarget(sandboxed.netns_fd, sandboxed.rtnl, sandboxed.monitor_pidfd))
-    sandboxed.close_network()
-
-
 # -- files
 
 
@@ -256,10 +206,10 @@ def _write_files(engine: Engine, container: Container) -> dict[str, str]:
             write_file(f"{directory}/hosts", hosts + "".join(line + "\n" for line in extra))
             write_file(f"{directory}/resolv.conf", host_network_resolv(host, base))
         else:
-            address = record.networks[mode].ip_address
-            place = Place(address, gateway, engine.host.ipv6)
+            place = Place(tuple(host_addresses(record)), gateway, engine.host.ipv6)
+            named = any(map(is_user_defined, record.networks))
             write_file(f"{directory}/hosts", hosts_text(config, host, place))
-            write_file(f"{directory}/resolv.conf", resolv_text(host, base))
+            write_file(f"{directory}/resolv.conf", (user_resolv_text if named else resolv_text)(host, base))
     return {f"/etc/{name}": f"{directory}/{name}" for name in FILES}
 
 
@@ -291,7 +241,7 @@ def _request(
     record: ContainerRecord,
     files: dict[str, str],
     joined: dict[str, int],
-    published: Published | None,
+    published: Sequence[Published],
 ) -> MonitorRequest:
     config, host = record.config, record.host_config
     security = parse_options(host, engine.config.seccomp_profile, engine.config.no_new_privileges)
@@ -332,7 +282,7 @@ def _request(
         runtime=runtime,
         rules=engine.supervisor.seccomp_rules(security.profile, names) if confined and runtime else None,
         namespaces=joined,
-        hold=published.to_hold() if published else (),
+        hold=to_hold(published),
     )
 
 
@@ -349,14 +299,14 @@ def _attach_waiting(container: Container, attach: Callable[..., socket.socket]) 
         future.set_result(stream)
 
 
-def _record_start(engine: Engine, container: Container, running: Running, published: Published | None) -> None:
+def _record_start(engine: Engine, container: Container, running: Running, published: Sequence[Published]) -> None:
     record, state = container.record, container.record.state
     state.running, state.paused, state.restarting = True, False, False
     state.pid, state.start_time, state.boot_id = running.pid, running.start_time, engine.host.boot_id
     state.exit_code, state.error, state.oom_killed = 0, "", False
     state.started_at = format_time(time.time_ns())
     container.running = running
-    container.endpoint = published.endpoint if published else None
+    container.endpoints = tuple(item.endpoint for item in published)
     container.started_monotonic = time.monotonic()
     if container.stopped.done():
         container.stopped = Future()

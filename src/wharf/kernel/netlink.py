@@ -11,22 +11,36 @@ import struct
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_interface,
+    ip_network,
+)
 
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
-NLM_F_EXCL, NLM_F_CREATE = 0x200, 0x400
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLA_TYPE_MASK, NLA_F_NESTED = 0x3FFF, 0x8000
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
-RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE = 20, 22, 24, 26
+RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 20, 22, 24, 25, 26
 
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
-_IFLA_AF_SPEC, _IFLA_NET_NS_FD = 26, 28
+_IFLA_IFALIAS, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 20, 26, 28
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
-_VETH_PEER, _BRPORT_HAIRPIN, _INET6_ADDR_GEN_MODE = 1, 4, 8
+_VETH_PEER, _BRPORT_HAIRPIN, _BRPORT_ISOLATED, _INET6_ADDR_GEN_MODE = 1, 4, 33, 8
+_IFA_F_NODAD = 0x02
+Address = IPv4Address | IPv6Address
+Interface = IPv4Interface | IPv6Interface
+Network = IPv4Network | IPv6Network
 _ADDR_GEN_NONE = b"\x01"
 _IFF_UP = 1
+_ARPHRD_LOOPBACK = 772
 _HEADER = struct.Struct("=IHHII")
 _IFINFO = struct.Struct("=BxHiII")
 
@@ -55,6 +69,8 @@ class Link:
     master: int = 0
     mac: str = ""
     mtu: int = 0
+    alias: str = ""
+    loopback: bool = False
 
 
 class NetlinkSocket:
@@ -180,46 +196,60 @@ def mac_bytes(mac: str) -> bytes:
     return bytes.fromhex(mac.replace(":", ""))
 
 
-def _name(name: str) -> bytes:
+def link_name(name: str) -> bytes:
+    """The attribute that names an interface."""
     return attribute(_IFLA_IFNAME, name.encode() + b"\0")
 
 
-def _link_message(kind: int, flags: int, body: bytes, index: int = 0, up: bool = False) -> Message:
+def link_message(kind: int, flags: int, body: bytes, index: int = 0, up: bool = False) -> Message:
+    """A message about an interface, by index or by the name in its body; `up` brings it up."""
     state = _IFF_UP if up else 0
     return Message(kind, _IFINFO.pack(0, 0, index, state, state) + body, NLM_F_ACK | flags)
 
 
-def new_bridge(name: str, mac: str, mtu: int) -> Message:
-    """Create a bridge. A fixed MAC: otherwise it would take the lowest of its ports' and change as they come."""
-    body = _name(name) + attribute(_IFLA_MTU, struct.pack("=I", mtu)) + attribute(_IFLA_ADDRESS, mac_bytes(mac))
+def new_bridge(name: str, mac: str, mtu: int, alias: str = "") -> list[Message]:
+    """Create a bridge. A fixed MAC: otherwise it would take the lowest of its ports' and change as they come.
+
+    `alias` tells whose it is. It is only taken once the interface exists, hence a second message; both go in one send,
+    which the kernel serves before it looks at a signal: no killed process leaves a bridge that nobody knows.
+    """
+    body = link_name(name) + attribute(_IFLA_MTU, struct.pack("=I", mtu)) + attribute(_IFLA_ADDRESS, mac_bytes(mac))
     info = nested(_IFLA_LINKINFO, attribute(_INFO_KIND, b"bridge"))
-    return _link_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body + info)
+    messages = [link_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body + info)]
+    if alias:
+        messages.append(link_message(RTM_NEWLINK, 0, link_name(name) + attribute(_IFLA_IFALIAS, alias.encode())))
+    return messages
 
 
-def new_veth(name: str, bridge: int, mtu: int, peer: tuple[str, str, int]) -> list[Message]:
+def new_veth(name: str, bridge: int, mtu: int, peer: tuple[str, str, int], isolated: bool = False) -> list[Message]:
     """A veth pair: the host end on the bridge, the peer (name, MAC, network namespace's descriptor) inside.
 
     The second message switches hairpin on (a container reaches its own published port through the bridge where
     bridge-nf-call-iptables is 1) and the port up; it has no IPv6 address of its own, which saves duplicate address
-    detection on every start. Port attributes are only taken once the port exists, hence two messages.
+    detection on every start. Port attributes are only taken once the port exists, hence two messages. `isolated`: the
+    bridge passes no frame between this port and another isolated one.
     """
     peer_name, peer_mac, netns = peer
     size = attribute(_IFLA_MTU, struct.pack("=I", mtu))
-    inner = _IFINFO.pack(0, 0, 0, 0, 0) + _name(peer_name) + size + attribute(_IFLA_ADDRESS, mac_bytes(peer_mac))
+    inner = _IFINFO.pack(0, 0, 0, 0, 0) + link_name(peer_name) + size + attribute(_IFLA_ADDRESS, mac_bytes(peer_mac))
     inner += attribute(_IFLA_NET_NS_FD, struct.pack("=i", netns))
     info = nested(
         _IFLA_LINKINFO, attribute(_INFO_KIND, b"veth"), nested(_INFO_DATA, attribute(_VETH_PEER | NLA_F_NESTED, inner))
     )
-    body = _name(name) + size + attribute(_IFLA_MASTER, struct.pack("=i", bridge)) + info
+    body = link_name(name) + size + attribute(_IFLA_MASTER, struct.pack("=i", bridge)) + info
     port = nested(
         _IFLA_LINKINFO,
         attribute(_INFO_SLAVE_KIND, b"bridge"),
-        nested(_INFO_SLAVE_DATA, attribute(_BRPORT_HAIRPIN, b"\x01")),
+        nested(_INFO_SLAVE_DATA, attribute(_BRPORT_HAIRPIN, b"\x01"), *_isolation(isolated)),
     )
     return [
-        _link_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body),
-        _link_message(RTM_NEWLINK, 0, _name(name) + _no_link_local() + port, up=True),
+        link_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body),
+        link_message(RTM_NEWLINK, 0, link_name(name) + _no_link_local() + port, up=True),
     ]
+
+
+def _isolation(isolated: bool) -> list[bytes]:
+    return [attribute(_BRPORT_ISOLATED, b"\x01")] if isolated else []
 
 
 def _no_link_local() -> bytes:
@@ -229,27 +259,55 @@ def _no_link_local() -> bytes:
 
 def set_up(index: int, link_local: bool = True) -> Message:
     """Bring an interface up; `link_local` False: IPv6 gives it no address by itself."""
-    return _link_message(RTM_NEWLINK, 0, b"" if link_local else _no_link_local(), index=index, up=True)
+    return link_message(RTM_NEWLINK, 0, b"" if link_local else _no_link_local(), index=index, up=True)
 
 
 def delete_link(index: int) -> Message:
     """Remove an interface; blocks 15-27 ms for a veth, so never on the way of a start or a removal."""
-    return _link_message(RTM_DELLINK, 0, b"", index=index)
+    return link_message(RTM_DELLINK, 0, b"", index=index)
 
 
-def add_address(index: int, address: IPv4Interface) -> Message:
-    """Give an interface an IPv4 address."""
-    head = struct.pack("=BBBBi", socket.AF_INET, address.network.prefixlen, 0, 0, index)
+def add_address(index: int, address: Interface) -> Message:
+    """Give an interface an address. IPv6 ones are used at once, without duplicate address detection: who gave them out
+    knows that they are free."""
     packed = address.ip.packed
-    body = head + attribute(2, packed) + attribute(1, packed) + attribute(4, address.network.broadcast_address.packed)
+    family, flags = (socket.AF_INET, 0) if address.version == 4 else (socket.AF_INET6, _IFA_F_NODAD)
+    head = struct.pack("=BBBBi", family, address.network.prefixlen, flags, 0, index)
+    body = head + attribute(2, packed) + attribute(1, packed)
+    if address.version == 4:
+        body += attribute(4, address.network.broadcast_address.packed)
     return Message(RTM_NEWADDR, body, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
 
 
-def add_default_route(gateway: IPv4Address, index: int) -> Message:
+def add_default_route(gateway: Address, index: int) -> Message:
     """`default via <gateway> dev <index>` in the main table (table 254, protocol boot 3, universe 0, unicast 1)."""
-    head = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 254, 3, 0, 1, 0)
+    return _default_route(RTM_NEWROUTE, gateway, index, NLM_F_CREATE | NLM_F_EXCL)
+
+
+def set_default_route(gateway: Address, index: int) -> Message:
+    """As `add_default_route`, in place of the one that is there."""
+    return _default_route(RTM_NEWROUTE, gateway, index, NLM_F_CREATE | NLM_F_REPLACE)
+
+
+def delete_default_route(family: int) -> Message:
+    """Remove the default route of a family from the main table; ESRCH when there is none."""
+    return Message(RTM_DELROUTE, struct.pack("=BBBBBBBBI", family, 0, 0, 0, 254, 0, 255, 0, 0))
+
+
+def _default_route(kind: int, gateway: Address, index: int, flags: int) -> Message:
+    family = socket.AF_INET if gateway.version == 4 else socket.AF_INET6
+    head = struct.pack("=BBBBBBBBI", family, 0, 0, 0, 254, 3, 0, 1, 0)
     body = head + attribute(5, gateway.packed) + attribute(4, struct.pack("=i", index))
-    return Message(RTM_NEWROUTE, body, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
+    return Message(kind, body, NLM_F_ACK | flags)
+
+
+def add_device_route(index: int, family: int) -> Message:
+    """`default dev <index>`: everything is asked for on the wire (scope link 253 for IPv4)."""
+    scope = 253 if family == socket.AF_INET else 0
+    head = struct.pack("=BBBBBBBBI", family, 0, 0, 0, 254, 3, scope, 1, 0)
+    return Message(
+        RTM_NEWROUTE, head + attribute(4, struct.pack("=i", index)), NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE
+    )
 
 
 def links(netlink: NetlinkSocket) -> list[Link]:
@@ -260,7 +318,7 @@ def links(netlink: NetlinkSocket) -> list[Link]:
 def link(netlink: NetlinkSocket, name: str) -> Link | None:
     """The interface of that name, or None."""
     try:
-        (body,) = netlink.dump(RTM_GETLINK, _IFINFO.pack(0, 0, 0, 0, 0) + _name(name), flags=0)
+        (body,) = netlink.dump(RTM_GETLINK, _IFINFO.pack(0, 0, 0, 0, 0) + link_name(name), flags=0)
     except OSError as error:
         if error.errno in (errno.ENODEV, errno.ENOENT):
             return None
@@ -269,7 +327,7 @@ def link(netlink: NetlinkSocket, name: str) -> Link | None:
 
 
 def _parse_link(body: bytes) -> Link:
-    _, _, index, flags, _ = _IFINFO.unpack_from(body)
+    _, device, index, flags, _ = _IFINFO.unpack_from(body)
     found = attributes(body, _IFINFO.size)
     info = attributes(found.get(_IFLA_LINKINFO, b""))
     return Link(
@@ -280,25 +338,29 @@ def _parse_link(body: bytes) -> Link:
         master=struct.unpack("=I", found.get(_IFLA_MASTER, bytes(4)))[0],
         mac=found.get(_IFLA_ADDRESS, b"").hex(":"),
         mtu=struct.unpack("=I", found.get(_IFLA_MTU, bytes(4)))[0],
+        alias=found.get(_IFLA_IFALIAS, b"").rstrip(b"\0").decode(errors="replace"),
+        loopback=device == _ARPHRD_LOOPBACK,
     )
 
 
-def addresses(netlink: NetlinkSocket) -> list[tuple[int, IPv4Interface]]:
-    """IPv4 addresses as (interface index, address with prefix)."""
+def addresses(netlink: NetlinkSocket, family: int = socket.AF_INET) -> list[tuple[int, Interface]]:
+    """Addresses of one family as (interface index, address with prefix)."""
     found = []
-    for body in netlink.dump(RTM_GETADDR, struct.pack("=BBBBi", socket.AF_INET, 0, 0, 0, 0)):
+    for body in netlink.dump(RTM_GETADDR, struct.pack("=BBBBi", family, 0, 0, 0, 0)):
         _, prefix, _, _, index = struct.unpack_from("=BBBBi", body)
         values = attributes(body, 8)
-        found.append((index, IPv4Interface((values.get(2, values.get(1, bytes(4))), prefix))))
+        packed = values.get(2, values.get(1))
+        if body[0] == family and packed:
+            found.append((index, ip_interface((packed, prefix))))
     return found
 
 
-def routes(netlink: NetlinkSocket) -> list[IPv4Network]:
-    """Destinations of all IPv4 unicast routes of all tables but the default routes and the host's own addresses."""
+def routes(netlink: NetlinkSocket, family: int = socket.AF_INET) -> list[Network]:
+    """Destinations of all unicast routes of all tables but the default routes and the host's own addresses."""
     found = []
-    for body in netlink.dump(RTM_GETROUTE, struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
+    for body in netlink.dump(RTM_GETROUTE, struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, 0, 0, 0, 0)):
         prefix, kind = body[1], body[7]
         destination = attributes(body, 12).get(1)
-        if kind == 1 and prefix and destination:
-            found.append(IPv4Network((destination, prefix)))
+        if body[0] == family and kind == 1 and prefix and destination:
+            found.append(ip_network((destination, prefix)))
     return found

@@ -3,12 +3,16 @@
 import errno
 import os
 import secrets
+from collections.abc import Collection
+from dataclasses import replace
 from ipaddress import IPv4Interface
 from pathlib import Path
+from socket import AF_INET, AF_INET6
 
 from wharf.errors import Unavailable
 from wharf.kernel import netlink
 from wharf.kernel.netlink import Link, NetlinkSocket
+from wharf.network.names import Names
 from wharf.network.plan import BridgePlan
 
 _SYSCTL = Path("/proc/sys/net")
@@ -29,7 +33,7 @@ def present_address(route: NetlinkSocket, name: str) -> IPv4Interface | None:
     if link.kind != "bridge":
         raise Unavailable(f"interface {name} exists and is no bridge; remove it or give wharfd another data root")
     found = [address for index, address in netlink.addresses(route) if index == link.index]
-    return found[0] if found else None
+    return IPv4Interface(found[0]) if found else None
 
 
 def apply(route: NetlinkSocket, plan: BridgePlan) -> Link:
@@ -37,28 +41,61 @@ def apply(route: NetlinkSocket, plan: BridgePlan) -> Link:
     try:
         link = netlink.link(route, plan.name)
         if link is not None and not plan.found:
-            _delete(route, link)
+            delete(route, link)
             link = None
         if link is None:
-            route.transact([netlink.new_bridge(plan.name, random_mac(), plan.mtu)])
+            route.transact(netlink.new_bridge(plan.name, random_mac(), plan.mtu, plan.mark))
             link = netlink.link(route, plan.name)
             if link is None:
                 raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-            route.transact([netlink.add_address(link.index, plan.address)])
+            route.transact([netlink.add_address(link.index, item) for item in (plan.address, plan.address6) if item])
         # Container traffic to the host's published loopback ports comes back with 127.0.0.1 as its address: only
         # on this bridge may it be routed. The firewall drops what others send to 127/8 (see firewall.py).
-        write_sysctl(f"ipv4/conf/{plan.name}/route_localnet", "1")
+        if plan.address:
+            write_sysctl(f"ipv4/conf/{plan.name}/route_localnet", "1")
+        # Routers among containers do not tell the host its routes.
+        if read_sysctl(f"ipv6/conf/{plan.name}/accept_ra"):
+            write_sysctl(f"ipv6/conf/{plan.name}/accept_ra", "0")
         route.transact([netlink.set_up(link.index)])
     except OSError as error:
         raise Unavailable(f"cannot {plan.describe()}: {error.strerror or error}") from error
     return link
 
 
+def present(route: NetlinkSocket, plan: BridgePlan) -> BridgePlan:
+    """The plan for a bridge of a user-defined network, kept where one with its addresses is there already.
+
+    Raises Unavailable where the name is taken by an interface of another kind.
+    """
+    link = netlink.link(route, plan.name)
+    if link is None:
+        return plan
+    if link.kind != "bridge":
+        raise Unavailable(f"interface {plan.name} exists and is no bridge")
+    if link.alias != plan.mark:  # the administrator's: it is used as it is
+        return replace(plan, found=True)
+    found = {
+        item for family in (AF_INET, AF_INET6) for at, item in netlink.addresses(route, family) if at == link.index
+    }
+    return replace(plan, found={item for item in (plan.address, plan.address6) if item} <= found)
+
+
+def remove_marked(route: NetlinkSocket, names: Names, keep: Collection[str]) -> list[str]:
+    """Remove what this instance made for networks (bridges, dummies, VLANs) that are not in `keep`; their names."""
+    removed = []
+    for link in netlink.links(route):
+        network_id = names.marked(link.alias)
+        if network_id and network_id not in keep:
+            delete(route, link)
+            removed.append(link.name)
+    return removed
+
+
 def remove(route: NetlinkSocket, name: str) -> None:
     """Remove the bridge if it is there."""
     link = netlink.link(route, name)
     if link is not None and link.kind == "bridge":
-        _delete(route, link)
+        delete(route, link)
 
 
 def remove_veths(route: NetlinkSocket, prefix: str, keep: set[str]) -> list[str]:
@@ -66,7 +103,7 @@ def remove_veths(route: NetlinkSocket, prefix: str, keep: set[str]) -> list[str]
     removed = []
     for link in netlink.links(route):
         if link.name.startswith(prefix) and link.kind == "veth" and link.name not in keep:
-            _delete(route, link)
+            delete(route, link)
             removed.append(link.name)
     return removed
 
@@ -75,10 +112,10 @@ def remove_veth(route: NetlinkSocket, name: str) -> None:
     """Remove one host end; one that is gone is fine."""
     link = netlink.link(route, name)
     if link is not None and link.kind == "veth":
-        _delete(route, link)
+        delete(route, link)
 
 
-def _delete(route: NetlinkSocket, link: Link) -> None:
+def delete(route: NetlinkSocket, link: Link) -> None:
     try:
         route.transact([netlink.delete_link(link.index)])
     except OSError as error:

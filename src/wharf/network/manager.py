@@ -1,21 +1,17 @@
 """The networks of one instance: records, addresses, endpoints and published ports, put together.
 
 A start goes allocate -> publish -> (sandbox made) -> connect; release undoes any of it and may come at any point.
-Nothing of the hot path walks tables or runs a command.
+A sandbox that runs is changed by attach and detach. Nothing of the hot path walks tables or runs a command.
 """
 
 import contextlib
 import dataclasses
 import secrets
-import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address
 
-from wharf.errors import Internal, NotFound, Unavailable, WharfError
+from wharf.errors import Denied, Internal, NotFound, Unavailable, WharfError
 from wharf.kernel import netlink, nft
 from wharf.kernel.netlink import NetlinkSocket
 from wharf.network import bridge, strays
@@ -23,54 +19,32 @@ from wharf.network import endpoint as endpoints
 from wharf.network.contracts import NetworkStore, Relay
 from wharf.network.endpoint import SandboxTarget
 from wharf.network.firewall import Firewall, foreign_drops, legacy_drop
-from wharf.network.ipam import DEFAULT_POOLS, AddressSpace
+from wharf.network.ipam import DEFAULT_POOLS
+from wharf.network.layout import Layout
 from wharf.network.names import Names
-from wharf.network.plan import Addressing, BridgePlan, plan_bridge, plan_endpoint
+from wharf.network.networks import Networks, Settings
+from wharf.network.plan import (
+    Addressing,
+    BridgePlan,
+    EndpointPlan,
+    default_routes,
+    free_interface,
+    plan_bridge,
+)
 from wharf.network.ports import PortTable
+from wharf.network.predefined import default_network, predefined, subnet_of
+from wharf.network.publishing import Published, by_mode
+from wharf.network.settings import EndpointRequest, NetworkConfig
 from wharf.spec.finding import Finding
 from wharf.spec.network import (
-    PREDEFINED,
-    AddressPool,
     BridgeFacts,
     Endpoint,
-    Ipam,
-    IpamConfig,
     NetworkRecord,
     PortRequest,
+    Resolver,
 )
 
-__all__ = ["NetworkConfig", "NetworkManager", "NetworkStore", "Published", "Relay", "SandboxTarget"]
-
-
-_MAX_HELD = 128
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkConfig:
-    """Settings of one instance; `instance` is names.instance_id(data_root)."""
-
-    instance: str
-    bip: str = ""
-    default_pools: tuple[AddressPool, ...] = ()
-    mtu: int = 1500
-    ip_forward: bool = True
-
-
-@dataclass(slots=True)
-class Published:
-    """An endpoint with its ports, and the sockets that reserve them, to be handed to the monitor."""
-
-    endpoint: Endpoint
-    sockets: list[socket.socket] = field(default_factory=list)
-
-    def to_hold(self) -> tuple[int, ...]:
-        """Descriptors for the monitor: what fits into one message (SCM_MAX_FD is 253). netd holds all of them."""
-        return tuple(sock.fileno() for sock in self.sockets[:_MAX_HELD])
-
-    def close(self) -> None:
-        for sock in self.sockets:
-            sock.close()
-        self.sockets.clear()
+__all__ = ["EndpointRequest", "NetworkConfig", "NetworkManager", "Published", "SandboxTarget"]
 
 
 class NetworkManager:
@@ -81,8 +55,9 @@ class NetworkManager:
     ) -> None:
         self._config, self._store, self._warn, self._relay = config, store, warn, relay
         self._names = Names(config.instance)
-        self._lock = threading.Lock()
-        self._records: dict[str, NetworkRecord] = {}
+        settings = Settings(config.default_pools, config.mtu, config.seed)
+        self._networks = Networks(self._names, settings, store, warn)
+        self._lock = self._networks.lock
         self._warnings: list[str] = []
         self._ports = PortTable()
         self._open: dict[str, Published] = {}
@@ -105,9 +80,9 @@ class NetworkManager:
         self._closing.callback(self._route.close)
         self._plan = self._plan_bridge()
         self._removal.callback(bridge.remove, self._route, self._names.bridge)
-        self._bridge = bridge.apply(self._route, self._plan).index
-        self._keep_records()
-        self._space = AddressSpace(self._plan.subnet, self._plan.gateway)
+        self._bring_up_default()
+        self._removal.callback(bridge.remove_marked, self._route, self._names, ())
+        self._networks.restore(self._route)
         for endpoint in running:
             self._take_over(endpoint)
         live = list(self._held.values())
@@ -139,16 +114,21 @@ class NetworkManager:
     @property
     def gateway(self) -> IPv4Address:
         """The default bridge's own address (`host-gateway`)."""
-        return self._plan.gateway
+        assert self._plan.address is not None
+        return self._plan.address.ip
 
     def networks(self) -> list[NetworkRecord]:
         """All records, the predefined ones first."""
-        return list(self._records.values())
+        return self._networks.all()
 
     def facts(self) -> list[BridgeFacts]:
         """The bridge networks as the firewall sees them, the default one first."""
-        record, plan = self._records["bridge"], self._plan
-        return [BridgeFacts(record.id, record.name, plan.name, plan.subnet, plan.gateway, is_default=True)]
+        return self._networks.facts()
+
+    def layout(self, network_id: str) -> Layout | None:
+        """What the record of a network means; None for host, none and those that only hold a configuration."""
+        live = self._networks.live(network_id)
+        return live.layout if live else None
 
     def endpoints(self, network_id: str) -> list[Endpoint]:
         """The endpoints that live on a network now, those of starts under way included."""
@@ -156,12 +136,32 @@ class NetworkManager:
             return [endpoint for endpoint in self._held.values() if endpoint.network_id == network_id]
 
     def find(self, name: str) -> NetworkRecord:
-        """By name, id, or an unambiguous beginning of an id; raises NotFound."""
-        exact = [record for record in self._records.values() if name in (record.name, record.id)]
-        found = exact or [record for record in self._records.values() if name and record.id.startswith(name)]
-        if len(found) != 1:
-            raise NotFound(f"network {name} not found")
-        return found[0]
+        """By id, name, or an unambiguous beginning of an id; raises NotFound, Invalid."""
+        return self._networks.find(name)
+
+    def driver(self, network_id: str) -> str:
+        """The driver of a network, `bridge` for one that is gone."""
+        try:
+            return self.find(network_id).driver
+        except WharfError:
+            return "bridge"
+
+    def create(self, wanted: NetworkRecord) -> NetworkRecord:
+        """Make a network (see networks.py); raises Conflict, Denied, Invalid, NotFound, Unavailable."""
+        return self._networks.create(wanted, self._route, self._firewall)
+
+    def remove(self, record: NetworkRecord, describe: Callable[[Endpoint], str]) -> None:
+        """Remove a network; raises Denied while endpoints live on it (`describe` names one), NotFound when it is gone
+        already."""
+        with self._lock:
+            active = [endpoint for endpoint in self._held.values() if endpoint.network_id == record.id]
+            if active:
+                raise Denied(
+                    f"error while removing network: network {record.name} has active endpoints "
+                    f"({', '.join(map(describe, active))})"
+                )
+            self._networks.retire(record)
+        self._networks.remove(record, self._route, self._firewall)
 
     def warnings(self) -> list[str]:
         """What a person should know about this host's network, for `info`."""
@@ -169,26 +169,38 @@ class NetworkManager:
 
     # -- endpoints -----------------------------------------------------------------------------------------------
 
-    def allocate(self, network: str, sandbox_id: str, mac: str = "") -> Endpoint:
-        """Reserve an address on a bridge network under a fresh endpoint id; raises NotFound, Unavailable."""
-        record = self.find(network)
-        if record.driver != "bridge":
-            raise Internal(f"network {record.name} has no endpoints of its own")
+    def allocate(self, network: str, request: EndpointRequest) -> Endpoint:
+        """Reserve addresses on a network under a fresh endpoint id; raises NotFound, Invalid, Unavailable."""
         with self._lock:
+            record = self.find(network)
+            live = self._networks.live(record.id)
+            if record.config_only:
+                raise Denied("cannot create endpoint on configuration-only network")
+            if live is None or not live.index:
+                raise Unavailable(f"network {record.name} has no interface on this host: see the daemon's log")
+            given = live.take(request.wanted)
+            own_mac = live.layout.driver != "ipvlan"  # ipvlan interfaces have their parent's
             endpoint = Endpoint(
                 id=secrets.token_hex(32),
                 network_id=record.id,
                 network_name=record.name,
-                sandbox_id=sandbox_id,
-                address=IPv4Interface((self._space.take(), self._plan.subnet.prefixlen)),
-                gateway=self._plan.gateway,
-                mac=mac or bridge.random_mac(),
+                sandbox_id=request.sandbox_id,
+                address=given.address,
+                gateway=given.gateway,
+                mac=(request.mac or bridge.random_mac()) if own_mac else "",
+                interface=request.interface or free_interface(live.layout.prefix, request.taken),
+                address6=given.address6,
+                gateway6=given.gateway6,
+                names=request.names,
+                priority=request.priority,
             )
             self._held[endpoint.id] = endpoint
         return endpoint
 
     def publish(self, endpoint: Endpoint, container_name: str, requests: Sequence[PortRequest]) -> Published:
         """Bind the host ports; raises Internal in Docker's words. Nothing leads to the container yet."""
+        live = self._networks.live(endpoint.network_id)
+        requests, unbound = by_mode(requests, endpoint, live.layout.facts if live else None)
         try:
             bound = self._ports.bind(endpoint.id, endpoint.addresses[0], requests) if requests else []
         except WharfError as error:
@@ -196,17 +208,81 @@ class NetworkManager:
                 "failed to set up container networking: driver failed programming external connectivity on endpoint "
                 f"{container_name} ({endpoint.id}): {error.message}"
             ) from error
-        endpoint = dataclasses.replace(endpoint, ports=tuple(binding.port for binding in bound))
+        ports = (*unbound, *(binding.port for binding in bound))
+        endpoint = dataclasses.replace(endpoint, ports=ports)
         published = Published(endpoint, [binding.socket for binding in bound])
         with self._lock:
             self._held[endpoint.id] = endpoint
             self._open[endpoint.id] = published
         return published
 
-    def connect(self, published: Published, target: SandboxTarget) -> None:
-        """Wire the sandbox and lead the published ports to it; raises Internal. Our copies of the sockets close."""
+    def connect(self, published: Sequence[Published], target: SandboxTarget, resolver: Resolver | None = None) -> None:
+        """Wire a new sandbox with all its endpoints and lead the published ports to it; raises Internal. Our copies of
+        the sockets close."""
+        beside = [item.endpoint for item in published]
+        endpoints.connect(self._route, [self._plan_endpoint(item, beside) for item in published], target)
+        for item in published:
+            self._lead(item, target)
+        self._name(beside, target, resolver)
+
+    def attach(
+        self, published: Published, beside: Sequence[Endpoint], target: SandboxTarget, resolver: Resolver | None = None
+    ) -> None:
+        """Give a sandbox that runs one more endpoint; `beside` are all its endpoints, this one included, and `target`
+        has a socket opened inside it. Raises Internal; then its interface is gone again."""
+        plan = self._plan_endpoint(published, beside)
+        try:
+            endpoints.attach(self._route, plan, target)
+            self._lead(published, target)
+            self._name([published.endpoint], target, resolver)
+        except BaseException:
+            self.cut(published.endpoint, target)
+            raise
+
+    def detach(
+        self, endpoint: Endpoint, remaining: Sequence[Endpoint], target: SandboxTarget, resolver: Resolver | None = None
+    ) -> None:
+        """Take an endpoint's interface out of a sandbox that runs, and let another lead out; the endpoint is released
+        by the caller. Raises Internal."""
+        self.cut(endpoint, target)
+        self.lead_out(remaining, target)
+        self._name([], target, resolver)
+
+    def lead_out(self, remaining: Sequence[Endpoint], target: SandboxTarget) -> None:
+        """Set the default routes of a sandbox that runs to what its endpoints say; raises Internal."""
+        plans = [self._plan_endpoint(Published(item), remaining) for item in remaining]
+        endpoints.lead_out(plans, target)
+
+    def cut(self, endpoint: Endpoint, target: SandboxTarget) -> None:
+        """Remove an endpoint's interface; fine if it is gone."""
+        live = self._networks.live(endpoint.network_id)
+        if live is not None and live.layout.sub is not None:
+            endpoints.remove_inside(endpoint, target)
+        else:
+            bridge.remove_veth(self._route, self._names.veth(endpoint.id))
+
+    def _plan_endpoint(self, published: Published, beside: Sequence[Endpoint]) -> EndpointPlan:
         endpoint = published.endpoint
-        endpoints.connect(self._route, self._bridge, plan_endpoint(self._names, self._config.mtu, endpoint), target)
+        live = self._networks.live(endpoint.network_id)
+        if live is None:
+            raise NotFound(f"network {endpoint.network_id} not found")
+        layout = live.layout
+        via4, via6 = default_routes(beside)
+        return EndpointPlan(
+            self._names.veth(endpoint.id),
+            layout.mtu,
+            endpoint,
+            live.index,
+            layout.sub_link(live.index),
+            isolated=layout.facts is not None and not layout.facts.icc and not layout.facts.is_default,
+            default4=endpoint.id == via4,
+            default6=endpoint.id == via6,
+            device_route=layout.device_route,
+            more=published.more,
+        )
+
+    def _lead(self, published: Published, target: SandboxTarget) -> None:
+        endpoint = published.endpoint
         if endpoint.ports:
             self._firewall.publish(endpoint)
             if self._relay:
@@ -215,15 +291,26 @@ class NetworkManager:
             self._open.pop(endpoint.id, None)
         published.close()
 
+    def _name(self, new: Sequence[Endpoint], target: SandboxTarget, resolver: Resolver | None) -> None:
+        if self._relay is None:
+            return
+        if resolver is not None:
+            self._relay.resolve(resolver, target)
+        for endpoint in new:
+            self._relay.join(endpoint)
+
     def release(self, endpoint: Endpoint) -> None:
-        """Give back address and ports, at whatever step the endpoint is; again is fine, and it never raises."""
+        """Give back addresses and ports, at whatever step the endpoint is; again is fine, and it never raises."""
         with self._lock:
             published = self._open.pop(endpoint.id, None)
             held = self._held.pop(endpoint.id, None)
-            if held:
-                self._give_back(held)
+            live = self._networks.live(held.network_id) if held else None
+            if held and live:
+                live.give_back(held)
         if published:
             published.close()
+        if held and held.names and self._relay:
+            self._relay.leave(held)
         if held and held.ports:
             if self._relay:
                 self._relay.release(held)  # first: once it has forgotten, it cannot take a successor's elements away
@@ -250,8 +337,7 @@ class NetworkManager:
 
     def _plan_bridge(self) -> BridgePlan:
         records = {record.name: record for record in self._store.all()}
-        remembered = _subnet_of(records["bridge"]) if "bridge" in records else None
-        self._records = {record.name: record for record in _predefined(records, self._names.bridge, self._config.mtu)}
+        remembered = subnet_of(records["bridge"]) if "bridge" in records else None
         wanted = Addressing(self._config.bip, remembered, self._config.default_pools or DEFAULT_POOLS)
         try:
             present = bridge.present_address(self._route, self._names.bridge)
@@ -260,27 +346,28 @@ class NetworkManager:
             raise Unavailable(f"cannot read this host's interfaces and routes: {error}") from error
         return plan_bridge(self._names.bridge, self._config.mtu, wanted, present, routes)
 
-    def _keep_records(self) -> None:
-        default = self._records["bridge"]
-        default.ipam.config = [IpamConfig(subnet=str(self._plan.subnet), gateway=str(self._plan.gateway))]
-        known = self._store.all()
-        for record in self._records.values():
-            if record not in known:
+    def _bring_up_default(self) -> None:
+        """Make the default bridge and keep the records of the predefined networks."""
+        known = {record.name: record for record in self._store.all()}
+        for record in predefined(known, self._names.bridge, self._config.mtu):
+            live = default_network(record, self._plan) if record.name == "bridge" else None
+            if live is not None:
+                live.index = bridge.apply(self._route, self._plan).index
+            if known.get(record.name) != record:
                 self._store.put(record)
+            self._networks.adopt(record, live)
 
     def _take_over(self, endpoint: Endpoint) -> None:
+        live = self._networks.live(endpoint.network_id)
         try:
-            if endpoint.address:
-                self._space.claim(endpoint.address.ip)
+            if live is None:
+                raise NotFound(f"network {endpoint.network_name} is gone")
+            live.claim(endpoint)
         except WharfError as error:
             self._note(f"endpoint {endpoint.id[:12]} cannot be taken over: {error.message}")
             return
         self._ports.claim(endpoint.id, endpoint.ports)
         self._held[endpoint.id] = endpoint
-
-    def _give_back(self, endpoint: Endpoint) -> None:
-        if endpoint.address:
-            self._space.release(endpoint.address.ip)
 
     def _forward(self) -> None:
         if self._config.ip_forward:
@@ -303,35 +390,3 @@ class NetworkManager:
     def _note(self, warning: str) -> None:
         self._warnings.append(warning)
         self._warn(warning)
-
-
-def _subnet_of(record: NetworkRecord) -> IPv4Interface | None:
-    for config in record.ipam.config or ():
-        with contextlib.suppress(ValueError):
-            return IPv4Interface((IPv4Address(config.gateway), IPv4Network(config.subnet).prefixlen))
-    return None
-
-
-def _predefined(known: dict[str, NetworkRecord], bridge_name: str, mtu: int) -> list[NetworkRecord]:
-    """The records of bridge, host and none: those kept, else new ones; then the others that are kept."""
-    options = {
-        "com.docker.network.bridge.default_bridge": "true",
-        "com.docker.network.bridge.enable_icc": "true",
-        "com.docker.network.bridge.enable_ip_masquerade": "true",
-        "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
-        "com.docker.network.bridge.name": bridge_name,
-        "com.docker.network.driver.mtu": str(mtu),
-    }
-    drivers = {"bridge": "bridge", "host": "host", "none": "null"}
-    records = []
-    for name in PREDEFINED:
-        fresh = NetworkRecord(name, secrets.token_hex(32), _now(), driver=drivers[name], ipam=Ipam())
-        record = known.get(name, fresh)
-        if name == "bridge":
-            record.options = options
-        records.append(record)
-    return records + [record for name, record in known.items() if name not in PREDEFINED]
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")

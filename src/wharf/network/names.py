@@ -30,6 +30,20 @@ class Names:
     def table(self) -> str:
         return f"wharf-{self.instance}" if self.instance else "wharf"
 
+    def user_bridge(self, network_id: str) -> str:
+        """A user-defined network's bridge, named as Docker names them; ids are random, so no two instances meet."""
+        return f"br-{network_id[:12]}"
+
+    def mark(self, network_id: str) -> str:
+        """The alias (`ip link` shows it) of what was made on the host for a network: by it, not by the name, a later
+        start knows what is its own to remove."""
+        return f"{self.table}:{network_id}"
+
+    def marked(self, alias: str) -> str:
+        """The network that a mark of this instance names, else ""."""
+        head, colon, network_id = alias.partition(":")
+        return network_id if colon and head == self.table else ""
+
     @property
     def veth_prefix(self) -> str:
         """Own veths begin with it and no other instance's do."""

@@ -2,49 +2,62 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from itertools import count
 
 from wharf.errors import Invalid
+from wharf.kernel.sublinks import SubLink
 from wharf.network.ipam import choose_subnet
-from wharf.network.names import Names
 from wharf.spec.network import AddressPool, Endpoint
 
 
 @dataclass(frozen=True, slots=True)
 class BridgePlan:
-    """A bridge with its own address, which is the containers' gateway."""
+    """A bridge with its own addresses, the containers' gateways; without any it only connects."""
 
     name: str
-    address: IPv4Interface
+    address: IPv4Interface | None
     mtu: int
     found: bool = False
     """True: a bridge with this address is there already and stays."""
-
-    @property
-    def subnet(self) -> IPv4Network:
-        return self.address.network
-
-    @property
-    def gateway(self) -> IPv4Address:
-        return self.address.ip
+    address6: IPv6Interface | None = None
+    mark: str = ""
+    """Alias that says whose it is (names.mark); "" for the default bridge, which is known by its name."""
 
     def describe(self) -> str:
         verb = "keep" if self.found else "create"
-        return f"{verb} bridge {self.name} with address {self.address}, MTU {self.mtu}"
+        addresses = " and ".join(str(item) for item in (self.address, self.address6) if item) or "none"
+        return f"{verb} bridge {self.name} with address {addresses}, MTU {self.mtu}"
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointPlan:
-    """A veth pair: `veth` on the bridge, `endpoint.interface` in the sandbox, with address and default route there."""
+    """An interface of a sandbox: the inner end of a veth pair whose host end `veth` is a port of the bridge with index
+    `bridge`, or a `sub` interface of another. It gets the endpoint's addresses, and the default routes it is to carry.
+    """
 
     veth: str
     mtu: int
     endpoint: Endpoint
+    bridge: int = 0
+    sub: SubLink | None = None
+    isolated: bool = False
+    default4: bool = True
+    default6: bool = True
+    device_route: bool = False
+    """The default route names the interface alone (ipvlan at layer 3)."""
+    more: tuple[IPv4Interface | IPv6Interface, ...] = ()
+    """Further addresses: `--link-local-ip`."""
 
     def describe(self) -> str:
         end = self.endpoint
-        route = f", default via {end.gateway}" if end.gateway else ""
-        return f"veth {self.veth} -> {end.interface} {end.mac} {end.address}, MTU {self.mtu}{route}"
+        addresses = " ".join(str(item) for item in (end.address, end.address6, *self.more) if item)
+        routes = "".join(
+            f", default via {gateway}"
+            for gateway, carried in ((end.gateway, self.default4), (end.gateway6, self.default6))
+            if gateway and carried
+        )
+        return f"{self.veth or self.sub} -> {end.interface} {end.mac} {addresses}, MTU {self.mtu}{routes}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +81,11 @@ def parse_bip(text: str) -> IPv4Interface:
 
 
 def plan_bridge(
-    name: str, mtu: int, wanted: Addressing, present: IPv4Interface | None, routes: Iterable[IPv4Network]
+    name: str,
+    mtu: int,
+    wanted: Addressing,
+    present: IPv4Interface | None,
+    routes: Iterable[IPv4Network | IPv6Network],
 ) -> BridgePlan:
     """Decide the default bridge's address; `present` is what an existing bridge of that name has.
 
@@ -86,10 +103,24 @@ def plan_bridge(
             address = remembered
         else:
             subnet = choose_subnet(wanted.pools, taken)
-            address = IPv4Interface((subnet.network_address + 1, subnet.prefixlen))
+            address = IPv4Interface((int(subnet.network_address) + 1, subnet.prefixlen))
     return BridgePlan(name, address, mtu, found=address == present)
 
 
-def plan_endpoint(names: Names, mtu: int, endpoint: Endpoint) -> EndpointPlan:
-    """The pair for one endpoint, named after its id."""
-    return EndpointPlan(names.veth(endpoint.id), mtu, endpoint)
+def gateway_order(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
+    """Endpoints of one sandbox, the likeliest gateway first: by priority, those that lead out before those that do
+    not, then by the network's name."""
+    return sorted(endpoints, key=lambda end: (-end.priority, not (end.gateway or end.gateway6), end.network_name))
+
+
+def default_routes(endpoints: Iterable[Endpoint]) -> tuple[str, str]:
+    """Ids of the endpoints that carry a sandbox's default routes, for IPv4 and IPv6; "" for none."""
+    ordered = gateway_order(endpoints)
+    via4 = next((end.id for end in ordered if end.gateway), "")
+    return via4, next((end.id for end in ordered if end.gateway6), "")
+
+
+def free_interface(prefix: str, taken: Iterable[str]) -> str:
+    """The first of `eth0`, `eth1`, … that a sandbox has not yet."""
+    names = set(taken)
+    return next(name for number in count() if (name := f"{prefix}{number}") not in names)

@@ -367,6 +367,10 @@ class ContainerRecord:
     networks: dict[str, EndpointSettings] = field(default_factory=dict)
     ports: dict[str, list[PortBinding] | None] = field(default_factory=dict)
     """Published while running: `80/tcp` -> host addresses; None where only exposed."""
+    interfaces: dict[str, str] = field(default_factory=dict)
+    """While running: network -> interface inside."""
+    wanted_macs: dict[str, str] = field(default_factory=dict)
+    """Network -> the address that was asked for; `networks` has the one of this run."""
     sandbox_id: str = ""
     restart_count: int = 0
     manually_stopped: bool = False

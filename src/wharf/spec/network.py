@@ -104,7 +104,11 @@ class PortRequest:
 
 @dataclass(frozen=True, slots=True)
 class PublishedPort:
-    """`host_ip`:`host_port` (IPv4 or IPv6 text, `0.0.0.0` and `::` for any) leads to `port` of the container."""
+    """`host_ip`:`host_port` (IPv4 or IPv6 text, `0.0.0.0` and `::` for any) leads to `port` of the container.
+
+    `host_port` 0: no host port, on a network whose gateway mode is `routed`; `port` is let in at the container's own
+    address.
+    """
 
     port: Port
     host_ip: str
@@ -183,6 +187,8 @@ class Endpoint:
     gateway6: IPv6Address | None = None
     names: tuple[str, ...] = ()
     """What other endpoints of the network call it, the container's name first; empty on the default bridge."""
+    priority: int = 0
+    """Among the endpoints of a sandbox the one with the highest carries the default route (`gw-priority`)."""
 
     @property
     def addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
@@ -217,6 +223,7 @@ class Endpoint:
         sandbox_id: str,
         settings: EndpointSettings,
         ports: Mapping[str, list[PortBinding] | None],
+        interface: str = "eth0",
     ) -> "Endpoint":
         """The endpoint of a running container as its record tells it (the inverse of `settings` and `port_map`)."""
         v4, v6 = settings.ip_address, settings.global_ipv6_address
@@ -228,14 +235,16 @@ class Endpoint:
             address=IPv4Interface(f"{v4}/{settings.ip_prefix_len}") if v4 else None,
             gateway=IPv4Address(settings.gateway) if settings.gateway else None,
             mac=settings.mac_address,
+            interface=interface,
             ports=tuple(
-                PublishedPort(Port.parse(port), binding.host_ip, int(binding.host_port))
+                PublishedPort(Port.parse(port), binding.host_ip, int(binding.host_port or 0))
                 for port, bindings in ports.items()
                 for binding in bindings or ()
             ),
             address6=IPv6Interface(f"{v6}/{settings.global_ipv6_prefix_len}") if v6 else None,
             gateway6=IPv6Address(settings.ipv6_gateway) if settings.ipv6_gateway else None,
             names=tuple(settings.dns_names or ()),
+            priority=settings.gw_priority,
         )
 
 
@@ -363,6 +372,6 @@ def port_map(ports: Iterable[PublishedPort], exposed: Iterable[str] = ()) -> dic
     shown: dict[str, list[PortBinding] | None] = {str(Port.parse(text)): None for text in exposed}
     for published in ports:
         bindings = shown.get(str(published.port)) or []
-        bindings.append(PortBinding(published.host_ip, str(published.host_port)))
+        bindings.append(PortBinding(published.host_ip, str(published.host_port or "")))
         shown[str(published.port)] = bindings
     return dict(sorted(shown.items(), key=lambda item: _port_order(item[0])))

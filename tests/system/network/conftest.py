@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.network import lab as labs
-from wharf.network.manager import NetworkConfig, NetworkManager, SandboxTarget
+from wharf.network.manager import EndpointRequest, NetworkConfig, NetworkManager, SandboxTarget
 from wharf.network.names import Names
 from wharf.network.netd.client import NetdClient
 from wharf.spec.network import Endpoint, NetworkRecord, PortRequest
@@ -48,9 +48,9 @@ class Net:
     def start(self, *requests: PortRequest, monitor: int = -1) -> tuple[Endpoint, labs.Sandbox]:
         """A sandbox on the default bridge with these ports published."""
         sandbox = self.lab.sandbox()
-        endpoint = self.manager.allocate("bridge", "sandbox")
+        endpoint = self.manager.allocate("bridge", EndpointRequest("s"))
         published = self.manager.publish(endpoint, "box", requests)
-        self.manager.connect(published, SandboxTarget(sandbox.netns, sandbox.route, monitor))
+        self.manager.connect([published], SandboxTarget(sandbox.netns, sandbox.route, monitor))
         return published.endpoint, sandbox
 
 

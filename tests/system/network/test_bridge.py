@@ -8,7 +8,7 @@ import pytest
 
 from tests.system.network.lab import Lab, ask_tcp, ask_udp, inside
 from wharf.errors import Internal, Unavailable
-from wharf.network.manager import NetworkConfig
+from wharf.network.manager import EndpointRequest, NetworkConfig
 from wharf.spec.network import Port, PortRequest
 
 WEB = PortRequest(Port(80), "0.0.0.0", 8080, 8080)
@@ -161,7 +161,7 @@ def test_udp_client_that_keeps_sending_follows_the_port(net):
 
 
 def test_release_halfway_frees_socket_and_address(net):
-    endpoint = net.manager.allocate("bridge", "s")
+    endpoint = net.manager.allocate("bridge", EndpointRequest("s"))
     published = net.manager.publish(endpoint, "box", [WEB])
     net.manager.release(published.endpoint)
     probe = socket.create_server(("127.0.0.1", 8080))
@@ -171,7 +171,7 @@ def test_release_halfway_frees_socket_and_address(net):
 def test_port_conflicts_are_told_in_dockers_words(net):
     net.start(WEB)
     prefix = "failed to set up container networking: driver failed programming external connectivity on endpoint two "
-    endpoint = net.manager.allocate("bridge", "s")
+    endpoint = net.manager.allocate("bridge", EndpointRequest("s"))
     for host in ("0.0.0.0", "127.0.0.1", None):
         with pytest.raises(Internal) as refused:
             net.manager.publish(endpoint, "two", [PortRequest(Port(80), host, 8080, 8080)])
@@ -188,7 +188,7 @@ def test_port_conflicts_are_told_in_dockers_words(net):
 
 
 def test_reserved_port_cannot_be_taken_by_another_program(net):
-    endpoint = net.manager.allocate("bridge", "s")
+    endpoint = net.manager.allocate("bridge", EndpointRequest("s"))
     net.manager.publish(endpoint, "box", [WEB])
     with pytest.raises(OSError):
         socket.create_server(("0.0.0.0", 8080))
@@ -199,7 +199,7 @@ def test_ranges_and_ephemeral_ports(net):
     second, _ = net.start(PortRequest(Port(82), None, 8080, 8081))
     assert [(p.host_ip, p.host_port) for p in first.ports] == [("0.0.0.0", 8080), ("::", 8080)]
     assert [p.host_port for p in second.ports] == [8081, 8081]
-    third = net.manager.allocate("bridge", "s")
+    third = net.manager.allocate("bridge", EndpointRequest("s"))
     with pytest.raises(Internal, match="all ports are allocated"):
         net.manager.publish(third, "three", [PortRequest(Port(82), None, 8080, 8081)])
     low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
@@ -233,7 +233,7 @@ def test_restart_takes_over_and_cleans_up(make_net, lab: Lab):
     assert "8080" in elements.stdout and "5353" not in elements.stdout
     assert str(after.start()[0].address.ip) == "172.17.0.3"
     with pytest.raises(Internal, match="port is already allocated"):
-        after.manager.publish(after.manager.allocate("bridge", "s"), "x", [WEB])
+        after.manager.publish(after.manager.allocate("bridge", EndpointRequest("s")), "x", [WEB])
 
 
 def _interfaces() -> list[str]:

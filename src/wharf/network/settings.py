@@ -1,0 +1,33 @@
+"""What an instance's network is opened with, and what is asked of one endpoint."""
+
+from dataclasses import dataclass
+
+from wharf.network.live import Wanted
+from wharf.spec.network import AddressPool
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """Settings of one instance; `instance` is names.instance_id(data_root)."""
+
+    instance: str
+    bip: str = ""
+    default_pools: tuple[AddressPool, ...] = ()
+    mtu: int = 1500
+    ip_forward: bool = True
+    seed: bytes = bytes(20)
+    """A digest that only this instance has: its IPv6 subnets come from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRequest:
+    """What an endpoint is to be. `interface` "" means the next free name beside `taken`, those of the sandbox's other
+    endpoints; `mac` "" a random one."""
+
+    sandbox_id: str
+    mac: str = ""
+    wanted: Wanted = Wanted()
+    names: tuple[str, ...] = ()
+    priority: int = 0
+    interface: str = ""
+    taken: tuple[str, ...] = ()
