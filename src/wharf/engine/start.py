@@ -33,7 +33,7 @@ from wharf.engine.hosts_files import (
     user_resolv_text,
     write_file,
 )
-from wharf.engine.id_maps import applied
+from wharf.engine.id_maps import IdMaps, applied, maps_of_process
 from wharf.engine.log_options import log_attributes, log_sizes
 from wharf.engine.oci_spec import SHM, Found, build_spec
 from wharf.engine.runtimes import runtime_command
@@ -45,6 +45,7 @@ from wharf.kernel import faults
 from wharf.network.manager import Published
 from wharf.runtime.lifecycle import Verb
 from wharf.runtime.requests import LogSettings, MonitorRequest, StartFailed
+from wharf.runtime.waiting import CREATE_PREFIX
 from wharf.spec.container import ContainerRecord
 
 if TYPE_CHECKING:
@@ -140,16 +141,32 @@ def _start(engine: Engine, container: Container, undo: contextlib.ExitStack) -> 
 def _joined(engine: Engine, record: ContainerRecord, undo: contextlib.ExitStack) -> dict[str, int]:
     """Descriptors of the namespaces of other containers that this one shares; closed by the caller's stack."""
     host, found = record.host_config, {}
+    maps = applied(engine.config.id_maps, host)
     for kind, mode in (("network", host.network_mode), ("pid", host.pid_mode), ("ipc", host.ipc_mode)):
         if mode.startswith("container:"):
-            if applied(engine.config.id_maps, host):
-                raise NotImplementedYet("namespaces of another container with user namespaces: not there yet")
-            found[kind] = _namespace_of(engine, record, kind, mode.partition(":")[2])
+            other = mode.partition(":")[2]
+            found[kind] = _namespace_of(engine, record, kind, other)
             undo.callback(os.close, found[kind])
+            if maps:  # who shares one of these shares the namespace that owns it; of several the last is tried
+                found["user"] = _user_namespace_of(engine, other, maps)
+                undo.callback(os.close, found["user"])
     if "ipc" in found:
         found[SHM] = _namespace_of(engine, record, "mount", host.ipc_mode.partition(":")[2])
         undo.callback(os.close, found[SHM])
     return found
+
+
+def _user_namespace_of(engine: Engine, name: str, maps: IdMaps) -> int:
+    """Raises Internal in runc's words for a container with other ids, as one with --userns=host."""
+    running = engine.containers.live(name).running
+    if running is None:
+        raise Conflict(f"container {name[:100]} is not running")
+    if maps_of_process(running.pid) != maps:
+        raise Internal(
+            CREATE_PREFIX.partition(" unable")[0] + " user namespaces enabled, but both namespace path and "
+            "non-matching mapping specified -- you may only provide one: unknown"
+        )
+    return running.namespace("user")
 
 
 def _namespace_of(engine: Engine, record: ContainerRecord, kind: str, other_name: str) -> int:

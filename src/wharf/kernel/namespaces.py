@@ -7,6 +7,7 @@ from wharf.kernel.libc import LIBC_LOCKED, SYS_CLONE3, check, function, raise_er
 
 CLONE_NEWTIME = 0x80
 CLONE_PIDFD = 0x1000
+CLONE_PARENT = 0x8000
 CLONE_NEWNS = 0x20000
 CLONE_NEWCGROUP = 0x2000000
 CLONE_NEWUTS = 0x4000000
@@ -74,7 +75,9 @@ def clone3(flags: int = 0, cgroup_fd: int = -1) -> tuple[int, int]:
     which keeps a waiting child smaller. `cgroup_fd` is a directory of a v2 hierarchy (CLONE_INTO_CGROUP).
     """
     pidfd = ctypes.c_int(-1)
-    args = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=_SIGCHLD)
+    # A sibling of the caller ends with the caller's own signal; naming one is an error.
+    exit_signal = 0 if flags & CLONE_PARENT else _SIGCHLD
+    args = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=exit_signal)
     if cgroup_fd >= 0:
         args.flags |= CLONE_INTO_CGROUP
         args.cgroup = cgroup_fd

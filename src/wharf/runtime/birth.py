@@ -149,7 +149,8 @@ def _clone(child: Child, request: dict[str, Any], inherited: init.Inherited) -> 
         if request["kind"] == "container":
             body = messages.from_memfd(os.dup(inherited.body))
             userns.prepare(request, body)
-    child.pid, child.pidfd = ns.clone3(_flags(request, inherited.join))
+    flags, user = _flags(request, inherited.join), inherited.join.get("user", -1)
+    child.pid, child.pidfd = ns.clone3(flags) if user < 0 else userns.clone_inside(user, flags)
     if child.pid == 0:
         run(inherited, request)
     if body:

@@ -12,6 +12,7 @@ Snapshots and volumes store the ids of the image: the map is laid over their dir
 """
 
 import _socket
+import errno
 import os
 import resource
 import stat
@@ -65,12 +66,54 @@ def prepare(head: dict[str, Any], body: dict[str, Any]) -> None:
         open_cgroup(head["cgroup_mounts"], head["cgroup"]).create(body["spec"]["linux"].get("resources") or {})
 
 
+def clone_inside(user: int, flags: int) -> tuple[int, int]:
+    """clone3 in the user namespace `user` of another container: (0, -1) in the child, (pid, pidfd) here.
+
+    Namespaces belong to the user namespace of who makes them, so somebody enters first, and clones from in there, as
+    a sibling of its own. It cannot be traced on the way: its memory is still the monitor's.
+    """
+    ours, theirs = messages.pair()
+    helper, helper_pidfd = ns.clone3()
+    if helper == 0:
+        _enter_and_clone(user, flags, theirs)
+        return 0, -1
+    theirs.close()
+    os.close(helper_pidfd)
+    try:
+        answer, fds = messages.receive(ours)
+    except messages.Closed:
+        answer, fds = {"text": "the helper that enters it has died"}, []
+    ours.close()
+    os.waitpid(helper, 0)
+    if "text" in answer:
+        raise OSError(errno.EPERM, f"error joining the user namespace: {answer['text']}")
+    return process.pid_of(fds[0]), fds[0]
+
+
+def _enter_and_clone(user: int, flags: int, sync: _socket.socket) -> None:
+    """Returns in the process that is cloned; the one that enters ends here."""
+    pidfd = -1
+    try:
+        process.prctl(process.PR_SET_DUMPABLE, 0)
+        ns.setns(user, ns.CLONE_NEWUSER)
+        process.prctl(process.PR_SET_DUMPABLE, 0)  # changed credentials may have set it again
+        pid, pidfd = ns.clone3(flags | ns.CLONE_PARENT)
+    except OSError as error:
+        _send_quietly(sync, {"op": "refused", "text": credentials.errno_text(error)})
+        os._exit(1)
+    if pid == 0:
+        return
+    _send_quietly(sync, {"op": "cloned"}, (pidfd,))
+    os._exit(0)
+
+
 def complete(pid: int, sync: _socket.socket, head: dict[str, Any], body: dict[str, Any]) -> None:
     """After the clone: everything that the child waits for; what fails is told to it, and it tells."""
     trees: list[int] = []
     try:
         _place(pid, head, body)
-        _write_maps(pid, head["userns"])
+        if "user" not in head["join"]:
+            _write_maps(pid, head["userns"])
         indexes, trees = _make_trees(pid, head, body)
         messages.send(sync, {"op": "mapped", "binds": indexes}, trees)
     except (OSError, LookupError, credentials.InitFailed) as error:
@@ -80,9 +123,9 @@ def complete(pid: int, sync: _socket.socket, head: dict[str, Any], body: dict[st
         messages.close_all(trees)
 
 
-def _send_quietly(sync: _socket.socket, message: dict[str, Any]) -> None:
+def _send_quietly(sync: _socket.socket, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
     try:
-        messages.send(sync, message)
+        messages.send(sync, message, fds)
     except (messages.Closed, OSError):
         return
 
@@ -146,7 +189,8 @@ def _help(sync: _socket.socket, userns: int, head: dict[str, Any], body: dict[st
         indexes, trees = [], []
         for index, item in enumerate(body["spec"]["mounts"]):
             options = rootfs.Options(list(item.get("options") or ()))
-            if options.flags & mnt.MS_BIND or item.get("type") == "bind":
+            bind = bool(options.flags & mnt.MS_BIND) or item.get("type") == "bind"
+            if bind and item["source"].startswith("/"):  # the /dev/shm that is shared comes from another container
                 indexes.append(index)
                 trees.append(_bind_tree(item, options, userns))
         if len(trees) > MAX_BINDS:

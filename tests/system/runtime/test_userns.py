@@ -163,6 +163,64 @@ def test_flags_that_do_not_go_with_it(daemon: Wharfd, flags: list[str], text: st
     assert text in out.stderr
 
 
+@pytest.mark.parametrize(
+    ("flags", "shared"),
+    [
+        (["--network=container:donor"], {"net"}),
+        (["--pid=container:donor"], {"pid"}),
+        (["--ipc=container:donor"], {"ipc"}),
+        (["--network=container:donor", "--pid=container:donor", "--ipc=container:donor"], {"net", "pid", "ipc"}),
+        # What owns the host's namespace may enter any other.
+        (["--userns=host", "--network=container:donor", "--pid=container:donor"], {"net", "pid"}),
+    ],
+)
+def test_sharing_with_another_container(daemon: Wharfd, flags: list[str], shared: set[str]) -> None:
+    """Who shares a namespace shares the user namespace that owns it; all others are its own and owned by that one."""
+    script = "echo kept >/dev/shm/file; exec sleep 300"
+    daemon.docker("run", "-d", "--name", "donor", "--ipc=shareable", "busybox", "sh", "-c", script)
+    try:
+        daemon.docker("run", "-d", "--name", "guest", *flags, "-v", "/v", "busybox", "sleep", "300")
+        donor, guest = (
+            int(daemon.docker("inspect", "-f", "{{.State.Pid}}", name).stdout) for name in ("donor", "guest")
+        )
+        kinds = ("user", "mnt", "net", "pid", "uts", "ipc")
+        same = {
+            kind for kind in kinds if os.readlink(f"/proc/{donor}/ns/{kind}") == os.readlink(f"/proc/{guest}/ns/{kind}")
+        }
+        own_user = "--userns=host" not in flags
+        assert same == shared | ({"user"} if own_user else set())
+        assert f"Uid:\t{BASE if own_user else 0}\t" in Path(f"/proc/{guest}/status").read_text()
+        look = "id -u; stat -c %u / /etc/hosts /v /proc/1; ls /dev/shm; echo x >/dev/stdout; hostname >/dev/null"
+        out = daemon.docker("exec", "guest", "sh", "-c", look).stdout.split()
+        first = "0" if own_user or "pid" not in shared else str(BASE)
+        assert out == ["0", "0", "0", "0", first, *(["file"] if "ipc" in shared else []), "x"]
+        processes = daemon.docker("exec", "guest", "ps").stdout
+        assert processes.count("sleep 300") == (2 if "pid" in shared else 1)
+        # A namespace of its own is its user namespace's: the host name is set with the right that root has in there.
+        if own_user and "net" not in shared:
+            daemon.docker("exec", "-u", "0", "guest", "sh", "-c", "test $(cat /sys/class/net/eth0/carrier) = 1")
+    finally:
+        daemon.docker("rm", "-f", "donor", "guest", check=False)
+
+
+def test_namespaces_of_its_own_belong_to_the_shared_user_namespace(daemon: Wharfd) -> None:
+    daemon.docker("run", "-d", "--name", "owner", "busybox", "sleep", "300")
+    flags = ("--cap-add", "SYS_ADMIN", "--network=container:owner")
+    out = daemon.docker(
+        "run", "--rm", *flags, "busybox", "sh", "-c", "hostname set-inside && hostname && mount -t tmpfs t /tmp"
+    )
+    assert out.stdout == "set-inside\n"
+    daemon.docker("rm", "-f", "owner")
+
+
+def test_a_container_with_other_ids_cannot_be_joined(daemon: Wharfd) -> None:
+    daemon.docker("run", "-d", "--name", "hosts", "--userns=host", "busybox", "sleep", "300")
+    out = daemon.docker("run", "--rm", "--network=container:hosts", "busybox", "true", check=False)
+    assert out.returncode == 125
+    assert "both namespace path and non-matching mapping specified -- you may only provide one" in out.stderr
+    daemon.docker("rm", "-f", "hosts")
+
+
 def test_info_says_so(daemon: Wharfd) -> None:
     assert "name=userns" in daemon.docker("info", "-f", "{{.SecurityOptions}}").stdout
 
