@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from wharf.engine.security import apparmor_profile, parse_options
 from wharf.engine.start import files_owner
 from wharf.engine.views import InspectExtras, container_inspect
 from wharf.errors import WharfError
-from wharf.spec.container import ContainerRecord
+from wharf.spec.container import ContainerRecord, HostConfig
 from wharf.spec.digest import Digest
 
 if TYPE_CHECKING:
@@ -27,12 +28,19 @@ def inspect_container(engine: Engine, name: str, size: bool = False) -> dict[str
             extras.directory = ""
     elif record.sandbox_id:
         extras.directory = engine.directory(record.id)
+    if record.sandbox_id:  # it was started once: only then Docker looks it up
+        extras.apparmor = apparmor_of(engine, record.host_config)
     if record.state.running and not record.host_config.network_mode.startswith("container:"):
         short = "default" if record.host_config.network_mode == "host" else record.sandbox_id[:12]
         extras.sandbox_key = f"{engine.config.exec_root}/netns/{short}"
     if size:
         extras.size_rw, extras.size_root_fs = sizes(engine, record)
     return container_inspect(record, extras)
+
+
+def apparmor_of(engine: Engine, host_config: HostConfig) -> str:
+    """The AppArmor profile of a container's processes; "" where there is no AppArmor."""
+    return apparmor_profile(parse_options(host_config), host_config.privileged, engine.apparmor)
 
 
 def sizes(engine: Engine, record: ContainerRecord) -> tuple[int, int]:

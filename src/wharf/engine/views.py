@@ -25,6 +25,7 @@ class InspectExtras:
     size_root_fs: int | None = None
     health: Mapping[str, Any] | None = None
     sandbox_key: str = ""
+    apparmor: str = ""
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ def container_inspect(record: ContainerRecord, extras: InspectExtras) -> dict[st
         "Platform": record.platform,
         "MountLabel": "",
         "ProcessLabel": "",
-        "AppArmorProfile": "",
+        "AppArmorProfile": extras.apparmor,
         "ExecIDs": extras.exec_ids or None,
         "HostConfig": record.host_config,
         "GraphDriver": {"Data": dict(extras.graph) or None, "Name": extras.driver},
