@@ -193,19 +193,26 @@ class Pump:
     # -- readers of the log
 
     def add_doorbell(self, fd: int) -> None:
-        """Write a byte to the pipe `fd` whenever the log has grown, and close it after the last record."""
+        """Write a byte to the pipe `fd` now and whenever the log has grown, and close it after the last record.
+
+        Now, because the log may have grown since whoever sent it has read it.
+        """
         os.set_blocking(fd, False)
         self._doorbells.append(fd)
+        self._ring_one(fd)
 
     def _ring(self) -> None:
         for fd in list(self._doorbells):
-            try:
-                os.write(fd, b"!")
-            except BlockingIOError:  # rung and not yet heard
-                continue
-            except OSError:
-                self._doorbells.remove(fd)
-                os.close(fd)
+            self._ring_one(fd)
+
+    def _ring_one(self, fd: int) -> None:
+        try:
+            os.write(fd, b"!")
+        except BlockingIOError:  # rung and not yet heard
+            return
+        except OSError:
+            self._doorbells.remove(fd)
+            os.close(fd)
 
     def close_doorbells(self) -> None:
         """The log is complete."""

@@ -1,6 +1,7 @@
 """A container's first process: what it is given, what is kept from it, and how its failures read."""
 
 import os
+import select
 import signal
 import time
 from pathlib import Path
@@ -324,3 +325,18 @@ def test_the_doorbell_rings_and_ends(lab: Lab) -> None:
         seen += piece
     os.close(bell)
     assert seen and lab.log_lines(running) == ["one\n"]
+
+
+def test_a_doorbell_rings_for_what_was_written_before_it(lab: Lab) -> None:
+    """Or who read the log a moment too early would wait for the next line."""
+    running = lab.start(["sh", "-c", "echo one; exec sleep 1000"])
+    deadline = time.monotonic() + 20
+    while not lab.log_lines(running):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    bell = running.doorbell()
+    rung = select.select([bell], [], [], 20)[0]
+    os.close(bell)
+    running.kill_all()
+    running.wait(10)
+    assert rung == [bell]
