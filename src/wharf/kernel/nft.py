@@ -25,11 +25,21 @@ def listing() -> list[dict[str, Any]]:
     return [item for item in objects if isinstance(item, dict)]
 
 
-def map_elements(table: str, name: str) -> list[list[Any]]:
-    """Elements of a map of an inet table: pairs of key and value as libnftables-json(5) has them."""
-    parsed = json.loads(_nft(["-j", "list", "map", "inet", table, name], ""))
-    found = [item["map"] for item in parsed.get("nftables", []) if "map" in item]
-    return list(found[0].get("elem", [])) if found else []
+def table(name: str) -> list[dict[str, Any]]:
+    """All objects of an inet table as libnftables-json(5) has them; none when there is no such table."""
+    try:
+        parsed = json.loads(_nft(["-j", "list", "table", "inet", name], ""))
+    except Unavailable:
+        if name in table_names():
+            raise
+        return []
+    return [item for item in parsed.get("nftables", []) if isinstance(item, dict)]
+
+
+def table_names() -> list[str]:
+    """The names of the inet tables that are there."""
+    parsed = json.loads(_nft(["-j", "list", "tables", "inet"], ""))
+    return [item["table"]["name"] for item in parsed.get("nftables", []) if "table" in item]
 
 
 def legacy_forward_policy() -> str:

@@ -8,15 +8,15 @@ from wharf.errors import WharfError
 from wharf.kernel import netlink, nft
 from wharf.kernel.netlink import NetlinkSocket
 from wharf.network import bridge
-from wharf.network.firewall import Firewall, elements_of
+from wharf.network.firewall import Firewall
 from wharf.network.names import Names
+from wharf.network.rules import PORT_MAPS, element_text, elements_of
 from wharf.spec.finding import Finding
 from wharf.spec.network import Endpoint
 
 Found = tuple[Finding, Callable[[], object] | None]
 DYING = 0.5
 """Seconds that a veth may still be there after its namespace has ended."""
-_MAPS = ("published", "published-on")
 
 
 def stray_veths(route: NetlinkSocket, names: Names, held: Callable[[], Sequence[Endpoint]]) -> list[Found]:
@@ -43,9 +43,9 @@ def wrong_elements(firewall: Firewall, names: Names, held: Sequence[Endpoint]) -
     for endpoint in held:
         for map_name, elements in elements_of(endpoint).items():
             for element in elements:
-                wanted[map_name, _text(element.key)] = endpoint
+                wanted[map_name, element_text(element.key)] = endpoint
     try:
-        present = {(name, key) for name in _MAPS for key in _keys(names.table, name)}
+        present = set(_present(names.table))
     except (WharfError, ValueError) as error:
         yield Finding("firewall", names.table, f"it cannot be read: {error}", safe=False), None
         return
@@ -59,15 +59,13 @@ def wrong_elements(firewall: Firewall, names: Names, held: Sequence[Endpoint]) -
         yield Finding("nft element", f"{name} {key}", "a container publishes it and it is not there"), publish
 
 
-def _text(key: tuple[bytes, ...]) -> str:
-    """The key as nft writes it."""
-    protocols = {6: "tcp", 17: "udp", 132: "sctp"}
-    words = [".".join(str(byte) for byte in field) for field in key[:-2]]
-    return " . ".join([*words, protocols[key[-2][0]], str(int.from_bytes(key[-1], "big"))])
-
-
-def _keys(table: str, name: str) -> Iterator[str]:
-    for item in nft.map_elements(table, name):
-        key = item[0]
-        words = key.get("concat", []) if isinstance(key, dict) else []
-        yield " . ".join(str(word) for word in words)
+def _present(table: str) -> Iterator[tuple[str, str]]:
+    """Map and key, as nft writes it, of each element that a port has."""
+    for item in nft.table(table):
+        found = item.get("map") or item.get("set") or {}
+        if found.get("name") not in PORT_MAPS:
+            continue
+        for element in found.get("elem", []):
+            key = element if "set" in item else element[0]
+            words = key.get("concat", []) if isinstance(key, dict) else []
+            yield found["name"], " . ".join(str(word) for word in words)

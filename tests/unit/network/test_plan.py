@@ -5,11 +5,10 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 import pytest
 
 from wharf.errors import Invalid, Unavailable
-from wharf.network.firewall import foreign_drops, ruleset
 from wharf.network.ipam import DEFAULT_POOLS, AddressSpace, choose_subnet, subnets
 from wharf.network.names import Names, instance_id
 from wharf.network.plan import Addressing, parse_bip, plan_bridge
-from wharf.spec.network import AddressPool, Endpoint, Port, PublishedPort
+from wharf.spec.network import AddressPool
 
 EVERYTHING = [IPv4Network("172.16.0.0/12"), IPv4Network("192.168.0.0/16")]
 
@@ -84,31 +83,6 @@ def test_names_fit_and_tell_instances_apart():
     for names in (one, Names("")):
         assert len(names.veth("f" * 64)) <= 15 and len(names.bridge) <= 15
     assert not Names("").veth("f" * 64).startswith(one.veth_prefix)
-
-
-def test_ruleset_carries_the_ports_of_running_containers():
-    ports = (PublishedPort(Port(80), "0.0.0.0", 8080), PublishedPort(Port(53, "udp"), "127.0.0.1", 53))
-    ports += (PublishedPort(Port(80), "::", 8080),)
-    address = IPv4Interface("172.17.0.2/16")
-    endpoint = Endpoint("e", "n", "bridge", "s", address, None, "02:00:00:00:00:01", ports=ports)
-    text = ruleset(Names(""), IPv4Network("172.17.0.0/16"), [endpoint])
-    assert "elements = { tcp . 8080 : 172.17.0.2 . 80 }" in text
-    assert "elements = { 127.0.0.1 . udp . 53 : 172.17.0.2 . 53 }" in text
-    assert text.index("delete table") < text.index("table inet wharf {")
-
-
-def test_only_foreign_drop_policies_of_forward_chains_are_told():
-    def chain(table, hook, policy, family="ip"):
-        return {"chain": {"family": family, "table": table, "name": "FORWARD", "hook": hook, "policy": policy}}
-
-    names = Names("")
-    quiet = [chain("filter", "forward", "accept"), chain("filter", "input", "drop"), chain("wharf", "forward", "drop")]
-    assert foreign_drops([{"metainfo": {}}, *quiet, chain("filter", "forward", "drop", "ip6")], names) == []
-    docker = [chain("filter", "forward", "drop"), {"chain": {"family": "ip", "table": "filter", "name": "DOCKER-USER"}}]
-    (warning,) = foreign_drops(docker, names)
-    assert "iptables -I DOCKER-USER -o wharf0 -j ACCEPT" in warning
-    (warning,) = foreign_drops([chain("firewalld", "forward", "drop", "inet")], names)
-    assert "nft insert rule inet firewalld FORWARD iifname wharf0 accept" in warning
 
 
 def test_pool_of_the_configuration():
