@@ -32,6 +32,7 @@ NETWORK_FAILED = "failed to set up container networking: "
 MAX_ENDPOINTS = 256
 """Networks of one container."""
 MAX_ALIASES = 1000
+SHORT_ID = 12
 MULTIPLE = "conflicting options: cannot attach both user-defined and non-user-defined network-modes"
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}\Z")
 _LINK_LOCAL_PREFIX = {4: 16, 6: 64}
@@ -53,10 +54,8 @@ def own_network(record: ContainerRecord) -> bool:
 
 def check_settings(engine: Engine, name: str, settings: EndpointSettings) -> None:
     """What a client asks of one endpoint; the network may not be there yet. Raises Invalid in Docker's words."""
-    try:
-        layout = engine.network.layout(engine.network.find(name).id)
-    except WharfError:
-        layout = None
+    network = named_network(engine, name)
+    layout = engine.network.layout(network.id) if network else None
     asked = settings.ipam_config or EndpointIPAMConfig()
     errors: list[str] = []
     if not is_user_defined(name):
@@ -141,18 +140,26 @@ def networks_at_create(engine: Engine, record: ContainerRecord, asked: dict[str,
 
 def _full_mode(engine: Engine, record: ContainerRecord, mode: str) -> str:
     """A network named by the beginning of its id is stored by the whole of it, as Docker does."""
-    with contextlib.suppress(WharfError):
-        network = engine.network.find(mode)
-        if mode not in (network.id, network.name):
-            record.host_config.network_mode = mode = network.id
+    network = named_network(engine, mode)
+    if network is not None and mode not in (network.id, network.name):
+        record.host_config.network_mode = mode = network.id
     return mode
+
+
+def named_network(engine: Engine, name: str) -> NetworkRecord | None:
+    """The network of this name or id; a beginning of an id counts from the length on that lists show, since a name
+    that is not there yet may look like a shorter one."""
+    with contextlib.suppress(WharfError):
+        found = engine.network.find(name)
+        if name == found.name or len(name) >= SHORT_ID:
+            return found
+    return None
 
 
 def _resolved(engine: Engine, name: str) -> str:
     """The network's name, or the text as it is where there is no such network yet."""
-    with contextlib.suppress(WharfError):
-        return engine.network.find(name).name
-    return name
+    found = named_network(engine, name)
+    return found.name if found else name
 
 
 def dns_names(record: ContainerRecord, aliases: Sequence[str] | None) -> list[str]:
@@ -175,10 +182,13 @@ def allocate(engine: Engine, container: Container, undo: contextlib.ExitStack) -
     undo.callback(forget, record)
     found: list[Endpoint] = []
     for network, settings in _in_order(engine, record):
-        if network.driver in ("host", "null"):
+        if network.driver in ("host", "null") and not network.config_only:
             settings.network_id, settings.endpoint_id = network.id, secrets.token_hex(32)
             continue
-        found.append(give(engine, record, network, settings, found))
+        try:
+            found.append(give(engine, record, network, settings, found))
+        except WharfError as error:
+            raise type(error)(NETWORK_FAILED + error.message) from None
         undo.callback(engine.network.release, found[-1])
     return _publish(engine, record, found)
 
@@ -189,10 +199,9 @@ def _in_order(engine: Engine, record: ContainerRecord) -> list[tuple[NetworkReco
     found = []
     for name in sorted(record.networks, key=lambda name: (-record.networks[name].gw_priority, name)):
         settings = record.networks[name]
-        try:
-            network = engine.network.find(settings.network_id or name)
-        except NotFound as error:
-            raise NotFound(NETWORK_FAILED + error.message) from None
+        network = named_network(engine, settings.network_id or name)
+        if network is None:
+            raise NotFound(f"{NETWORK_FAILED}network {settings.network_id or name} not found")
         if network.name != name:
             record.networks[network.name] = record.networks.pop(name)
         found.append((network, settings))
@@ -208,7 +217,7 @@ def give(
     settings: EndpointSettings,
     beside: Sequence[Endpoint],
 ) -> Endpoint:
-    """An endpoint on one network, not wired yet; raises in Docker's words."""
+    """An endpoint on one network, not wired yet; raises Invalid, Denied, Unavailable in Docker's words."""
     asked = settings.ipam_config or EndpointIPAMConfig()
     request = EndpointRequest(
         record.sandbox_id,
@@ -222,10 +231,7 @@ def give(
         (settings.driver_opts or {}).get(ENDPOINT_IFNAME, ""),
         tuple(endpoint.interface for endpoint in beside),
     )
-    try:
-        return engine.network.allocate(network.id, request)
-    except WharfError as error:
-        raise type(error)(NETWORK_FAILED + error.message) from None
+    return engine.network.allocate(network.id, request)
 
 
 def _publish(engine: Engine, record: ContainerRecord, found: Sequence[Endpoint]) -> list[Published]:
@@ -237,7 +243,7 @@ def _publish(engine: Engine, record: ContainerRecord, found: Sequence[Endpoint])
         requests = wanted if leading is not None and endpoint.id == leading.id else ()
         item = engine.network.publish(endpoint, record.name, requests)
         settings = record.networks[endpoint.network_name]
-        item.more = _more(settings)
+        item.more = more_addresses(settings)
         published.append(item)
         note(record, item.endpoint)
         if requests or endpoint is leading:
@@ -273,7 +279,8 @@ def clear(settings: EndpointSettings, mac: str) -> None:
     settings.mac_address = mac
 
 
-def _more(settings: EndpointSettings) -> tuple[ipaddress.IPv4Interface | ipaddress.IPv6Interface, ...]:
+def more_addresses(settings: EndpointSettings) -> tuple[ipaddress.IPv4Interface | ipaddress.IPv6Interface, ...]:
+    """The addresses of `--link-local-ip`."""
     texts = (settings.ipam_config.link_local_ips if settings.ipam_config else None) or ()
     found = [ipaddress.ip_address(text) for text in texts]
     return tuple(ipaddress.ip_interface((item.packed, _LINK_LOCAL_PREFIX[item.version])) for item in found)

@@ -6,6 +6,7 @@ As a library: `Engine.open(config)` … `close()`; no signal handler, no loop po
 import asyncio
 import contextlib
 import fcntl
+import hashlib
 import os
 import threading
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from wharf.engine.config import EngineConfig
 from wharf.engine.devices import find_init, thermal_paths
 from wharf.engine.events import EventBus
 from wharf.engine.image_bootstrap import clear_scratch
+from wharf.engine.info import instance_uuid
 from wharf.engine.live import LiveContainers
 from wharf.engine.loop import EngineLoop
 from wharf.engine.restore import restart_after_open, restore_containers
@@ -67,7 +69,8 @@ class Engine:
         self.supervisor = Supervisor(config.exec_root, root, host)
         self.worker = Worker(self.supervisor)
         self.images = ImageStore(self.database, self.content, self.snapshots, self.worker, host)
-        settings = NetworkConfig(self.instance, config.bip, config.default_pools, config.mtu, config.ip_forward)
+        seed = hashlib.sha256(instance_uuid(self).encode()).digest()
+        settings = NetworkConfig(self.instance, config.bip, config.default_pools, config.mtu, config.ip_forward, seed)
         relay = NetdClient(config.exec_root, Names(self.instance).table, config.warn)
         self.network = NetworkManager(settings, self.database.networks, config.warn, relay)
         self.containers = LiveContainers(self.snapshots)

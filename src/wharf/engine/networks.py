@@ -1,18 +1,17 @@
-"""Networks as Docker's API shows them; the predefined three exist, others are not there yet."""
+"""Networks as Docker's API shows them: list and inspect."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from wharf.engine.filters import Filters, check_filters, labels_match, until
-from wharf.errors import Conflict, Denied, Invalid, NotImplementedYet
+from wharf.engine.filters import Filters, check_filters, labels_match
+from wharf.errors import Invalid
 from wharf.spec.container import ContainerRecord, EndpointSettings
-from wharf.spec.network import PREDEFINED, NetworkRecord
+from wharf.spec.network import PREDEFINED, IpamConfig, NetworkRecord
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
 LIST_FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type")
-PRUNE_FILTERS = ("label", "label!", "until")
 
 
 def list_networks(engine: "Engine", filters: Filters) -> list[dict[str, Any]]:
@@ -21,28 +20,36 @@ def list_networks(engine: "Engine", filters: Filters) -> list[dict[str, Any]]:
     for kind in filters.get("type", ()):
         if kind not in ("builtin", "custom"):
             raise Invalid(f"invalid filter: 'type'='{kind[:100]}'")
-    return [_view(record, {}) for record in engine.network.networks() if _matches(engine, record, filters)]
+    for word in filters.get("dangling", ()):
+        if word not in ("true", "1", "false", "0"):
+            raise Invalid('invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")')
+    used = _used(engine) if filters.get("dangling") else set()
+    return [_view(record, {}) for record in engine.network.networks() if _matches(record, filters, used)]
 
 
-def _matches(engine: "Engine", record: NetworkRecord, filters: Filters) -> bool:
+def _matches(record: NetworkRecord, filters: Filters, used: set[str]) -> bool:
     def any_of(name: str, test: Callable[[str], bool]) -> bool:
         return not filters.get(name) or any(test(value) for value in filters[name])
 
     builtin = "builtin" if record.name in PREDEFINED else "custom"
-    dangling = record.name not in PREDEFINED and not _attached(engine, record)
+    dangling = record.name not in PREDEFINED and record.id not in used
     return (
         any_of("driver", lambda value: value == record.driver)
         and any_of("id", record.id.startswith)
         and any_of("name", lambda value: value in record.name)
         and any_of("scope", lambda value: value == record.scope)
         and any_of("type", lambda value: value == builtin)
-        and any_of("dangling", lambda value: (value.lower() in ("1", "true")) == dangling)
+        and any_of("dangling", lambda value: (value in ("1", "true")) == dangling)
         and labels_match(filters, record.labels)
     )
 
 
+def _used(engine: "Engine") -> set[str]:
+    return {endpoint.network_id for container in engine.containers for endpoint in container.endpoints}
+
+
 def inspect_network(engine: "Engine", name: str) -> dict[str, Any]:
-    """One network with the containers that run on it. Raises NotFound."""
+    """One network with the containers that run on it. Raises NotFound, Invalid."""
     record = engine.network.find(name)
     return _view(record, _attached(engine, record))
 
@@ -59,14 +66,7 @@ def _view(record: NetworkRecord, containers: Mapping[str, Any]) -> dict[str, Any
         "IPAM": {
             "Driver": record.ipam.driver,
             "Options": record.ipam.options,
-            "Config": [
-                {"Subnet": item.subnet, "Gateway": item.gateway}
-                | ({"IPRange": item.ip_range} if item.ip_range else {})
-                | ({"AuxiliaryAddresses": item.auxiliary_addresses} if item.auxiliary_addresses else {})
-                for item in record.ipam.config
-            ]
-            if record.ipam.config is not None
-            else None,
+            "Config": [_subnet(item) for item in record.ipam.config] if record.ipam.config is not None else None,
         },
         "Internal": record.internal,
         "Attachable": record.attachable,
@@ -79,17 +79,23 @@ def _view(record: NetworkRecord, containers: Mapping[str, Any]) -> dict[str, Any
     }
 
 
+def _subnet(item: IpamConfig) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "Subnet": item.subnet,
+        "IPRange": item.ip_range,
+        "Gateway": item.gateway,
+        "AuxiliaryAddresses": item.auxiliary_addresses,
+    }
+    return {key: value for key, value in shown.items() if value}
+
+
 def _attached(engine: "Engine", network: NetworkRecord) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for record in engine.containers.all():
         settings = record.networks.get(network.name)
-        if record.state.running and settings is not None and not _shares(record):
+        if record.state.running and settings is not None and settings.network_id == network.id:
             found[record.id] = _endpoint(record, settings)
     return found
-
-
-def _shares(record: ContainerRecord) -> bool:
-    return record.host_config.network_mode.startswith("container:")
 
 
 def _endpoint(record: ContainerRecord, settings: EndpointSettings) -> dict[str, Any]:
@@ -101,34 +107,3 @@ def _endpoint(record: ContainerRecord, settings: EndpointSettings) -> dict[str, 
         "IPv4Address": f"{v4}/{settings.ip_prefix_len}" if v4 else "",
         "IPv6Address": f"{v6}/{settings.global_ipv6_prefix_len}" if v6 else "",
     }
-
-
-def create_network(engine: "Engine", name: str) -> None:
-    """Raises Invalid, Denied or NotImplementedYet: user-defined networks come later."""
-    if not name.strip():
-        raise Invalid("invalid network name: name is empty")
-    if name in PREDEFINED:
-        raise Denied(f"operation is not permitted on predefined {name} network ")
-    raise NotImplementedYet(f"cannot create network {name[:200]}: user-defined networks are not there yet")
-
-
-def remove_network(engine: "Engine", name: str) -> None:
-    """Raises NotFound, else Denied: there are only predefined networks."""
-    record = engine.network.find(name)
-    raise Denied(f"{record.name} is a pre-defined network and cannot be removed")
-
-
-def connect_network(engine: "Engine", name: str, container: str) -> None:
-    """Connecting or disconnecting later on: raises NotFound, Conflict, NotImplementedYet."""
-    record = engine.network.find(name)
-    engine.containers.find(container)
-    if record.name in ("host", "none"):
-        raise Conflict(f"container cannot be connected to or disconnected from {record.name} network")
-    raise NotImplementedYet("connecting a container to a network later on is not there yet")
-
-
-def prune_networks(engine: "Engine", filters: Filters) -> dict[str, Any]:
-    """Remove unused networks: predefined ones never are. Raises Invalid."""
-    check_filters(filters, PRUNE_FILTERS)
-    until(filters)
-    return {"NetworksDeleted": None}

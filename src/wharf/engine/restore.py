@@ -21,6 +21,7 @@ from wharf.engine.container import Container, LiveExec
 from wharf.engine.endpoints import endpoints_of, forget
 from wharf.engine.exec_start import on_exec_exit
 from wharf.engine.exit import on_exit
+from wharf.engine.networks_connect import mend
 from wharf.engine.remove import discard, remove_now
 from wharf.engine.restart_policy import restarts_with_daemon, should_restart
 from wharf.engine.start import start_locked
@@ -149,6 +150,7 @@ def restart_after_open(engine: Engine) -> None:
     """Listen for the ends of what runs; finish removals that were begun or are due, and start what its policy wants,
     in the background. Not before the network knows the endpoints: an end gives them back."""
     for container in engine.containers:
+        _mend_networks(engine, container)
         _watch(engine, container)
         record, state = container.record, container.record.state
         ended = state.started_at != ZERO_TIME or state.error
@@ -158,6 +160,13 @@ def restart_after_open(engine: Engine) -> None:
             engine.loop.pool.submit(_quietly_remove, engine, container)
         elif not state.running and ended and _wants_start(record):
             engine.loop.pool.submit(_quietly_start, engine, container)
+
+
+def _mend_networks(engine: Engine, container: Container) -> None:
+    try:
+        mend(engine, container)
+    except (WharfError, OSError) as error:
+        log.warning("start-up: container %s: a change of its networks cannot be mended: %s", container.id, error)
 
 
 def _watch(engine: Engine, container: Container) -> None:

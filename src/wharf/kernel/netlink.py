@@ -88,6 +88,8 @@ class NetlinkSocket:
     def transact(self, messages: Sequence[Message]) -> None:
         """Send all in one packet and wait for the answers of those that ask for one; raises OSError with the
         kernel's own words. The messages after a failed one are applied all the same (rtnetlink has no rollback)."""
+        if not messages:
+            return
         with self._lock:
             waiting = self._send(messages)
             failure: OSError | None = None

@@ -1,6 +1,7 @@
 """Endpoints on the wire: interfaces made from outside, addresses and routes through the sandbox's own socket."""
 
 import errno
+import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +9,8 @@ from dataclasses import dataclass
 from wharf.errors import Internal, NotImplementedYet, WharfError
 from wharf.kernel import netlink, sublinks
 from wharf.kernel.netlink import Link, Message, NetlinkSocket
+from wharf.network.options import IFNAMSIZ
 from wharf.network.plan import EndpointPlan
-from wharf.spec.network import Endpoint
 
 _LOOPBACK_INDEX = 1
 NO_KIND = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.EAFNOSUPPORT)
@@ -61,15 +62,15 @@ def lead_out(plans: Sequence[EndpointPlan], target: SandboxTarget) -> None:
         raise refusal(plans, error) from error
 
 
-def remove_inside(endpoint: Endpoint, target: SandboxTarget) -> None:
+def remove_inside(name: str, target: SandboxTarget) -> None:
     """Remove an interface from within; fine if it is gone. Raises Internal."""
     inside = NetlinkSocket(sock=target.route)
     try:
-        link = netlink.link(inside, endpoint.interface)
+        link = netlink.link(inside, name)
         if link is not None:
             inside.transact([netlink.delete_link(link.index)])
     except OSError as error:
-        raise Internal(f"cannot remove interface {endpoint.interface}: {error.strerror}") from error
+        raise Internal(f"cannot remove interface {name}: {error.strerror}") from error
 
 
 def outside(plan: EndpointPlan, netns: int) -> list[Message]:
@@ -121,18 +122,16 @@ def refusal(plans: Sequence[EndpointPlan], error: OSError) -> WharfError:
         return NotImplementedYet(
             f"{SETUP_FAILED}this kernel has no {' and no '.join(sorted(kinds))} interfaces: {text}"
         )
-    if error.errno == errno.EEXIST and any(plan.endpoint.interface == "lo" for plan in plans):
-        return Internal(
-            f'{SETUP_FAILED}failed to add interface to sandbox: error renaming interface to "lo": file exists'
-        )
     for plan in plans:
-        mac = plan.endpoint.mac
-        if error.errno == errno.EADDRNOTAVAIL and int(mac[:2], 16) & 1:
-            low = text[:1].lower() + text[1:]
-            return Internal(
-                f"{SETUP_FAILED}failed to add interface {plan.veth} to sandbox: error setting interface "
-                f'"{plan.veth}" MAC to "{mac}": {low}'
-            )
+        mac, name = plan.endpoint.mac, plan.endpoint.interface
+        what = ""
+        if error.errno == errno.EADDRNOTAVAIL and int(mac[:2] or "0", 16) & 1:
+            what = f'error setting interface "{plan.veth}" MAC to "{mac}"'
+        elif len(name) > IFNAMSIZ or (error.errno == errno.EEXIST and name == "lo"):
+            what = f'error renaming interface "{plan.veth}" to "{name[:80]}"'
+        if what:
+            said = os.strerror(error.errno or 0).lower()
+            return Internal(f"{SETUP_FAILED}failed to add interface {plan.veth} to sandbox: {what}: {said}")
     return Internal(f"{SETUP_FAILED}{'; '.join(plan.describe() for plan in plans)}: {text}")
 
 

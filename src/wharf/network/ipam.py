@@ -82,12 +82,13 @@ class AddressSpace:
 
     An address just released may still be in a peer's ARP table or a client's retries; reusing it last avoids both.
     Only the range is given out in turn; any address of the subnet but its first and (IPv4) its last, which mean the
-    subnet itself and its broadcast, can be claimed. A subnet of one or two addresses has neither.
+    subnet itself and its broadcast, can be claimed. An IPv4 subnet of one or two addresses
+    has neither.
     """
 
     def __init__(self, subnet: Network, gateway: Address | None = None, within: Network | None = None) -> None:
         self._subnet = subnet
-        small = subnet.prefixlen >= subnet.max_prefixlen - 1
+        small = subnet.version == 4 and subnet.prefixlen >= 31
         self._lowest = int(subnet.network_address) + (0 if small else 1)
         self._highest = int(subnet.broadcast_address) - (0 if small or subnet.version == 6 else 1)
         within = within or subnet
@@ -110,16 +111,16 @@ class AddressSpace:
         self._advance()
         return self._address(address)
 
-    def claim(self, address: Address) -> None:
-        """Mark a wanted address, or that of an endpoint that lives already; raises Invalid outside the subnet or if it
-        is taken."""
+    def claim(self, address: Address, passed: bool = False) -> None:
+        """Mark an address as taken; raises Invalid outside the subnet or if it is taken already. `passed`: the turn has
+        gone by it, as for an endpoint that an earlier daemon gave it to."""
         number = int(address)
         if address.version != self._subnet.version or address not in self._subnet:
             raise Invalid(f"invalid address {address}: It does not belong to any of this network's subnets")
         if number in self._taken or not self._lowest <= number <= self._highest:
             raise Invalid(IN_USE)
         self._add(number)
-        if self._next <= number <= self._last:
+        if passed and self._next <= number <= self._last:
             self._next = number
             self._advance()
 

@@ -95,7 +95,7 @@ class LiveNetwork:
             try:
                 if space is None:
                     raise Invalid(f"{address} belongs to no subnet of network {self.record.name}")
-                space.claim(address)
+                space.claim(address, passed=True)
             except Invalid:
                 for other, given in done:
                     other.release(given)

@@ -257,9 +257,31 @@ class NetworkManager:
         """Remove an endpoint's interface; fine if it is gone."""
         live = self._networks.live(endpoint.network_id)
         if live is not None and live.layout.sub is not None:
-            endpoints.remove_inside(endpoint, target)
+            endpoints.remove_inside(endpoint.interface, target)
         else:
             bridge.remove_veth(self._route, self._names.veth(endpoint.id))
+
+    def drop_interface(self, name: str, target: SandboxTarget) -> None:
+        """Remove what is left of an endpoint that no record has; its host end went at the start. Raises Internal."""
+        endpoints.remove_inside(name, target)
+
+    def move_ports(self, holder: Endpoint, leading: Endpoint) -> Endpoint:
+        """Lead the published ports of one endpoint to another of the same sandbox, which is returned with them."""
+        moved = dataclasses.replace(leading, ports=holder.ports)
+        with contextlib.suppress(OSError):
+            self._firewall.withdraw(holder)
+        self._ports.claim(moved.id, moved.ports)
+        self._firewall.publish(moved)
+        if self._relay:
+            self._relay.move(holder, moved)
+        with self._lock:
+            self._held[holder.id] = dataclasses.replace(holder, ports=())
+            self._held[moved.id] = moved
+        return moved
+
+    def name_again(self, kept: Sequence[Endpoint], target: SandboxTarget, resolver: Resolver | None) -> None:
+        """Tell netd anew what a sandbox's endpoints are called."""
+        self._name(kept, target, resolver)
 
     def _plan_endpoint(self, published: Published, beside: Sequence[Endpoint]) -> EndpointPlan:
         endpoint = published.endpoint

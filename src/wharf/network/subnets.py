@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wharf.errors import Denied, Invalid
+from wharf.errors import Denied, Invalid, Unavailable
 from wharf.network.ipam import IN_USE, Address, AddressSpace, Network, first_address
 from wharf.spec.network import IpamConfig
 
@@ -82,7 +82,11 @@ def _parse(config: IpamConfig, errors: list[str]) -> Subnet | None:
             auxiliary.append((name, address))
     if len(errors) > before:
         return None
-    return Subnet(network, gateway or first_address(network, within), within, tuple(auxiliary))
+    try:
+        gateway = gateway or first_address(network, within)
+    except Unavailable:
+        raise Denied("failed to allocate gateway (): no available addresses on this pool") from None
+    return Subnet(network, gateway, within, tuple(auxiliary))
 
 
 def _network(what: str, text: str, errors: list[str]) -> Network | None:

@@ -371,6 +371,8 @@ class ContainerRecord:
     """While running: network -> interface inside."""
     wanted_macs: dict[str, str] = field(default_factory=dict)
     """Network -> the address that was asked for; `networks` has the one of this run."""
+    changing: str = ""
+    """The interface that a change of the running sandbox is about, "" when there is none."""
     sandbox_id: str = ""
     restart_count: int = 0
     manually_stopped: bool = False

@@ -1,18 +1,14 @@
-"""Networks: list and inspect; what user-defined networks need is not there yet."""
+"""Networks: make, list, inspect, connect, disconnect, remove."""
 
 from wharf.api.http import Answer, Reply, Request
-from wharf.api.requests import NO_CONTENT, filters_of, json_map, json_reply
+from wharf.api.requests import NO_CONTENT, filters_of, json_body, json_reply
 from wharf.api.router import Route
 from wharf.api.server import Api
-from wharf.engine.networks import (
-    connect_network,
-    create_network,
-    inspect_network,
-    list_networks,
-    prune_networks,
-    remove_network,
-)
+from wharf.engine.networks import inspect_network, list_networks
+from wharf.engine.networks_connect import connect_network, disconnect_network
+from wharf.engine.networks_create import create_network, prune_networks, remove_network
 from wharf.errors import Invalid
+from wharf.spec.network_requests import NetworkConnect, NetworkCreate, NetworkDisconnect
 
 
 async def network_list(api: Api, request: Request) -> Answer:
@@ -27,13 +23,8 @@ async def network_inspect(api: Api, request: Request) -> Answer:
 
 async def network_create(api: Api, request: Request) -> Answer:
     """POST /networks/create"""
-    name = (await json_map(request)).get("Name") or ""
-    if not isinstance(name, str):
-        raise Invalid("invalid JSON: Name must be a string")
-    if not name.strip():
-        raise Invalid("invalid name: name is empty")
-    await api.run(create_network, api.engine, name)
-    return NO_CONTENT
+    made = await api.run(create_network, api.engine, await json_body(request, NetworkCreate))
+    return json_reply({"Id": made, "Warning": ""}, 201)
 
 
 async def network_delete(api: Api, request: Request) -> Answer:
@@ -43,13 +34,20 @@ async def network_delete(api: Api, request: Request) -> Answer:
 
 
 async def network_connect(api: Api, request: Request) -> Answer:
-    """POST /networks/{id}/connect and /disconnect"""
-    container = (await json_map(request)).get("Container") or ""
-    if not isinstance(container, str):
-        raise Invalid("invalid JSON: Container must be a string")
-    if not container:
+    """POST /networks/{id}/connect"""
+    wanted = await json_body(request, NetworkConnect)
+    if not wanted.container:
         raise Invalid('invalid name or ID supplied: ""')
-    await api.run(connect_network, api.engine, request.names["id"], container)
+    await api.run(connect_network, api.engine, request.names["id"], wanted)
+    return Reply(200, content_type="")
+
+
+async def network_disconnect(api: Api, request: Request) -> Answer:
+    """POST /networks/{id}/disconnect"""
+    wanted = await json_body(request, NetworkDisconnect)
+    if not wanted.container:
+        raise Invalid('invalid name or ID supplied: ""')
+    await api.run(disconnect_network, api.engine, request.names["id"], wanted)
     return Reply(200, content_type="")
 
 
@@ -61,10 +59,10 @@ async def network_prune(api: Api, request: Request) -> Answer:
 ROUTES = (
     Route("GET", "/networks", network_list),
     Route("GET", "/networks/", network_list),
-    Route("POST", "/networks/create", network_create, "501 user-defined networks (403 for predefined names)"),
+    Route("POST", "/networks/create", network_create),
     Route("POST", "/networks/prune", network_prune),
-    Route("POST", "/networks/{id}/connect", network_connect, "501 connecting later on"),
-    Route("POST", "/networks/{id}/disconnect", network_connect, "501 disconnecting later on"),
+    Route("POST", "/networks/{id}/connect", network_connect),
+    Route("POST", "/networks/{id}/disconnect", network_disconnect),
     Route("GET", "/networks/{id}", network_inspect),
     Route("DELETE", "/networks/{id}", network_delete),
 )

@@ -26,8 +26,8 @@ _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from wharf.network.netd.se
 
 
 class NetdClient:
-    """One connection, used by several threads in turn. A netd that died is started again at the next request; what
-    it relayed before is lost until those containers start again (their IPv4 ports go on: the kernel leads them)."""
+    """One connection, used by several threads in turn. A netd that died is started again at the next request, empty:
+    who watches `pidfd` tells it again what runs (engine/netd_guard.py)."""
 
     def __init__(self, exec_root: str, table: str, warn: Callable[[str], None]) -> None:
         self._root, self._table, self._warn = exec_root, table, warn
@@ -37,12 +37,24 @@ class NetdClient:
 
     def restore(self, running: Sequence[Endpoint]) -> None:
         """Find the netd of before or start one, and let it drop what runs no more."""
-        answer = self._ask({"op": "keep", "ids": [endpoint.id for endpoint in running]}) and self._ask({"op": "hello"})
+        self._ask({"op": "keep", "ids": [endpoint.id for endpoint in running]})
         self._replace_names(running)
-        known = set(answer.get("sandboxes", ())) if answer else set()
-        lost = [e for e in running if e.id not in known and any(port.is_ipv6 for port in e.ports)]
-        if lost:
-            self._warn(f"published IPv6 ports of {len(lost)} running containers answer only after their restart")
+
+    def known(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Endpoints whose ports netd has, and sandboxes that it resolves names for."""
+        answer = self._ask({"op": "hello"})
+        return frozenset(answer.get("sandboxes", ())), frozenset(answer.get("resolvers", ()))
+
+    def pidfd(self) -> int:
+        """Of the netd that answers now, started if need be: the caller's to close. Raises OSError, Unavailable."""
+        pid = self._ask({"op": "hello"}).get("pid", 0)
+        if not pid:
+            raise Unavailable("netd does not answer")
+        descriptor = os.pidfd_open(pid)
+        if self._ask({"op": "hello"}).get("pid") != pid:  # it ended, and the pid may be another's
+            os.close(descriptor)
+            raise ProcessLookupError("netd has ended")
+        return descriptor
 
     def publish(self, endpoint: Endpoint, sockets: Sequence[socket.socket], monitor: int) -> None:
         """Hand over copies of the sockets and of the monitor's pidfd (-1: none)."""
@@ -52,9 +64,10 @@ class NetdClient:
             for element in found
         ]
         step = messages.PORTS_PER_MESSAGE
-        for start in range(0, len(endpoint.ports), step):
-            ports = endpoint.ports[start : start + step]
-            last = start + step >= len(endpoint.ports)
+        bound = [port for port in endpoint.ports if port.host_port]  # the others are let in at the container's address
+        for start in range(0, len(bound), step):
+            ports = bound[start : start + step]
+            last = start + step >= len(bound)
             descriptors = [sock.fileno() for sock in sockets[start : start + step]]
             watched = last and monitor >= 0
             message = {
@@ -70,6 +83,10 @@ class NetdClient:
     def release(self, endpoint: Endpoint) -> None:
         """Its sockets are closed when this returns."""
         self._ask({"op": "release", "id": endpoint.id})
+
+    def move(self, old: Endpoint, new: Endpoint) -> None:
+        """What was held for one endpoint is held for another from now on, and relayed to its address."""
+        self._ask({"op": "move", "id": old.id, "to": new.id, "target": str(new.addresses[0])})
 
     def resolve(self, resolver: Resolver, target: SandboxTarget) -> None:
         """Give the sandbox a resolver on 127.0.0.11, or the one it has new settings. Raises Internal."""

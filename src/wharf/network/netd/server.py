@@ -96,6 +96,8 @@ class Server:
                 self._publish(message, descriptors)
             case "release":
                 self._drop(message["id"])
+            case "move":
+                self._move(message["id"], message["to"], message["target"])
             case "keep":
                 for name in set(self._guarded) - set(message["ids"]):
                     self._drop(name)
@@ -126,6 +128,19 @@ class Server:
         if message.get("monitor"):
             guarded.monitor = descriptors.pop(0)
             self._loop.watch(guarded.monitor, READ, lambda _: self._monitor_ended(message["id"]))
+
+    def _move(self, old: str, new: str, target: str) -> None:
+        """Another endpoint of the sandbox has the ports now; their elements have the keys of before."""
+        guarded = self._guarded.pop(old, None)
+        if guarded is None:
+            return
+        self._guarded[new] = guarded
+        guarded.target = target
+        for relay in guarded.relays:
+            relay.lead(target)
+        if guarded.monitor >= 0:
+            self._loop.unwatch(guarded.monitor)
+            self._loop.watch(guarded.monitor, READ, lambda _: self._monitor_ended(new))
 
     def _hold(self, guarded: Guarded, sock: socket.socket, relayed: str, port: int) -> None:
         target = (guarded.target, port)

@@ -47,6 +47,10 @@ class TcpListener:
             pass
         self._socket.close()
 
+    def lead(self, address: str) -> None:
+        """Lead new connections to the same port of another address."""
+        self._target = (address, self._target[1])
+
     def _resume(self) -> None:
         if self._open:
             self._loop.watch(self._socket.fileno(), READ, self._ready)

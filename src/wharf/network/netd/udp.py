@@ -40,6 +40,12 @@ class UdpRelay:
         for peer in list(self._flows):
             self._drop(peer)
 
+    def lead(self, address: str) -> None:
+        """Lead to the same port of another address, flows of before included."""
+        self._target = (address, self._target[1])
+        for peer in list(self._flows):
+            self._drop(peer)
+
     def _from_client(self, _: int) -> None:
         for _turn in range(_BURST):
             try:
