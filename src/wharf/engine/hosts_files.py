@@ -47,6 +47,13 @@ def hosts_text(config: ContainerConfig, host_config: HostConfig, place: Place) -
     return "\n".join(lines) + "\n"
 
 
+def host_network_hosts(host_config: HostConfig, place: Place) -> str:
+    """/etc/hosts on the host's network: the host's own, or one of ours when lines are added."""
+    if not host_config.extra_hosts:
+        return read_text("/etc/hosts")
+    return hosts_text(ContainerConfig(), host_config, place)
+
+
 def own_lines(config: ContainerConfig, addresses: Sequence[str]) -> list[str]:
     """The lines of /etc/hosts that name the container itself, one an address."""
     if not config.hostname:
@@ -117,12 +124,12 @@ def host_network_resolv(host_config: HostConfig, base: str) -> str:
     if not (host_config.dns or host_config.dns_search or host_config.dns_options):
         return base
     servers, search, options = _parse(base)
-    return _format(
-        host_config.dns or servers,
-        host_config.dns_search or search,
-        host_config.dns_options or options,
-        _overrides(host_config),
-    )
+    search = [item for item in host_config.dns_search if item != "."] if host_config.dns_search else search
+    options = list(host_config.dns_options) if host_config.dns_options else options
+    text = _format(host_config.dns or servers, search, options, _overrides(host_config), mode="")
+    if any(option.startswith("ndots:") for option in host_config.dns_options or ()):
+        text += "# Option ndots from: override\n"
+    return text
 
 
 def _overrides(host_config: HostConfig) -> str:
@@ -130,14 +137,16 @@ def _overrides(host_config: HostConfig) -> str:
     return " ".join(name for name, value in given.items() if value)
 
 
-def _format(servers: Sequence[str], search: Sequence[str], options: Sequence[str], overrides: str) -> str:
+def _format(
+    servers: Sequence[str], search: Sequence[str], options: Sequence[str], overrides: str, mode: str = " (legacy)"
+) -> str:
     """As libnetwork writes it, comments and all: programs and people look for them."""
     lines = [*RESOLV_HEAD, *(f"nameserver {server}" for server in servers)]
     if search:
         lines.append("search " + " ".join(search))
     if options:
         lines.append("options " + " ".join(options))
-    lines += ["", "# Based on host file: '/etc/resolv.conf' (legacy)", f"# Overrides: [{overrides}]"]
+    lines += ["", f"# Based on host file: '/etc/resolv.conf'{mode}", f"# Overrides: [{overrides}]"]
     return "\n".join(lines) + "\n"
 
 

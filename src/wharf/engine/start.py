@@ -24,11 +24,10 @@ from wharf.engine.exit import on_exit
 from wharf.engine.hosts_files import (
     FILES,
     Place,
-    extra_hosts,
+    host_network_hosts,
     host_network_resolv,
     host_resolv_conf,
     hosts_text,
-    read_text,
     resolv_text,
     user_resolv_text,
     write_file,
@@ -51,7 +50,6 @@ from wharf.spec.container import ContainerRecord
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
     from wharf.runtime.running import Running
-
 
 
 def start_container(engine: Engine, name: str) -> None:
@@ -218,9 +216,8 @@ def _write_files(engine: Engine, container: Container) -> dict[str, str]:
         gateway = str(engine.network.gateway)
         write_file(f"{directory}/hostname", config.hostname + "\n")
         if mode == "host":
-            hosts = read_text("/etc/hosts")
-            extra = extra_hosts(host, gateway)
-            write_file(f"{directory}/hosts", hosts + "".join(line + "\n" for line in extra))
+            place = Place(gateway=gateway, ipv6=engine.host.ipv6)
+            write_file(f"{directory}/hosts", host_network_hosts(host, place))
             write_file(f"{directory}/resolv.conf", host_network_resolv(host, base))
         else:
             place = Place(tuple(host_addresses(record)), gateway, engine.host.ipv6)

@@ -1,11 +1,12 @@
 """Restart policy, defaults, capabilities, files of /etc, statuses."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from wharf.engine.defaults import command_of, merge_image
-from wharf.engine.hosts_files import Place, hosts_text, resolv_text
+from wharf.engine.hosts_files import Place, host_network_hosts, host_network_resolv, hosts_text, read_text, resolv_text
 from wharf.engine.restart_policy import next_delay, restarts_with_daemon, should_restart
 from wharf.engine.security import DEFAULT_CAPABILITIES, capabilities
 from wharf.engine.status import human_duration, state_word, status_line
@@ -104,10 +105,11 @@ def test_privileged_has_all_this_kernel_knows() -> None:
 
 def test_hosts() -> None:
     config = ContainerConfig(hostname="web", domainname="example.org")
-    text = hosts_text(config, HostConfig(extra_hosts=["gw:host-gateway", "x=1.2.3.4"]), Place("10.0.0.2", "10.0.0.1"))
+    host = HostConfig(extra_hosts=["gw:host-gateway", "x=1.2.3.4"])
+    text = hosts_text(config, host, Place(("10.0.0.2",), "10.0.0.1"))
     assert text.splitlines()[0] == "127.0.0.1\tlocalhost"
     assert text.splitlines()[-3:] == ["10.0.0.1\tgw", "1.2.3.4\tx", "10.0.0.2\tweb.example.org web"]
-    assert ":" not in hosts_text(config, HostConfig(), Place("10.0.0.2", "10.0.0.1", ipv6=False))
+    assert ":" not in hosts_text(config, HostConfig(), Place(("10.0.0.2",), "10.0.0.1", ipv6=False))
 
 
 def servers(host: HostConfig, base: str) -> list[str]:
@@ -139,3 +141,33 @@ def test_status_lines() -> None:
     ended = ContainerState(exit_code=3, started_at=started, finished_at=started)
     assert status_line(ended, now) == "Exited (3) 59 seconds ago"
     assert state_word(ContainerState()) == "created"
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        ({"running": True, "paused": True, "restarting": True}, "paused"),
+        ({"running": True, "restarting": True, "removal_in_progress": True}, "restarting"),
+        ({"running": True, "dead": True}, "running"),
+        ({"removal_in_progress": True, "dead": True}, "removing"),
+        ({"dead": True}, "dead"),
+        ({}, "created"),
+        ({"started_at": "2026-01-01T00:00:00Z"}, "exited"),
+    ],
+)
+def test_words_of_a_state(flags: dict[str, Any], word: str) -> None:
+    assert state_word(ContainerState(**flags)) == word
+
+
+def test_names_with_the_hosts_network() -> None:
+    assert host_network_hosts(HostConfig(), Place()) == read_text("/etc/hosts")
+    added = host_network_hosts(HostConfig(extra_hosts=["a:1.2.3.4"]), Place(ipv6=False))
+    assert added == "127.0.0.1\tlocalhost\n1.2.3.4\ta\n"
+    base = "nameserver 127.0.0.1\nsearch a b\n"
+    assert host_network_resolv(HostConfig(), base) == base
+    asked = HostConfig(dns=["1.1.1.1"], dns_search=["."], dns_options=["ndots:3"])
+    lines = host_network_resolv(asked, base).splitlines()
+    assert lines[4:] == [
+        "nameserver 1.1.1.1", "options ndots:3", "", "# Based on host file: '/etc/resolv.conf'",
+        "# Overrides: [nameservers search options]", "# Option ndots from: override",
+    ]  # fmt: skip
