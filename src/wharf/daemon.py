@@ -21,6 +21,7 @@ from wharf.engine.engine import Engine
 from wharf.engine.id_maps import parse_remap
 from wharf.engine.security import read_profile
 from wharf.errors import Conflict, WharfError
+from wharf.kernel.process import one_heap
 
 SWITCH_SECONDS = 0.001
 """How long a busy thread keeps the interpreter from the loop; the default of 5 ms is felt in every small request."""
@@ -46,6 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"wharfd: {error}", file=sys.stderr)
         return 1
     sys.setswitchinterval(SWITCH_SECONDS)
+    one_heap()
     try:
         return uvloop.run(_serve(settings, argv))
     except WharfError as error:

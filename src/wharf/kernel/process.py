@@ -23,6 +23,8 @@ _KEYCTL_JOIN_SESSION_KEYRING = 1
 _ULONG = ctypes.c_ulong
 _prctl = function("prctl", ctypes.c_int, _ULONG, _ULONG, _ULONG, _ULONG)
 _malloc_trim = function("malloc_trim", ctypes.c_size_t) if hasattr(LIBC, "malloc_trim") else None
+_mallopt = function("mallopt", ctypes.c_int, ctypes.c_int) if hasattr(LIBC, "mallopt") else None
+_M_ARENA_MAX = -8
 _NAME = ctypes.create_string_buffer(16)
 _setdomainname = function("setdomainname", ctypes.c_char_p, ctypes.c_size_t)
 
@@ -63,6 +65,13 @@ def release_memory() -> None:
     """malloc_trim(3): free pages of the C library's heap go back to the system. Other C libraries lack it."""
     if _malloc_trim is not None:
         _malloc_trim(0)
+
+
+def one_heap() -> None:
+    """mallopt(3) M_ARENA_MAX: all threads share one heap of the C library. Each would take one of its own otherwise,
+    about 1 MB that never goes back; threads that take turns at the interpreter's lock gain nothing by it."""
+    if _mallopt is not None:
+        _mallopt(_M_ARENA_MAX, 1)
 
 
 def pid_of(pidfd: int) -> int:
