@@ -20,6 +20,7 @@ from wharf.engine.image_bootstrap import clear_scratch
 from wharf.engine.info import instance_uuid
 from wharf.engine.live import LiveContainers
 from wharf.engine.loop import EngineLoop
+from wharf.engine.netd_guard import NetdGuard
 from wharf.engine.restore import restart_after_open, restore_containers
 from wharf.engine.runtimes import remove_foreign_parents
 from wharf.engine.security import default_apparmor
@@ -71,8 +72,9 @@ class Engine:
         self.images = ImageStore(self.database, self.content, self.snapshots, self.worker, host)
         seed = hashlib.sha256(instance_uuid(self).encode()).digest()
         settings = NetworkConfig(self.instance, config.bip, config.default_pools, config.mtu, config.ip_forward, seed)
-        relay = NetdClient(config.exec_root, Names(self.instance).table, config.warn)
-        self.network = NetworkManager(settings, self.database.networks, config.warn, relay)
+        self.relay = NetdClient(config.exec_root, Names(self.instance).table, config.warn)
+        self.network = NetworkManager(settings, self.database.networks, config.warn, self.relay)
+        self.netd_guard = NetdGuard(self)
         self.containers = LiveContainers(self.snapshots)
         self.thermal = thermal_paths()
         self.init_program = find_init()
@@ -116,6 +118,7 @@ class Engine:
         self.images.restore()
         restore_volumes(self)
         clear_scratch(self)
+        self.netd_guard.hand_over()
         restart_after_open(self)
 
     def cgroup_path(self, container_id: str, parent: str = "") -> str:
@@ -137,6 +140,7 @@ class Engine:
         if stop_containers if stop_containers is not None else takes_containers(self):
             stop_all(self)
         running = self.busy()
+        self.netd_guard.close()
         self.loop.close()
         self.network.close(remove=not running)
         self.supervisor.close()

@@ -3,7 +3,7 @@
 import ctypes
 import os
 
-from wharf.kernel.libc import LIBC, SYS_KEYCTL, SYS_RT_SIGACTION, check, function, syscall
+from wharf.kernel.libc import LIBC, SYS_KEYCTL, SYS_PIDFD_GETFD, SYS_RT_SIGACTION, check, function, syscall
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -72,6 +72,11 @@ def one_heap() -> None:
     about 1 MB that never goes back; threads that take turns at the interpreter's lock gain nothing by it."""
     if _mallopt is not None:
         _mallopt(_M_ARENA_MAX, 1)
+
+
+def descriptor_of(pidfd: int, number: int) -> int:
+    """pidfd_getfd(2): a duplicate of another process's descriptor, the caller's to close; raises OSError."""
+    return check(syscall(SYS_PIDFD_GETFD, ctypes.c_int(pidfd), ctypes.c_int(number), ctypes.c_uint(0)), "pidfd_getfd")
 
 
 def pid_of(pidfd: int) -> int:

@@ -130,6 +130,13 @@ class Running:
                 raise ProcessLookupError(f"no process {self.pid}")
             return os.dup(self.pidfd)
 
+    def duplicate_monitor(self) -> int:
+        """A pidfd of the monitor for the caller to close; ProcessLookupError when it has gone."""
+        with self._lock:
+            if self.monitor_pidfd < 0:
+                raise ProcessLookupError(f"no monitor of process {self.pid}")
+            return os.dup(self.monitor_pidfd)
+
     def signal(self, number: int) -> None:
         """Send a signal to the first process; ProcessLookupError when it has gone."""
         with self._lock:
