@@ -118,6 +118,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         labels=tuple(settings.labels),
         shutdown_timeout=settings.shutdown_timeout,
         live_restore=settings.live_restore,
+        selinux=settings.selinux_enabled,
         debug=settings.debug,
         id_maps=parse_remap(settings.userns_remap),
         seccomp_profile=read_profile(settings.seccomp_profile),

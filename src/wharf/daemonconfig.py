@@ -35,7 +35,7 @@ _REFUSED = """
     fixed-cidr-v6 graph http-proxy https-proxy no-proxy proxies host-gateway-ip host-gateway-ips icc init
     init-path ip ip-forward ip-masq ip6tables iptables ipv6 log-format min-api-version mtu
     network-control-plane-mtu node-generic-resources oom-score-adjust raw-logs rootless
-    selinux-enabled storage-opts userland-proxy userland-proxy-path
+    storage-opts userland-proxy userland-proxy-path
     firewall-backend bip6
 """
 REFUSED = frozenset(_REFUSED.split())
@@ -69,6 +69,7 @@ class Settings:
     tlscacert: str = ""
     tlscert: str = ""
     tlskey: str = ""
+    selinux_enabled: bool = False
     live_restore: bool = False
     """Containers go on running when wharfd is told to end."""
     idle_timeout: int = 0
@@ -117,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--tlscacert", metavar="FILE")
     add("--tlscert", metavar="FILE")
     add("--tlskey", metavar="FILE")
+    add("--selinux-enabled", action="store_true", help="label containers where the host has SELinux")
     add("--live-restore", action="store_true", help="containers go on running when the daemon ends")
     add("--idle-timeout", type=int, metavar="SECONDS", help="end when nothing runs and nobody asks for so long")
     add("--add-runtime", dest="runtimes", action="append", metavar="NAME=PATH", help="another OCI runtime")
@@ -230,7 +232,7 @@ _NOT_IN_FILE = ("config_file", "warnings", "idle_timeout", "validate")
 _KINDS: dict[str, type] = {
     "runtimes": dict,
     "debug": bool, "tls": bool, "tlsverify": bool, "no-new-privileges": bool,
-    "live-restore": bool,
+    "live-restore": bool, "selinux-enabled": bool,
     "shutdown-timeout": int, "log-opts": dict, "hosts": list,
     "labels": list, "default-address-pools": list, "exec-opts": list,
 }  # fmt: skip

@@ -36,7 +36,7 @@ def test_flags_and_file_are_merged(tmp_path: Path) -> None:
          r"bip: \(from flag: 10.0.0.1/24, from file: 10.1.0.1/24\)"),
         ({"hosts": ["unix:///a"]}, ["-H", "unix:///b"], "hosts: "),
         ({"nonsense": 1}, [], "the following directives don't match any configuration option: nonsense"),
-        ({"selinux-enabled": True}, [], "selinux-enabled is not there yet"),
+        ({"storage-opts": True}, [], "storage-opts is not there yet"),
         ({"debug": "yes"}, [], "debug has the wrong type"),
         ({"default-runtime": "x"}, [], "specified default runtime 'x' does not exist"),
         ({"runtimes": {"x": {"runtimeType": "y"}}}, [], "runtimes: x must be an object with a path"),

@@ -33,6 +33,8 @@ class EngineConfig:
     live_restore: bool = False
     """Containers go on running when the engine is closed, unless the machine goes down."""
     debug: bool = False
+    selinux: bool = False
+    """Label containers where the host has SELinux."""
     id_maps: IdMaps | None = None
     """Of the user namespaces that containers get, unless they ask for the host's."""
     seccomp_profile: str = ""

@@ -22,6 +22,7 @@ from wharf.engine.container_events import publish_container_event
 from wharf.engine.defaults import command_of, fill_host_config, merge_image
 from wharf.engine.endpoints import networks_at_create
 from wharf.engine.image_inspect import find_image
+from wharf.engine.labels import put_labels
 from wharf.engine.log_options import check_log_config
 from wharf.engine.mount_spec import Planned, plan_mounts
 from wharf.engine.names import check_name, generate_name
@@ -101,6 +102,7 @@ def create_container(engine: Engine, request: CreateRequest) -> Created:
             path=path,
             args=args,
         )
+        put_labels(engine, record)
         networks_at_create(engine, record, dict(request.networking_config.endpoints_config or {}))
         _make_root(engine, record, image, undo)
         faults.done("create:snapshot")

@@ -27,6 +27,7 @@ from wharf.engine.security import default_apparmor
 from wharf.engine.shutdown import stop_all, takes_containers
 from wharf.engine.volumes import restore_volumes
 from wharf.errors import Conflict, Unavailable
+from wharf.kernel.lsm.selinux import policy_labels
 from wharf.kernel.probe import probe
 from wharf.network.manager import NetworkConfig, NetworkManager
 from wharf.network.names import Names, instance_id
@@ -79,6 +80,9 @@ class Engine:
         self.thermal = thermal_paths()
         self.init_program = find_init()
         self.apparmor = default_apparmor(host, config.warn)
+        self.selinux = policy_labels() if config.selinux and host.selinux else None
+        if config.selinux and not host.selinux:
+            config.warn("Wharf could not enable SELinux on the host system")
         self.pruning = threading.Lock()
         self.closing = False
 

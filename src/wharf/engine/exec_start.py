@@ -154,6 +154,8 @@ def _request(engine: Engine, container: Container, item: LiveExec, request: Exec
     profile = apparmor_profile(security, host.privileged or config.privileged, engine.apparmor)
     if profile:
         process["apparmorProfile"] = profile
+    if record.process_label:
+        process["selinuxLabel"] = record.process_label
     size = request.console_size or config.console_size
     if config.tty and size and any(size):
         process["consoleSize"] = {"height": size[0], "width": size[1]}

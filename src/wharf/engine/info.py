@@ -199,6 +199,8 @@ def _security(engine: "Engine") -> list[str]:
     options = ["name=apparmor"] if engine.apparmor == apparmor.PROFILE else []
     if engine.host.seccomp:
         options.append("name=seccomp,profile=builtin")
+    if engine.selinux is not None:
+        options.append("name=selinux")
     if engine.config.id_maps:
         options.append("name=userns")
     if engine.host.cgroup_world is CgroupWorld.V2:

@@ -13,6 +13,7 @@ from wharf.engine.id_maps import IdMaps
 from wharf.engine.security import Security
 from wharf.errors import Invalid
 from wharf.kernel import mounts as mnt
+from wharf.kernel.lsm.selinux import mount_option
 from wharf.spec.container import ContainerRecord, HostConfig, MountPoint, MountRequest
 
 CPU_PERIOD = 100_000
@@ -110,6 +111,8 @@ def build_spec(record: ContainerRecord, found: Found) -> Spec:
     }
     if found.id_maps:
         spec["linux"].update(found.id_maps.as_oci())
+    if record.mount_label:
+        spec["linux"]["mountLabel"] = record.mount_label
     if config.domainname:
         spec["domainname"] = config.domainname
     return spec
@@ -150,6 +153,8 @@ def process_of(record: ContainerRecord, found: Found) -> Spec:
     }
     if found.apparmor:
         process["apparmorProfile"] = found.apparmor
+    if record.process_label:
+        process["selinuxLabel"] = record.process_label
     if config.tty and any(host.console_size):
         process["consoleSize"] = {"height": host.console_size[0], "width": host.console_size[1]}
     return process
@@ -215,6 +220,9 @@ def mounts_of(record: ContainerRecord, found: Found) -> list[Spec]:
             options = ["rbind", "rprivate"] + (["ro"] if host.readonly_rootfs else [])
             options += ["idmap"] if found.id_maps else []
             mounts.append(_mount(target, "bind", source, options))
+    if record.mount_label:  # proc and sysfs have labels of the kernel's
+        for item in [*mounts, *own]:
+            item["options"] += mount_option(record.mount_label) if item["type"] in ("tmpfs", "devpts") else []
     if _init_words(host):
         mounts.append(_mount(INIT_PATH, "bind", found.init_program, ["bind", "ro"]))
     return sorted(mounts + own, key=lambda item: item["destination"].rstrip("/").count("/"))

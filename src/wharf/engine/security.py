@@ -88,6 +88,8 @@ def parse_options(host_config: HostConfig, default_profile: str = "", no_new_pri
     profile = _profile(default_profile) if confined and default_profile else None
     no_new, cgroups, wanted = no_new_privileges, False, ""
     for text in host_config.security_opt or ():
+        if text == "disable":  # the old word for label=disable
+            continue
         key, value = _split(text)
         if key == "no-new-privileges":
             no_new = _flag(value, text)
@@ -122,6 +124,12 @@ def apparmor_profile(security: Security, privileged: bool, default: str) -> str:
     if not default:
         return ""
     return security.apparmor or (apparmor.UNCONFINED if privileged else default)
+
+
+def label_options(host_config: HostConfig) -> list[str]:
+    """The values of `label=…` among the security options; a bare `disable` is one too."""
+    pairs = (("label", text) if text == "disable" else _split(text) for text in host_config.security_opt or ())
+    return [value for key, value in pairs if key == "label"]
 
 
 def _split(text: str) -> tuple[str, str]:

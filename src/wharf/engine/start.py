@@ -33,6 +33,7 @@ from wharf.engine.hosts_files import (
     write_file,
 )
 from wharf.engine.id_maps import IdMaps, applied, maps_of_process
+from wharf.engine.labels import labelled_root, relabel_sources
 from wharf.engine.log_options import log_attributes, log_sizes
 from wharf.engine.oci_spec import SHM, Found, build_spec
 from wharf.engine.runtimes import runtime_command
@@ -112,6 +113,7 @@ def _start(engine: Engine, container: Container, undo: contextlib.ExitStack) -> 
     faults.done("start:address")
     files = _write_files(engine, container)
     faults.done("start:files")
+    relabel_sources(record, list(files.values()))
     request = _request(engine, record, files, joined, published)
     sandboxed = engine.supervisor.prepare(request)
     faults.done("start:monitor")
@@ -285,7 +287,7 @@ def _request(
     return MonitorRequest(
         id=record.id,
         spec=build_spec(record, found),
-        rootfs=engine.snapshots.mounts(record.id)[0],
+        rootfs=labelled_root(engine.snapshots.mounts(record.id)[0], record.mount_label),
         cgroup=engine.cgroup_path(record.id, host.cgroup_parent),
         user=config.user,
         groups=tuple(host.group_add or ()),

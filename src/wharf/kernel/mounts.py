@@ -233,4 +233,4 @@ def overlay(
 
 def _key_value(option: str) -> tuple[str, str | None]:
     key, equals, value = option.partition("=")
-    return key, value if equals else None
+    return key, value.strip('"') if equals else None  # quotes are for mount(2), where a comma ends an option

@@ -105,7 +105,13 @@ def become(spec: dict[str, Any], who: Identity, held: int, last_capability: int,
 
 
 def confine(spec: dict[str, Any]) -> None:
-    """The AppArmor profile that the next execve puts on; while the host's /proc is in sight, not a container's."""
+    """The label and the profile that the next execve puts on; while the host's /proc is in sight, not a container's."""
+    if spec.get("selinuxLabel"):
+        try:
+            with open("/proc/self/attr/exec", "w") as file:
+                file.write(spec["selinuxLabel"])
+        except OSError as error:
+            raise InitFailed(f"error setting the process label {spec['selinuxLabel']}: {errno_text(error)}") from None
     profile = spec.get("apparmorProfile")
     if not profile or profile == "unconfined":
         return

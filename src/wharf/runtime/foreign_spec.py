@@ -23,6 +23,8 @@ def bundle_config(spec: Spec, cgroup: str, rules: Spec | None) -> Spec:
     resources = linux.get("resources") or {}
     if "devices" in resources:
         resources["devices"] = [rule for rule in resources["devices"] if not _any_node(rule)]
+    for item in config["mounts"]:  # runtimes add the mount label of `linux` themselves
+        item["options"] = [word for word in item.get("options") or () if not word.startswith("context=")]
     kinds = {item["type"] for item in linux["namespaces"]}
     if "uts" not in kinds:  # runtimes refuse to name the host
         config.pop("hostname", None)

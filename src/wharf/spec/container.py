@@ -380,6 +380,9 @@ class ContainerRecord:
     """A removal under way takes its anonymous volumes too."""
     platform: str = "linux"
     log_path: str = ""
+    process_label: str = ""
+    """SELinux, as `mount_label`; "" without it."""
+    mount_label: str = ""
 
 
 @dataclass(slots=True)
