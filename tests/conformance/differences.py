@@ -94,12 +94,44 @@ DIFFERENCES: tuple[Difference, ...] = (
         "docker run --rm --link web box:1 true",
         "links of a container: not there yet",
     ),
-    _refused(
-        "inspect: conflicting options",
-        "docker create --gpus all box:1",
-        "device requests (--gpus) of a container: not there yet",
-        "Docker creates it and fails at start where no driver is; here it is refused at once",
-        run=False,
+    Difference(
+        "update: running",
+        "docker update --cpu-rt-runtime 100 rr",
+        "Docker writes real time down and leaves the running container as it was; here the kernel is asked, and says no",
+        code=1,
+        stdout="",
+        stderr="Error response from daemon: Cannot update container <id 0.1 in full>: runc did not terminate "
+        'successfully: exit status 1: failed to write "100": write '
+        "/sys/fs/cgroup/cpu/<parent>/<id 0.1 in full>/cpu.rt_runtime_us: invalid argument\n",
+    ),
+    Difference(
+        "update: memory without a limit of swap",
+        "docker update -m 256m --memory-swap -1 rr",
+        "Docker's runtime writes the memory's limit first, which the kernel refuses above the old limit of both; here "
+        "the limit of both goes away first",
+        code=0,
+        stdout="rr\n",
+        stderr="",
+    ),
+    Difference(
+        "update: memory without a limit of swap",
+        "docker exec rr cat /sys/fs/cgroup/memory/memory.limit_in_bytes "
+        "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes",
+        "what the update before it has written",
+        stdout="268435456\n9223372036854771712\n",
+    ),
+    Difference(
+        "resources: place and runtime",
+        "docker run --rm --cgroup-parent /some/parent box:1 grep -c some/parent/ /proc/self/cgroup",
+        "no cgroup is made in the v2 hierarchy of a hybrid host: it limits nothing there",
+        stdout="9\n",
+    ),
+    Difference(
+        "resources: place and runtime",
+        "docker run --rm --cgroup-parent ../.. box:1 true",
+        "a path that leads out of the hierarchy is refused instead of being cut",
+        code=125,
+        stderr="docker: Error response from daemon: invalid cgroup parent: '../..'" + RUN_HELP,
     ),
 )
 

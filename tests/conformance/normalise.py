@@ -22,6 +22,8 @@ _RULES = [
     (re.compile(r"/[^\s\"']+/volumes/(?=[a-z0-9<])"), "<root>/volumes/"),
     (re.compile(r"(?<= AS /)[a-z]+_[a-z]+[0-9]?\b"), "<name>"),
     (re.compile(r"\b(?:docker0|wharf\d+(?:-[0-9a-f]{6})?)\b"), "<bridge>"),
+    (re.compile(r"(?<=/)(?:docker|wharf(?:-[0-9a-f]{6})?)(?=/<id )"), "<parent>"),
+    (re.compile(r"\b(?:veth[0-9a-f]{7}|wv-[0-9a-f]{12}|w[0-9a-f]{6}-[0-9a-f]{7})\b"), "<veth>"),
     (re.compile(r"0\.01 to \d+\.00, as there are only \d+ CPUs"), "0.01 to <n>, as there are only <n> CPUs"),
     (re.compile(r"available: [\d,-]+"), "available: <processors>"),
     (re.compile(r", dstFd=/proc/thread-self/fd/\d+"), ""),

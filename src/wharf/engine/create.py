@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from wharf.engine.check_resources import check_resources
 from wharf.engine.cgroup_driver import check_parent
 from wharf.engine.container import Container
 from wharf.engine.container_events import publish_container_event
@@ -36,6 +37,7 @@ from wharf.engine.validate import (
 )
 from wharf.engine.volumes import copy_up, ensure_volume, remove_volume
 from wharf.errors import Invalid, NotFound, NotImplementedYet, WharfError
+from wharf.kernel.cgroup.support import supported
 from wharf.kernel import faults
 from wharf.spec.container import (
     ContainerRecord,
@@ -77,6 +79,7 @@ def create_container(engine: Engine, request: CreateRequest) -> Created:
     merge_image(config, image.image.config)
     refuse_nul(request)
     path, args = command_of(config)
+    warnings = check_resources(host_config, supported(engine.host.cgroup_mounts))
     check_host_config(host_config)
     check_parent(engine.host, host_config.cgroup_parent)
     if host_config.init and not engine.init_program:
@@ -116,7 +119,7 @@ def create_container(engine: Engine, request: CreateRequest) -> Created:
         engine.containers.add(container)
         undo.pop_all()
     publish_container_event(engine, record, "create")
-    return Created(container_id, _warnings(engine, request, image))
+    return Created(container_id, warnings + _warnings(engine, request, image))
 
 
 def _check_platform(request: CreateRequest, image: ImageRecord) -> None:
@@ -262,9 +265,4 @@ def _warnings(engine: Engine, request: CreateRequest, image: ImageRecord) -> lis
         )
     if host_config.network_mode == "host" and host_config.port_bindings:
         warnings.append("Published ports are discarded when using host network mode")
-    if host_config.oom_kill_disable and not host_config.memory:
-        warnings.append(
-            "OOM killer is disabled for the container, but no memory limit is set, this can result in the system "
-            "running out of resources."
-        )
     return warnings

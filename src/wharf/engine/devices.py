@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 
 from wharf.engine.oci_spec import Device
-from wharf.errors import Internal, Invalid
+from wharf.errors import Internal
 from wharf.spec.container import DeviceMapping, HostConfig, ThrottleDevice
 
 _KINDS = {stat.S_IFCHR: "c", stat.S_IFBLK: "b", stat.S_IFIFO: "p"}
@@ -19,6 +19,9 @@ THERMAL = "/sys/devices/system/cpu"
 
 def devices_of(host: HostConfig) -> list[Device]:
     """All devices of the host for a privileged container, else those asked for. Raises Internal in Docker's words."""
+    for request in host.device_requests or ():
+        wanted = " ".join(f"[{' '.join(words)}]" for words in request.capabilities or ())
+        raise Internal(f'could not select device driver "{request.driver}" with capabilities: [{wanted}]')
     found = {item.path: item for item in _walk("/dev")} if host.privileged else {}
     for mapping in host.devices or ():
         for item in _mapped(mapping):
@@ -70,22 +73,28 @@ def _walk(directory: str) -> Iterator[Device]:
 
 
 def throttles_of(host: HostConfig) -> dict[str, list[dict[str, int]]]:
-    """Rates of block devices by their numbers, under the names of the OCI runtime specification's `blockIO`."""
+    """Rates and weights of block devices by their numbers: the OCI runtime specification's `blockIO`."""
     given = {
         "throttleReadBpsDevice": host.blkio_device_read_bps,
         "throttleWriteBpsDevice": host.blkio_device_write_bps,
         "throttleReadIOPSDevice": host.blkio_device_read_iops,
         "throttleWriteIOPSDevice": host.blkio_device_write_iops,
     }
-    return {key: [_throttle(item) for item in items] for key, items in given.items() if items}
+    found = {key: [_throttle(item) for item in items] for key, items in given.items() if items}
+    weights = [{**_numbers(item.path), "weight": item.weight} for item in host.blkio_weight_device or ()]
+    return {**found, "weightDevice": weights} if weights else found
 
 
 def _throttle(item: ThrottleDevice) -> dict[str, int]:
+    return {**_numbers(item.path), "rate": item.rate}
+
+
+def _numbers(path: str) -> dict[str, int]:
     try:
-        found = os.stat(item.path)
+        found = os.stat(path)
     except OSError as error:
-        raise Invalid(f"{item.path}: {os.strerror(error.errno or 0).lower()}") from None
-    return {"major": os.major(found.st_rdev), "minor": os.minor(found.st_rdev), "rate": item.rate}
+        raise Internal(f"stat {path}: {os.strerror(error.errno or 0).lower()}") from None
+    return {"major": os.major(found.st_rdev), "minor": os.minor(found.st_rdev)}
 
 
 def find_init() -> str:

@@ -13,6 +13,7 @@ from wharf import __version__
 from wharf.engine.runtimes import listed_runtimes
 from wharf.engine.status import state_word
 from wharf.engine.times import format_time
+from wharf.kernel.cgroup.support import supported
 from wharf.kernel.lsm import apparmor
 from wharf.spec.host import CgroupWorld
 
@@ -50,7 +51,7 @@ def system_info(engine: "Engine") -> dict[str, Any]:
         "SecurityOptions": _security(engine),
         "FirewallBackend": {"Driver": "nftables"},
         "CDISpecDirs": [],
-        "Warnings": list(engine.network.warnings()) or None,
+        "Warnings": [*_missing(engine), *engine.network.warnings()] or None,
     }
 
 
@@ -119,6 +120,29 @@ def _resources(engine: "Engine") -> dict[str, Any]:
         "CgroupDriver": engine.host.cgroup_driver,
         "CgroupVersion": engine.host.cgroup_world.value if v1 or v2 else "",
     }
+
+
+def _missing(engine: "Engine") -> list[str]:
+    """A warning for each limit that this kernel has not, in moby's order (daemon/info_unix.go)."""
+    has, v1 = supported(engine.host.cgroup_mounts), engine.host.cgroup_world is CgroupWorld.V1
+    limits = (
+        (has.memory, "memory limit"),
+        (has.swap, "swap limit"),
+        (has.kernel_tcp or not v1, "kernel memory TCP limit"),
+        (has.oom_switch or not v1, "oom kill disable"),
+        (has.cfs, "cpu cfs quota"),
+        (has.cfs, "cpu cfs period"),
+        (has.shares, "cpu shares"),
+        (has.cpuset, "cpuset"),
+        (has.device_weight or v1, "io.weight (per device)"),
+        (has.read_bps, "blkio throttle.read_bps_device" if v1 else "io.max (rbps)"),
+        (has.write_bps, "blkio throttle.write_bps_device" if v1 else "io.max (wbps)"),
+        (has.read_iops, "blkio throttle.read_iops_device" if v1 else "io.max (riops)"),
+        (has.write_iops, "blkio throttle.write_iops_device" if v1 else "io.max (wiops)"),
+    )
+    missing = [f"WARNING: No {name} support" for there, name in limits if not there]
+    forwarding = _is_one("/proc/sys/net/ipv4/ip_forward")
+    return missing if forwarding else [*missing, "WARNING: IPv4 forwarding is disabled"]
 
 
 def _is_one(path: str) -> bool:

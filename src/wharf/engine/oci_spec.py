@@ -340,6 +340,7 @@ def resources_of(
         "reservation": host.memory_reservation or None,
         "swap": host.memory_swap or None,
         "swappiness": host.memory_swappiness,
+        "kernelTCP": host.kernel_memory_tcp or None,
         "disableOOMKiller": True if host.oom_kill_disable else None,
     }
     cpu = {

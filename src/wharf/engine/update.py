@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from wharf.engine.check_resources import check_resources
 from wharf.engine.container_events import publish_container_event
 from wharf.engine.oci_spec import resources_of
 from wharf.engine.validate import check_update
 from wharf.errors import Conflict, Internal
+from wharf.kernel.cgroup.files import LimitRefused
+from wharf.kernel.cgroup.support import supported
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -35,12 +39,16 @@ _UNSET: dict[str, dict[str, int]] = {
     "cpu": {"shares": 1024, "period": 100_000, "quota": -1},
 }
 """What the kernel has where nothing was asked for. A set of processors has no such value: it is the parent's."""
+_RUNTIME = "runc did not terminate successfully: exit status 1: "
+"""Docker's words for a refusal of the kernel; clients and people look for what follows."""
 _GONE = (errno.ENOENT, errno.ENODEV, errno.ESRCH)
 
 
-def update_container(engine: Engine, name: str, wanted: HostConfig) -> None:
-    """Raises Invalid, NotFound, Conflict, and Internal when the kernel refuses; the record is as before then."""
+def update_container(engine: Engine, name: str, wanted: HostConfig) -> list[str]:
+    """Returns warnings. Raises Invalid, NotFound, Conflict, and Internal when the kernel refuses: the record and all
+    limits are as before then."""
     check_update(wanted)
+    warnings = check_resources(wanted, supported(engine.host.cgroup_mounts), update=True)
     container = engine.containers.live(name)
     with container.lock:
         record = container.record
@@ -60,7 +68,7 @@ def update_container(engine: Engine, name: str, wanted: HostConfig) -> None:
             except OSError as error:
                 if error.errno not in _GONE:
                     _put_back(running.limit, new, old)
-                    raise Internal(f"{head}{error.strerror}: {error.filename}") from None
+                    raise Internal(f"{head}{_RUNTIME}{_words(error)}") from None
         record.host_config = new
         try:
             engine.database.containers.put(record)
@@ -68,6 +76,15 @@ def update_container(engine: Engine, name: str, wanted: HostConfig) -> None:
             record.host_config = old
             raise
     publish_container_event(engine, record, "update")
+    return warnings
+
+
+def _words(error: OSError) -> str:
+    """What was written where, and why it failed, as runc words it."""
+    if isinstance(error, LimitRefused):
+        return str(error)
+    step = str(error.strerror or "").rpartition(": ")[0]
+    return f"{step} {error.filename}: {os.strerror(error.errno or 0).lower()}"
 
 
 def _put_back(limit: Any, new: HostConfig, old: HostConfig) -> None:
@@ -98,7 +115,7 @@ def merge_update(old: HostConfig, wanted: HostConfig) -> HostConfig:
         )
     given: dict[str, Any] = {key: getattr(wanted, key) for key in _FIELDS if getattr(wanted, key)}
     if wanted.pids_limit is not None:
-        given["pids_limit"] = wanted.pids_limit
+        given["pids_limit"] = max(0, wanted.pids_limit)
     policy = wanted.restart_policy
     if policy.name:
         if old.auto_remove and policy.name != "no":

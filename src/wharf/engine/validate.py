@@ -1,7 +1,6 @@
-"""Create requests, checked: Docker's rules with Docker's words. Pure, but for the number of processors."""
+"""Create requests, checked: Docker's rules with Docker's words. Pure."""
 
 import ipaddress
-import os
 import posixpath
 from dataclasses import fields, is_dataclass
 
@@ -12,13 +11,9 @@ from wharf.spec.container import ContainerConfig, Healthcheck, HostConfig
 from wharf.spec.network import parse_port_bindings, parse_port_range
 from wharf.spec.quote import go_quote
 
-MIN_MEMORY = 6 << 20
 MAX_HOST_NAME = 64
 """Of the kernel (__NEW_UTS_LEN)."""
 GATEWAY_WORD = "host-gateway"
-MAX_PROCESSORS = 1 << 16
-CPU_PERIODS = (1000, 1_000_000)
-MIN_QUOTA = 1000
 MIN_HEALTH_TIME = 1_000_000
 """Nanoseconds."""
 RESTART_POLICIES = ("no", "always", "on-failure", "unless-stopped")
@@ -86,7 +81,6 @@ def check_host_config(host: HostConfig) -> None:
     parse_options(host)
     _check_restart(host)
     _check_namespaces(host)
-    _check_resources(host)
     parse_port_bindings(host.port_bindings)
     _check_names(host)
     if host.shm_size < 0:
@@ -95,7 +89,18 @@ def check_host_config(host: HostConfig) -> None:
         raise Invalid(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
     if ".." in host.cgroup_parent.split("/") or "\0" in host.cgroup_parent:
         raise Invalid(f"invalid cgroup parent: {host.cgroup_parent[:200]!r}")
+    if "" in (host.annotations or {}):
+        raise Invalid("invalid Annotations: the empty string is not permitted as an annotation key")
+    _check_storage(host.storage_opt or {})
     _refuse_missing(host)
+
+
+def _check_storage(options: dict[str, str]) -> None:
+    """`--storage-opt`: the snapshots lie on no file system with project quotas; Docker answers 500 then."""
+    for key in sorted(options, key=lambda key: key.lower() != "size"):
+        if key.lower() == "size":
+            raise Internal("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
+        raise Internal(f"Unknown option {key[:100]}")
 
 
 def _check_names(host: HostConfig) -> None:
@@ -128,15 +133,8 @@ def _is_address(text: str) -> bool:
 def _refuse_missing(host: HostConfig) -> None:
     if host.isolation.lower() not in ("", "default"):
         raise Invalid(f"invalid isolation ({host.isolation[:100]}): linux only supports 'default'")
-    for given, what in (
-        (host.links, "links"),
-        (host.device_requests, "device requests (--gpus)"),
-        (host.storage_opt, "storage options"),
-        (host.blkio_weight_device, "weights of block devices"),
-        (host.kernel_memory_tcp, "limits of kernel memory"),
-    ):
-        if given:
-            raise NotImplementedYet(f"{what} of a container: not there yet")
+    if host.links:
+        raise NotImplementedYet("links of a container: not there yet")
 
 
 def _check_restart(host: HostConfig) -> None:
@@ -208,79 +206,8 @@ def check_network_conflicts(config: ContainerConfig, host: HostConfig) -> None:
 
 
 def check_update(host: HostConfig) -> None:
-    """What POST /containers/{id}/update wants to change; raises Invalid."""
+    """The restart policy that POST /containers/{id}/update wants; raises Invalid."""
     _check_restart(host)
-    _check_resources(host, update=True)
-
-
-def _check_resources(host: HostConfig, update: bool = False) -> None:
-    if host.memory < 0 or 0 < host.memory < MIN_MEMORY:
-        raise Invalid("Minimum memory limit allowed is 6MB")
-    if host.memory > 0 and 0 < host.memory_swap < host.memory:
-        raise Invalid("Minimum memoryswap limit should be larger than memory limit, see usage")
-    if host.memory == 0 and host.memory_swap > 0 and not update:  # there may be a limit of memory already
-        raise Invalid("You should always set the Memory limit when using Memoryswap limit, see usage")
-    if host.memory_reservation and 0 < host.memory < host.memory_reservation:
-        raise Invalid("Minimum memory limit can not be less than memory reservation limit, see usage")
-    if host.memory_swappiness is not None and host.memory_swappiness != -1 and not 0 <= host.memory_swappiness <= 100:
-        raise Invalid(f"Invalid value: {host.memory_swappiness}, valid memory swappiness range is 0-100")
-    _check_cpu(host)
-    if host.blkio_weight and not 10 <= host.blkio_weight <= 1000:
-        raise Invalid("Range of blkio weight is from 10 to 1000")
-
-
-def _check_cpu(host: HostConfig) -> None:
-    if host.cpu_shares < 0:
-        raise Invalid(f"invalid CPU shares ({host.cpu_shares}): value must be a positive integer")
-    processors = os.cpu_count() or 1
-    if host.nano_cpus:
-        if host.cpu_period > 0:
-            raise Invalid("Conflicting options: Nano CPUs and CPU Period cannot both be set")
-        if host.cpu_quota > 0:
-            raise Invalid("Conflicting options: Nano CPUs and CPU Quota cannot both be set")
-        if not 0 < host.nano_cpus <= processors * 10**9:
-            raise Invalid(
-                f"range of CPUs is from 0.01 to {processors:.2f}, as there are only {processors} CPUs available"
-            )
-    if host.cpu_period and not CPU_PERIODS[0] <= host.cpu_period <= CPU_PERIODS[1]:
-        raise Invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
-    if 0 < host.cpu_quota < MIN_QUOTA:
-        raise Invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)")
-    for name, text in (("cpus", host.cpuset_cpus), ("mems", host.cpuset_mems)):
-        if not _is_set(text):
-            raise Invalid(f"Invalid value {text[:100]} for cpuset {name}: invalid format: {text[:100]}")
-    available = _online()
-    if host.cpuset_cpus and available and not _numbers(host.cpuset_cpus) <= _numbers(available):
-        raise Invalid(f"Requested CPUs are not available - requested {host.cpuset_cpus[:100]}, available: {available}")
-
-
-def _online() -> str:
-    """Processors in use, as the kernel lists them; "" when it does not tell."""
-    try:
-        with open("/sys/devices/system/cpu/online") as file:
-            return file.read(4096).strip()
-    except OSError:
-        return ""
-
-
-def _numbers(text: str) -> set[int]:
-    found: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        # Beyond MAX_PROCESSORS one number is as unavailable as the rest of its range.
-        found.update(range(min(int(first), MAX_PROCESSORS), min(int(last or first), MAX_PROCESSORS) + 1))
-    return found
-
-
-def _is_set(text: str) -> bool:
-    """Whether a text is a list of numbers and ranges (cpuset(7))."""
-    if not text:
-        return True
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        if not first.isdecimal() or len(part) > 20 or (dash and (not last.isdecimal() or int(last) < int(first))):
-            return False
-    return True
 
 
 def parse_size(text: str) -> int:

@@ -46,8 +46,8 @@ def identity(spec: dict[str, Any], user: str | None, groups: list[str]) -> Ident
     return Identity(uid, wanted.get("gid", 0), list(wanted.get("additionalGids") or ()), home)
 
 
-def set_limits(limits: list[dict[str, Any]]) -> None:
-    """setrlimit(2) for each of `process.rlimits`."""
+def set_limits(limits: list[dict[str, Any]], step: str = "") -> None:
+    """setrlimit(2) for each of `process.rlimits`; `step` begins the words of a failure."""
     for item in limits:
         number = _LIMITS.get(item["type"])
         if number is None:
@@ -56,7 +56,7 @@ def set_limits(limits: list[dict[str, Any]]) -> None:
             resource.setrlimit(number, (_limit(item["soft"]), _limit(item["hard"])))
         except (ValueError, OSError) as error:
             code = error.errno if isinstance(error, OSError) else errno.EPERM
-            raise InitFailed(f"error setting rlimit type {number}: {os.strerror(code or 1).lower()}") from None
+            raise InitFailed(f"{step}error setting rlimit type {number}: {os.strerror(code or 1).lower()}") from None
 
 
 def _limit(value: int) -> int:

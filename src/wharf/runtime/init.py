@@ -20,6 +20,7 @@ from wharf.kernel import namespaces as ns
 from wharf.kernel import process
 from wharf.kernel.beneath import make_directory
 from wharf.kernel.cgroup import Cgroup, open_cgroup
+from wharf.kernel.cgroup.files import LimitRefused
 from wharf.kernel.paths import open_in_root
 from wharf.runtime import credentials, devices, messages, rootfs, terminal, userns
 from wharf.runtime.credentials import InitFailed
@@ -27,6 +28,7 @@ from wharf.runtime.credentials import InitFailed
 SHARED_MEMORY = "shm"
 """Source of a bind: /dev/shm of the container whose ipc namespace is joined."""
 _SIOCSIFFLAGS = 0x8914
+_LIMITING = "error setting cgroup config for procHooks process: "
 _IFF_UP = 1
 
 
@@ -142,7 +144,7 @@ def _build(
     request = messages.from_memfd(inherited.body)
     spec, cgroup = request["spec"], cgroup_of(head)
     if cgroup is not None and trees is None:
-        cgroup.create(spec["linux"].get("resources") or {})
+        _limit(cgroup, spec["linux"].get("resources") or {})
         enter_cgroup(cgroup)
     if "cgroup" in new:
         ns.unshare(ns.CLONE_NEWCGROUP)
@@ -163,6 +165,17 @@ def _build(
 
 
 def shared_memory(donor: int, mounts: list[dict[str, Any]]) -> dict[int, int]:
+def _limit(cgroup: Cgroup, resources: dict[str, Any]) -> None:
+    """Make the cgroup; what goes wrong is said as runc says it, which sets real time before all else."""
+    try:
+        cgroup.create(resources)
+    except LimitRefused as error:
+        raise InitFailed(f"{_LIMITING}{error}") from None
+    except OSError as error:
+        early = "/cpu.rt_" in str(error.filename)
+        raise InitFailed((messages.APPLYING if early else _LIMITING) + _go_words(error)) from None
+
+
     """/dev/shm of the container whose ipc namespace is joined, as a detached mount: by its index in the plan.
 
     `donor`: its mount namespace, closed. The plan has it as a bind of SHARED_MEMORY, or not at all.
@@ -282,7 +295,7 @@ def finish(request: dict[str, Any], sync: _socket.socket) -> None:
     """The end of every start: look up the user, drop what must be dropped, wait for `go`, execve."""
     spec = request["spec"]["process"]
     who = credentials.identity(spec, request["user"], request["groups"])
-    credentials.set_limits(spec.get("rlimits") or [])
+    credentials.set_limits(spec.get("rlimits") or [], "error setting rlimits for ready process: ")
     credentials.own_streams(who.uid)
     env = credentials.environment(spec.get("env") or [], who.home)
     enter_early(spec["cwd"])

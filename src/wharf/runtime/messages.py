@@ -21,6 +21,8 @@ KNOWN_VERSIONS = (1,)
 INLINE_LIMIT = 48 << 10
 MAX_MESSAGE = 16 << 20
 MAX_FDS = 64
+APPLYING = "unable to apply cgroup configuration: "
+"""How a failure begins that runc has before it calls the first process its init."""
 
 _HEADER = struct.Struct("<HHI")
 _IN_MEMFD = 1

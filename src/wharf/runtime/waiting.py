@@ -12,10 +12,13 @@ from wharf.runtime.requests import StartFailed
 from wharf.runtime.running import Channel, Running
 
 ANSWER_LIMIT = 60.0  # seconds for a monitor to answer; a hung mount of one container ends here
-CREATE_PREFIX = (
-    "failed to create task for container: failed to create shim task: OCI runtime create failed: "
-    "runc create failed: unable to start container process: error during container init: "
+CREATE = (
+    "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
 )
+STARTING = CREATE + "unable to start container process: "
+CREATE_PREFIX = STARTING + "error during container init: "
+BEFORE_INIT = {'sysctl "': CREATE, messages.APPLYING: STARTING}
+"""How texts begin that runc has before the container's own init runs -> what comes before them."""
 EXEC_PREFIX = "OCI runtime exec failed: exec failed: unable to start container process: "
 
 
@@ -73,7 +76,8 @@ class Waiting:
         text = message.get("text", message["op"])
         self._channel.close()
         self._release()
-        whole = text if message.get("bare") else self._prefix + text
+        prefix = next((words for head, words in BEFORE_INIT.items() if text.startswith(head)), self._prefix)
+        whole = text if message.get("bare") else prefix + text
         return StartFailed(whole, exit_code_of(text))
 
     def _release(self) -> None:

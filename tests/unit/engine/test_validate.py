@@ -35,9 +35,6 @@ def test_configs(config: ContainerConfig, words: str) -> None:
 @pytest.mark.parametrize(
     ("host", "words"),
     [
-        (HostConfig(memory=1000), "Minimum memory limit allowed is 6MB"),
-        (HostConfig(memory=8_000_000, memory_swap=7_000_000), "Minimum memoryswap limit should be larger"),
-        (HostConfig(memory_swap=7_000_000), "You should always set the Memory limit"),
         (HostConfig(cap_add=["FOO"]), 'invalid CapAdd: unknown capability: "CAP_FOO"'),
         (HostConfig(security_opt=["x"]), 'invalid --security-opt 1: "x"'),
         (HostConfig(security_opt=["x=y"]), 'invalid --security-opt 2: "x=y"'),
@@ -45,10 +42,6 @@ def test_configs(config: ContainerConfig, words: str) -> None:
         (HostConfig(auto_remove=True, restart_policy=RestartPolicy("always")), "can't create 'AutoRemove' container"),
         (HostConfig(restart_policy=RestartPolicy("sometimes")), "unknown policy 'sometimes'"),
         (HostConfig(restart_policy=RestartPolicy("always", 3)), "maximum retry count"),
-        (HostConfig(nano_cpus=10**15), "range of CPUs is from 0.01 to"),
-        (HostConfig(nano_cpus=1, cpu_period=1000), "Nano CPUs and CPU Period cannot both be set"),
-        (HostConfig(cpuset_cpus="x"), "Invalid value x for cpuset cpus"),
-        (HostConfig(cpuset_cpus="900"), "Requested CPUs are not available - requested 900"),
         (HostConfig(pid_mode="x"), "invalid PID mode: x"),
         (HostConfig(ipc_mode="x"), "invalid IPC mode: x"),
         (HostConfig(shm_size=-1), "SHM size can not be less than 0"),
@@ -109,8 +102,6 @@ def test_no_request_holds_a_nul(request_: CreateRequest) -> None:
         (HostConfig(dns=["1.2.3.4\nnameserver 6.6.6.6"]), "bad nameserver address"),
         (HostConfig(dns_search=["a\nnameserver 6.6.6.6"]), "not a valid domain"),
         (HostConfig(dns_options=["a\nnameserver 6.6.6.6"]), "not a valid domain"),
-        (HostConfig(cpu_shares=-1), "invalid CPU shares"),
-        (HostConfig(memory=-1), "Minimum memory limit"),
     ],
 )
 def test_nothing_adds_lines_to_the_files_of_names(host: HostConfig, words: str) -> None:

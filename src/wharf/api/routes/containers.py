@@ -96,8 +96,8 @@ async def rename(api: Api, request: Request) -> Answer:
 async def update(api: Api, request: Request) -> Answer:
     """POST /containers/{id}/update"""
     wanted = read_update(await json_bytes(request))
-    await api.run(update_container, api.engine, request.names["id"], wanted)
-    return json_reply({"Warnings": None})
+    warnings = await api.run(update_container, api.engine, request.names["id"], wanted)
+    return json_reply({"Warnings": warnings or None})
 
 
 async def remove(api: Api, request: Request) -> Answer:

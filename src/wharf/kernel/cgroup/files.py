@@ -9,13 +9,17 @@ REMOVE_TRIES = 200
 REMOVE_PAUSE = 0.002  # seconds; a killed process leaves its cgroup a moment after it was reaped
 
 
+class LimitRefused(OSError):
+    """A limit that the kernel took, but not as it was asked for."""
+
+
 def write(path: str, value: str) -> None:
     """Write one value; OSError names the file."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, value.encode())
     except OSError as error:
-        raise OSError(error.errno, f"write {value!r}: {error.strerror}", path) from None
+        raise OSError(error.errno, f'failed to write "{value}": write: {error.strerror}', path) from None
     finally:
         os.close(fd)
 

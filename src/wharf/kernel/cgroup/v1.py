@@ -81,6 +81,8 @@ class CgroupV1:
         for key, file in (("reservation", "memory.soft_limit_in_bytes"), ("swappiness", "memory.swappiness")):
             if memory.get(key) is not None and (key == "swappiness" or memory[key]):
                 self._write("memory", file, str(memory[key]))
+        if memory.get("kernelTCP"):
+            self._write("memory", "memory.kmem.tcp.limit_in_bytes", str(memory["kernelTCP"]))
         if memory.get("disableOOMKiller"):
             self._write("memory", "memory.oom_control", "1")
 
@@ -96,10 +98,22 @@ class CgroupV1:
         ):
             if cpu.get(key):
                 self._write(controller, file, str(cpu[key]))
+        if cpu.get("shares"):
+            self._check_shares(cpu["shares"])
+
+    def _check_shares(self, wanted: int) -> None:
+        """The kernel takes any number and writes the nearest one that it can use."""
+        have = files.number(self._dirs.get("cpu", "") + "/cpu.shares", wanted)
+        if wanted < have:
+            raise files.LimitRefused(f"the minimum allowed cpu-shares is {have}")
+        if wanted > have:
+            raise files.LimitRefused(f"the maximum allowed cpu-shares is {have}")
 
     def _limit_block(self, block: dict[str, Any]) -> None:
         if block.get("weight"):
             self._write("blkio", "blkio.weight", str(block["weight"]))
+        for item in block.get("weightDevice") or []:
+            self._write("blkio", "blkio.weight_device", f"{item['major']}:{item['minor']} {item['weight']}")
         for key, file in (
             ("throttleReadBpsDevice", "blkio.throttle.read_bps_device"),
             ("throttleWriteBpsDevice", "blkio.throttle.write_bps_device"),
