@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 
 from wharf.errors import Denied, Internal, NotFound, Unavailable, WharfError
-from wharf.kernel import netlink, nft
+from wharf.kernel import netlink
 from wharf.kernel.netlink import NetlinkSocket
 from wharf.network import bridge, strays
 from wharf.network import endpoint as endpoints
 from wharf.network.contracts import NetworkStore, Relay
 from wharf.network.endpoint import SandboxTarget
-from wharf.network.firewall import Firewall, foreign_drops, legacy_drop
+from wharf.network.host_rules import HostRules
 from wharf.network.ipam import DEFAULT_POOLS
 from wharf.network.layout import Layout
 from wharf.network.names import Names
@@ -91,12 +91,11 @@ class NetworkManager:
         prefix = self._names.veth_prefix
         bridge.remove_veths(self._route, prefix, {self._names.veth(endpoint.id) for endpoint in live})
         self._removal.callback(bridge.remove_veths, self._route, prefix, set())
-        self._firewall = Firewall(self._names)
+        self._firewall = HostRules(self._names, self._config.ip_forward, self._config.forward_accept, self._warn)
         self._closing.callback(self._firewall.close)
         self._removal.callback(self._firewall.remove)
         self._firewall.load(self.facts(), live)
-        self._forward()
-        self._look_at_others()
+        self._warnings += self._firewall.warnings
 
     def close(self, remove: bool) -> None:
         """Let go of everything; `remove`: no container runs, so take bridge and table away too. Never raises."""
@@ -200,7 +199,7 @@ class NetworkManager:
     def publish(self, endpoint: Endpoint, container_name: str, requests: Sequence[PortRequest]) -> Published:
         """Bind the host ports; raises Internal in Docker's words. Nothing leads to the container yet."""
         live = self._networks.live(endpoint.network_id)
-        requests, unbound = by_mode(requests, endpoint, live.layout.facts if live else None)
+        requests, unbound = by_mode(requests, endpoint, live.layout.facts if live else None, self._config.publish)
         try:
             bound = self._ports.bind(endpoint.id, endpoint.addresses[0], requests) if requests else []
         except WharfError as error:
@@ -278,6 +277,16 @@ class NetworkManager:
             self._held[holder.id] = dataclasses.replace(holder, ports=())
             self._held[moved.id] = moved
         return moved
+
+    def rename(self, endpoint: Endpoint, names: tuple[str, ...]) -> Endpoint:
+        """The endpoint under other names, which the resolver knows from now on."""
+        renamed = dataclasses.replace(endpoint, names=names)
+        with self._lock:
+            if endpoint.id in self._held:
+                self._held[endpoint.id] = renamed
+        if self._relay:
+            self._relay.join(renamed)
+        return renamed
 
     def name_again(self, kept: Sequence[Endpoint], target: SandboxTarget, resolver: Resolver | None) -> None:
         """Tell netd anew what a sandbox's endpoints are called."""
@@ -390,24 +399,6 @@ class NetworkManager:
             return
         self._ports.claim(endpoint.id, endpoint.ports)
         self._held[endpoint.id] = endpoint
-
-    def _forward(self) -> None:
-        if self._config.ip_forward:
-            if bridge.write_sysctl("ipv4/ip_forward", "1"):
-                self._warn("switched on forwarding of IPv4 packets (net.ipv4.ip_forward)")
-        elif bridge.read_sysctl("ipv4/ip_forward") != "1":
-            self._note("IPv4 forwarding is disabled. Networking will not work.")
-
-    def _look_at_others(self) -> None:
-        try:
-            listing = nft.listing()
-        except (WharfError, ValueError) as error:  # rules of others that this nft cannot show: no reason to fail
-            self._warn(f"cannot read the firewall rules of other programs: {error}")
-            listing = []
-        for warning in foreign_drops(listing, self._names):
-            self._note(warning)
-        if nft.legacy_forward_policy() == "DROP":
-            self._note(legacy_drop(self._names))
 
     def _note(self, warning: str) -> None:
         self._warnings.append(warning)

@@ -31,18 +31,20 @@ class Published:
 
 
 def by_mode(
-    requests: Sequence[PortRequest], endpoint: Endpoint, facts: BridgeFacts | None
+    requests: Sequence[PortRequest], endpoint: Endpoint, facts: BridgeFacts | None, default: str = ""
 ) -> tuple[list[PortRequest], list[PublishedPort]]:
     """What is to be bound for ports, and what is published without a host port, on a network like this.
 
     An internal network publishes nothing. Where the gateway mode of a family is `routed` its ports need no host port:
-    they are let in at the container's own address. An endpoint without IPv4 has no use for IPv4 host addresses.
+    they are let in at the container's own address. An endpoint without IPv4 has no use for IPv4 host addresses. Ports
+    asked for without a host address get the network's, else the `default`.
     """
     if facts is None or facts.internal:
         return [], []
     bound: list[PortRequest] = []
     routed: list[PublishedPort] = []
-    binding = facts.host_binding if facts.host_binding not in ("", "0.0.0.0") else None
+    wanted = facts.host_binding or default
+    binding = wanted if wanted not in ("", "0.0.0.0") else None
     for request in requests:
         if request.host_ip is None and binding:
             request = dataclasses.replace(request, host_ip=binding)

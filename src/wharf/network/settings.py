@@ -17,6 +17,10 @@ class NetworkConfig:
     ip_forward: bool = True
     seed: bytes = bytes(20)
     """A digest that only this instance has: its IPv6 subnets come from it."""
+    publish: str = ""
+    """The host address of `-p` without one, where the network names none; "" is every address."""
+    forward_accept: bool = False
+    """Let containers' packets through other programs' packet filters."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from wharf.errors import WharfError
 from wharf.kernel import netlink, nft
 from wharf.kernel.netlink import NetlinkSocket
 from wharf.network import bridge
-from wharf.network.firewall import Firewall
+from wharf.network.contracts import PacketFilter
 from wharf.network.names import Names
 from wharf.network.rules import PORT_MAPS, element_text, elements_of
 from wharf.spec.finding import Finding
@@ -37,7 +37,7 @@ def _veths(route: NetlinkSocket, names: Names, held: Callable[[], Sequence[Endpo
     return {name for name in present if name.startswith(names.veth_prefix)} - known
 
 
-def wrong_elements(firewall: Firewall, names: Names, held: Sequence[Endpoint]) -> Iterator[Found]:
+def wrong_elements(firewall: PacketFilter, names: Names, held: Sequence[Endpoint]) -> Iterator[Found]:
     """Published ports in the firewall that no endpoint has, and those of endpoints that are missing there."""
     wanted: dict[tuple[str, str], Endpoint] = {}
     for endpoint in held:
