@@ -14,7 +14,7 @@ from wharf import __version__
 from wharf.api.listen import TlsFiles, close_listeners, inherited_listeners, open_listener
 from wharf.api.routes import ROUTES
 from wharf.api.server import Api, Listener, Server
-from wharf.daemonconfig import Settings, cgroup_driver, read_settings
+from wharf.daemonconfig import Settings, cgroup_driver, publish_address, read_settings
 from wharf.daemonreload import added_runtimes, reload_settings
 from wharf.engine.config import EngineConfig
 from wharf.engine.engine import Engine
@@ -112,6 +112,9 @@ def engine_config(settings: Settings) -> EngineConfig:
         data_root=settings.data_root,
         exec_root=settings.exec_root,
         bip=settings.bip,
+        ip_forward=settings.ip_forward,
+        publish=publish_address(settings),
+        forward_accept=settings.forward_accept,
         default_pools=tuple(settings.default_address_pools),
         log_driver=settings.log_driver,
         log_opts=settings.log_opts,

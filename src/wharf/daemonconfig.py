@@ -33,7 +33,7 @@ _REFUSED = """
     default-cgroupns-mode default-gateway default-gateway-v6 default-ipc-mode default-network-opts
     default-shm-size default-ulimits dns dns-opts dns-search fixed-cidr
     fixed-cidr-v6 graph http-proxy https-proxy no-proxy proxies host-gateway-ip host-gateway-ips icc init
-    init-path ip ip-forward ip-masq ip6tables iptables ipv6 log-format min-api-version mtu
+    init-path ip-masq ip6tables iptables ipv6 log-format min-api-version mtu
     network-control-plane-mtu node-generic-resources oom-score-adjust raw-logs rootless
     storage-opts userland-proxy userland-proxy-path
     firewall-backend bip6
@@ -56,6 +56,14 @@ class Settings:
     log_level: str = "info"
     bip: str = ""
     default_address_pools: list[AddressPool] = field(default_factory=list)
+    ip_forward: bool = True
+    """Forwarding of packets may be switched on; else networks that need it are refused while it is off."""
+    ip: str = ""
+    """The host address of ports that are published without one; "" is every address."""
+    publish: str = ""
+    """`loopback`: as `ip` 127.0.0.1. Not one of dockerd's."""
+    forward_accept: bool = False
+    """Let containers' packets through other programs' packet filters. Not one of dockerd's."""
     shutdown_timeout: int = 15
     log_driver: str = "json-file"
     log_opts: dict[str, str] = field(default_factory=dict)
@@ -105,6 +113,15 @@ def _parser() -> argparse.ArgumentParser:
     add("-l", "--log-level", choices=LOG_LEVELS, help="least level of what is logged")
     add("--bip", metavar="CIDR", help="address of the default bridge")
     add("--default-address-pool", dest="default_address_pools", action="append", metavar="base=CIDR,size=N")
+    add("--ip", metavar="ADDRESS", help="host address of ports published without one (0.0.0.0)")
+    add(
+        "--ip-forward",
+        nargs="?",
+        const=True,
+        type=_boolean,
+        metavar="BOOL",
+        help="switch net.ipv4.ip_forward on (true)",
+    )
     add("--shutdown-timeout", type=int, metavar="SECONDS", help="how long containers have to stop")
     add("--log-driver", metavar="NAME", help="default log driver (json-file)")
     add("--log-opt", dest="log_opts", action="append", metavar="KEY=VALUE", help="option of the default log driver")
@@ -161,12 +178,22 @@ def with_defaults(settings: Settings) -> Settings:
         settings.log_level = "debug"
     if settings.bip:
         _check(lambda: ipaddress.ip_interface(settings.bip), f"invalid bip {settings.bip!r}: an address with a prefix")
+    publish_address(settings)
     cgroup_driver(settings)
     if settings.default_runtime not in (RUNTIME_NAME, OWN_RUNTIME, *settings.runtimes):
         raise Invalid(f"specified default runtime '{settings.default_runtime[:100]}' does not exist")
     if settings.log_driver not in ("json-file", "none"):
         raise Invalid(f"log driver {settings.log_driver!r} is not there yet: json-file and none are")
     return settings
+
+
+def publish_address(settings: Settings) -> str:
+    """The host address of `-p` without one, "" for every address; raises Invalid."""
+    if settings.publish not in ("", "all", "loopback"):
+        raise Invalid(f"invalid publish {settings.publish[:100]!r}: all or loopback")
+    if settings.ip:
+        _check(lambda: ipaddress.ip_address(settings.ip), f"invalid ip {settings.ip[:100]!r}: an address of this host")
+    return settings.ip or ("127.0.0.1" if settings.publish == "loopback" else "")
 
 
 def cgroup_driver(settings: Settings) -> str:
@@ -232,7 +259,7 @@ _NOT_IN_FILE = ("config_file", "warnings", "idle_timeout", "validate")
 _KINDS: dict[str, type] = {
     "runtimes": dict,
     "debug": bool, "tls": bool, "tlsverify": bool, "no-new-privileges": bool,
-    "live-restore": bool, "selinux-enabled": bool,
+    "live-restore": bool, "selinux-enabled": bool, "ip-forward": bool, "forward-accept": bool,
     "shutdown-timeout": int, "log-opts": dict, "hosts": list,
     "labels": list, "default-address-pools": list, "exec-opts": list,
 }  # fmt: skip
@@ -271,6 +298,13 @@ def _runtime_object(path: str, name: str, item: Any) -> tuple[str, ...]:
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise _file_error(path, f"runtimes: {name}: runtimeArgs must be a list of strings")
     return (item["path"], *words)
+
+
+def _boolean(text: str) -> bool:
+    """As Go's strconv.ParseBool."""
+    if text.lower() not in ("1", "t", "true", "0", "f", "false"):
+        raise argparse.ArgumentTypeError(f"invalid boolean value {text[:50]!r}")
+    return text.lower() in ("1", "t", "true")
 
 
 def _check(parse: Any, message: str) -> Any:

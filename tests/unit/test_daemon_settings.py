@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from wharf.daemonconfig import read_settings
+from wharf.daemonconfig import publish_address, read_settings
 from wharf.errors import Invalid
 from wharf.spec.network import AddressPool
 
@@ -61,3 +61,36 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
 
 def test_directives_without_effect_are_reported(tmp_path: Path) -> None:
     assert "registry-mirrors is not used yet" in settings(tmp_path, {"registry-mirrors": []}).warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("file", "flags", "address"),
+    [
+        ({}, [], ""),
+        ({"publish": "all"}, [], ""),
+        ({"publish": "loopback"}, [], "127.0.0.1"),
+        ({"ip": "192.0.2.7"}, [], "192.0.2.7"),
+        ({"publish": "loopback"}, ["--ip", "::1"], "::1"),
+    ],
+)
+def test_where_ports_are_published_without_an_address(tmp_path: Path, file: Any, flags: list[str], address: str):
+    assert publish_address(settings(tmp_path, file, *flags)) == address
+
+
+def test_settings_of_the_hosts_packet_filter(tmp_path: Path) -> None:
+    assert settings(tmp_path, {}).ip_forward and not settings(tmp_path, {}).forward_accept
+    assert not settings(tmp_path, {"ip-forward": False}).ip_forward
+    assert (
+        not settings(tmp_path, {}, "--ip-forward=false").ip_forward
+        and settings(tmp_path, {}, "--ip-forward").ip_forward
+    )
+    assert settings(tmp_path, {"forward-accept": True}).forward_accept
+    for file, words in (
+        ({"publish": "none"}, "invalid publish"),
+        ({"ip": "x"}, "invalid ip"),
+        ({"ip-forward": 1}, "wrong"),
+    ):
+        with pytest.raises(Invalid, match=words):
+            settings(tmp_path, file)
+    with pytest.raises(Invalid, match="invalid boolean value"):
+        settings(tmp_path, {}, "--ip-forward=maybe")

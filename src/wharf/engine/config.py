@@ -26,6 +26,9 @@ class EngineConfig:
     default_pools: tuple[AddressPool, ...] = ()
     mtu: int = 1500
     ip_forward: bool = True
+    publish: str = ""
+    """The host address of `-p` without one; "" is every address."""
+    forward_accept: bool = False
     log_driver: str = "json-file"
     log_opts: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
