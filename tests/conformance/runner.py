@@ -76,6 +76,9 @@ class Runner:
     def _clear(self) -> None:
         if containers := self.docker("ps", "-aq").split():
             self.docker("rm", "-f", "-v", *containers)
+        if networks := self.docker("network", "ls", "-q", "--filter", "type=custom").split():
+            self.docker("network", "rm", *networks)
+            self.docker("network", "rm", *networks)  # those that take their configuration from another go first
         if volumes := self.docker("volume", "ls", "-q").split():
             self.docker("volume", "rm", "-f", *volumes)
         there = set(self.docker("images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").splitlines())
