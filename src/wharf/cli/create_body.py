@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 def build(flags: Values, image: str, command: list[str]) -> Values:
     """Config, HostConfig and NetworkingConfig; raises Invalid for flags that do not go together or cannot be read."""
+    for old, name in (("net", "network"), ("net-alias", "network-alias"), ("dns-opt", "dns-option")):
+        if old in flags:
+            flags = {**flags, name: [*flags.get(name, []), *flags[old]]}
     if flags.get("rm") and flags.get("restart", "no") != "no":
         raise Invalid("conflicting options: cannot specify both --restart and --rm")
     attached = set(flags.get("attach") or ([] if flags.get("detach") else ["stdout", "stderr"]))
@@ -125,9 +128,7 @@ def _networks(flags: Values) -> list[Values]:
 
 def _endpoints(flags: Values) -> Values:
     wanted = _networks(flags)
-    names = [network["target"] for network in wanted]
-    if len(names) > 1 and any(name in ("host", "none") or name.startswith("container:") for name in names):
-        raise Invalid("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
+    networks_flag.check(wanted, flags)
     return {
         network["target"]: networks_flag.endpoint(network, flags if index == 0 else {})
         for index, network in enumerate(wanted)

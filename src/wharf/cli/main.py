@@ -40,6 +40,8 @@ NOUNS = {
     },
     "network": {
         "inspect": ("inspect", "network_inspect"), "ls": ("networks", "ls"), "list": ("networks", "ls"),
+        **{verb: ("networks_change", verb) for verb in ("create", "connect", "disconnect", "rm", "prune")},
+        "remove": ("networks_change", "rm"),
     },
     "system": {"info": ("system", "info"), "events": ("system", "events"), "check": ("system_check", "check")},
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Networks: ls (making and connecting them is not there yet)."""
+"""Networks: ls."""
 
 from __future__ import annotations
 

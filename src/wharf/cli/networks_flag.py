@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from wharf.errors import Invalid
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -32,12 +34,54 @@ def parse_network(text: str) -> dict[str, Any]:
             name, _, content = value.partition("=")
             wanted.setdefault("options", {})[name] = content
         elif key == "gw-priority":
-            wanted["priority"] = int(value)
+            wanted["priority"] = _priority(value)
         else:
             raise ValueError(f"invalid field key {key}")
     if not wanted["target"]:
         raise ValueError("network name/id is not specified")
     return wanted
+
+
+def _priority(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"invalid gw-priority ({text}): invalid syntax") from None
+
+
+def check(networks: list[dict[str, Any]], flags: dict[str, Any]) -> None:
+    """Which networks and flags do not go together; raises Invalid in docker's words."""
+    names = [network["target"] for network in networks]
+    if len(names) > 1 and not all(map(_is_user_defined, names)):
+        raise Invalid("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
+    for name in names:
+        if names.count(name) > 1:
+            raise Invalid(f'network "{name}" is specified multiple times')
+    first = networks[0]
+    for key, flag, what in _ONCE:
+        if first.get(key) and flags.get(flag):
+            raise Invalid(f"conflicting options: cannot specify both --{flag} and per-network {what}")
+    if (first.get("aliases") or flags.get("network-alias")) and not _is_user_defined(first["target"]):
+        raise Invalid("network-scoped aliases are only supported for user-defined networks")
+    for mac in (flags.get("mac-address"), *(network.get("mac") for network in networks)):
+        if mac and not _is_mac(mac):
+            raise Invalid(f"{mac} is not a valid mac address")
+
+
+_ONCE = (
+    ("aliases", "network-alias", "alias"),
+    ("ip", "ip", "IPv4 address"),
+    ("ip6", "ip6", "IPv6 address"),
+    ("mac", "mac-address", "MAC address"),
+    ("link_local", "link-local-ip", "link-local IP addresses"),
+)
+
+
+def _is_mac(text: str) -> bool:
+    parts = text.replace("-", ":").split(":")
+    return len(parts) == 6 and all(
+        len(part) == 2 and all(c in "0123456789abcdefABCDEF" for c in part) for part in parts
+    )
 
 
 def endpoint(wanted: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ NOUN_SUMMARY = {
 DOCKER_VERBS = {
     "container": "stats",
     "image": "build pull push",
-    "network": "connect create disconnect prune rm remove",
+    "network": "",
     "system": "df dial-stdio prune",
     "volume": "update",
 }
@@ -66,7 +66,15 @@ _NOUN_VERBS = {
         ("prune", "Remove unused images"),
         ("rm", "Remove one or more images"),
     ),
-    "network": (("inspect", "Display detailed information on one or more networks"), ("ls", "List networks")),
+    "network": (
+        ("connect", "Connect a container to a network"),
+        ("create", "Create a network"),
+        ("disconnect", "Disconnect a container from a network"),
+        ("inspect", "Display detailed information on one or more networks"),
+        ("ls", "List networks"),
+        ("prune", "Remove all unused networks"),
+        ("rm", "Remove one or more networks"),
+    ),
     "volume": (
         ("create", "Create a volume"),
         ("inspect", "Display detailed information on one or more volumes"),

@@ -20,7 +20,7 @@ def _command(kind: str, summary: str, flags: tuple[Flag, ...]) -> Command:
 def container_prune(session: Session, args: list[str]) -> int:
     """Removes stopped containers."""
     flags, _ = _command("container", "Remove all stopped containers", (_FORCE, _FILTER)).parse(args)
-    if not _confirmed(session, flags, "This will remove all stopped containers."):
+    if not confirmed(session, flags, "This will remove all stopped containers."):
         return 0
     answer = session.client().post("/containers/prune", filters=add_filters(flags.get("filter", [])))
     return _report(session, "Deleted Containers:", answer.get("ContainersDeleted") or [], answer)
@@ -32,7 +32,7 @@ def image_prune(session: Session, args: list[str]) -> int:
     flags, _ = _command("image", "Remove unused images", (every, _FORCE, _FILTER)).parse(args)
     whole = flags.get("all", False)
     warning = "This will remove all images without at least one container associated to them."
-    if not _confirmed(session, flags, warning if whole else "This will remove all dangling images."):
+    if not confirmed(session, flags, warning if whole else "This will remove all dangling images."):
         return 0
     filters = {**(add_filters(flags.get("filter", [])) or {}), "dangling": {"false" if whole else "true": True}}
     answer = session.client().post("/images/prune", filters=filters)
@@ -49,14 +49,15 @@ def volume_prune(session: Session, args: list[str]) -> int:
     flags, _ = _command("volume", "Remove unused local volumes", (every, _FORCE, _FILTER)).parse(args)
     whole = flags.get("all", False)
     what = "local volumes" if whole else "anonymous local volumes"
-    if not _confirmed(session, flags, f"This will remove {what} not used by at least one container."):
+    if not confirmed(session, flags, f"This will remove {what} not used by at least one container."):
         return 0
     filters = {**(add_filters(flags.get("filter", [])) or {}), **({"all": {"true": True}} if whole else {})}
     answer = session.client().post("/volumes/prune", filters=filters or None)
     return _report(session, "Deleted Volumes:", answer.get("VolumesDeleted") or [], answer)
 
 
-def _confirmed(session: Session, flags: dict[str, object], warning: str) -> bool:
+def confirmed(session: Session, flags: dict[str, object], warning: str) -> bool:
+    """Whether a person agrees, or said so with --force."""
     if flags.get("force"):
         return True
     session.write(f"WARNING! {warning}\nAre you sure you want to continue? [y/N] ")

@@ -189,4 +189,5 @@ CHECKS = {
     "ulimit": _ulimit,
     "mount": mounts.parse_mount,
     "network": networks_flag.parse_network,
+    "net": networks_flag.parse_network,
 }

@@ -79,6 +79,38 @@ volume ls
 volume inspect data
 volume rm nothing
 network ls
+network create
+network create a b
+network create bridge
+network create ''
+network create --subnet 10.9.0.0/24 --gateway 10.1.0.1 x
+network create --ip-range 10.9.0.0/24 x
+network create --subnet 10.0.0.0/8 --subnet 10.1.0.0/16 x
+network create --subnet x --gateway 1.2.3.4 x
+network create --subnet 10.9.0.0/24 --gateway x x
+network create --subnet 10.9.0.0/24 --ip-range x x
+network create --subnet 10.9.0.0/24 --aux-address a=10.1.0.1 x
+network create --subnet 10.9.0.7/24 x
+network create --label '' x
+network create --driver nosuch x
+network connect x
+network connect nothing web
+network connect bridge web
+network connect --driver-opt x bridge web
+network connect --gw-priority x bridge web
+network disconnect nothing web
+network disconnect bridge nothing
+network disconnect host web
+network inspect nothing
+network prune -f --filter x=y
+run --network a --network a busybox
+run --network host --network a busybox
+run --network name=a,gw-priority=x busybox
+run --network name=a,x=y busybox
+run --network bridge --network-alias x busybox
+run --network name=a,ip=10.0.0.1 --ip 10.0.0.2 busybox
+run --mac-address zz busybox
+run --net nothing busybox
 cp web:/nothing .
 cp nothing:/x .
 cp web:/a web:/b
