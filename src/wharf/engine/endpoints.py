@@ -168,6 +168,24 @@ def dns_names(record: ContainerRecord, aliases: Sequence[str] | None) -> list[st
     return list(dict.fromkeys([record.name, *(aliases or ()), record.id[:12], *hostname]))
 
 
+def name_endpoints(record: ContainerRecord) -> None:
+    """Write what the container is called now into the settings of networks that know its names."""
+    for network, settings in record.networks.items():
+        if is_user_defined(network) and settings.dns_names is not None:
+            settings.dns_names = dns_names(record, settings.aliases)
+
+
+def tell_names(engine: Engine, container: Container) -> None:
+    """Let the resolver answer for a running container by what its record calls it now."""
+    networks = container.record.networks
+    container.endpoints = tuple(
+        engine.network.rename(endpoint, tuple(networks[endpoint.network_name].dns_names or ()))
+        if endpoint.names
+        else endpoint
+        for endpoint in container.endpoints
+    )
+
+
 # -- a start
 
 

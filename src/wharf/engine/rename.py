@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wharf.engine.container_events import publish_container_event
+from wharf.engine.endpoints import name_endpoints, tell_names
 from wharf.engine.names import check_name
 from wharf.errors import Conflict, Invalid, NotFound
 from wharf.kernel import faults
@@ -32,12 +33,15 @@ def rename_container(engine: Engine, name: str, new_name: str) -> None:
         except (Invalid, Conflict) as error:
             raise type(error)(HEAD + error.message) from None
         record.name = new
+        name_endpoints(record)
         try:
             engine.database.containers.put(record)
             faults.done("rename:recorded")
         except BaseException:
             record.name = old
+            name_endpoints(record)
             engine.containers.release(new, container.id)
             raise
+        tell_names(engine, container)
         engine.containers.release(old, container.id)
     publish_container_event(engine, record, "rename", oldName=f"/{old}")
