@@ -164,7 +164,6 @@ def _build(
     finish(request, inherited.sync)
 
 
-def shared_memory(donor: int, mounts: list[dict[str, Any]]) -> dict[int, int]:
 def _limit(cgroup: Cgroup, resources: dict[str, Any]) -> None:
     """Make the cgroup; what goes wrong is said as runc says it, which sets real time before all else."""
     try:
@@ -176,6 +175,7 @@ def _limit(cgroup: Cgroup, resources: dict[str, Any]) -> None:
         raise InitFailed((messages.APPLYING if early else _LIMITING) + _go_words(error)) from None
 
 
+def shared_memory(donor: int, mounts: list[dict[str, Any]]) -> dict[int, int]:
     """/dev/shm of the container whose ipc namespace is joined, as a detached mount: by its index in the plan.
 
     `donor`: its mount namespace, closed. The plan has it as a bind of SHARED_MEMORY, or not at all.
