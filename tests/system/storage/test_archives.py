@@ -270,6 +270,7 @@ def test_a_copy_that_is_cut_leaves_the_old_file_and_nothing_beside_it(container:
 def test_nobody_sees_half_of_a_copied_file(container: Container) -> None:
     """Killed in the middle, as wharfd's end kills a worker: the name still has the old contents."""
     container.put("/data", archive(file(b"target", b"old contents")))
+    before = sorted(os.listdir(container.upper / "data"))
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
@@ -288,3 +289,4 @@ def test_nobody_sees_half_of_a_copied_file(container: Container) -> None:
     os.waitpid(child, 0)
     os.close(write_end)
     assert (container.upper / "data/target").read_bytes() == b"old contents"
+    assert sorted(os.listdir(container.upper / "data")) == before, "the half has no name"

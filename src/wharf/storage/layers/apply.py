@@ -33,6 +33,7 @@ from wharf.storage.layers.header import (
 )
 from wharf.storage.layers.names import OPAQUE, RESERVED, WHITEOUT, show, split
 from wharf.storage.layers.reader import ArchiveReader
+from wharf.storage.layers.unnamed import give_name, open_unnamed
 from wharf.storage.limits import MAX_PATH, Limits
 
 _SPACE_STEP = 64 << 20
@@ -199,14 +200,23 @@ class Applier:
             if is_directory(directory, base):
                 self._replace(directory, base, by_directory=False)
         staged = b".wharf-" + os.urandom(8).hex().encode()
-        fd = os.open(staged, _CREATE, entry.mode, dir_fd=directory)
+        unnamed = open_unnamed(directory, entry.mode)
         try:
-            self._fill(entry, fd)
+            if unnamed >= 0:  # killed before it is whole it leaves nothing at all
+                self._fill(entry, os.dup(unnamed))
+                if give_name(unnamed, directory, base):
+                    return
+                give_name(unnamed, directory, staged)
+            else:
+                self._fill(entry, os.open(staged, _CREATE, entry.mode, dir_fd=directory))
             os.rename(staged, base, src_dir_fd=directory, dst_dir_fd=directory)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(staged, dir_fd=directory)
             raise
+        finally:
+            if unnamed >= 0:
+                os.close(unnamed)
 
     def _copy(self, fd: int, size: int, whole: memoryview | None) -> None:
         """A large file, or a small one that the disk took only in part."""
