@@ -35,3 +35,10 @@ def test_the_host_is_not_named() -> None:
     shared = spec()
     shared["linux"]["namespaces"] = [{"type": "mount"}]
     assert not {"hostname", "domainname"} & set(bundle_config(shared, "", None))
+
+
+def test_limits_without_end_are_the_kernels_number() -> None:
+    limits = [{"type": "RLIMIT_NOFILE", "soft": 7, "hard": -1}]
+    config = bundle_config({**spec(), "process": {"rlimits": limits}}, "", None)
+    assert config["process"]["rlimits"] == [{"type": "RLIMIT_NOFILE", "soft": 7, "hard": (1 << 64) - 1}]
+    assert limits[0]["hard"] == -1

@@ -25,6 +25,8 @@ def bundle_config(spec: Spec, cgroup: str, rules: Spec | None) -> Spec:
         resources["devices"] = [rule for rule in resources["devices"] if not _any_node(rule)]
     for item in config["mounts"]:  # runtimes add the mount label of `linux` themselves
         item["options"] = [word for word in item.get("options") or () if not word.startswith("context=")]
+    for limit in (config.get("process") or {}).get("rlimits") or ():  # the kernel's RLIM_INFINITY, not ours of -1
+        limit.update({key: limit[key] % (1 << 64) for key in ("soft", "hard")})
     kinds = {item["type"] for item in linux["namespaces"]}
     if "uts" not in kinds:  # runtimes refuse to name the host
         config.pop("hostname", None)
