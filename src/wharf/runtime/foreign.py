@@ -47,13 +47,9 @@ def execute(inherited: init.Inherited, head: dict[str, Any]) -> NoReturn:
 def _begin(inherited: init.Inherited) -> None:
     """As init begins, but dumpable: the runtime reaches our descriptors through /proc. We enter no container."""
     process.close_all_but(inherited.keep())
-    process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
+    init.begin()
     process.prctl(process.PR_SET_DUMPABLE, 1)
-    credentials.default_signals()
-    os.setsid()
-    os.umask(0o022)
-    for number, fd in enumerate(inherited.streams):
-        os.dup2(fd, number)
+    inherited.take_streams()
 
 
 # -- a container
@@ -90,12 +86,10 @@ def _new_network() -> tuple[int, int]:
     """A network namespace with `lo` up and an rtnetlink socket inside; we go back, as runtimes refuse their own."""
     home = ns.open_namespace("network")
     ns.unshare(ns.CLONE_NEWNET)
-    netns = ns.open_namespace("network")
-    rtnl = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, _socket.NETLINK_ROUTE)
-    init.raise_loopback()
+    network = init.own_network()
     ns.setns(home, ns.CLONE_NEWNET)
     os.close(home)
-    return netns, rtnl.detach()
+    return network
 
 
 def _join(namespaces: list[dict[str, Any]], joined: dict[str, int], network: tuple[int, int] | None) -> None:

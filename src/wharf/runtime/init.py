@@ -69,7 +69,7 @@ def run_ahead(sync: _socket.socket) -> NoReturn:
 def _run_ahead(sync: _socket.socket) -> None:
     process.close_all_but({0, 1, 2, sync.fileno()})
     begin()
-    network = _own_network()
+    network = own_network()
     head, (body, *streams) = messages.receive(sync)
     # Not ahead: a copy of the host's mounts would keep busy what the host unmounts meanwhile.
     ns.unshare(ns.CLONE_NEWNS)
@@ -128,7 +128,7 @@ def _run(inherited: Inherited, head: dict[str, Any]) -> None:
     trees = userns.await_maps(inherited.sync) if head.get("userns") else None
     if trees is not None and "ipc" in head["new"]:
         ns.unshare(ns.CLONE_NEWIPC)
-    _build(inherited, head, _own_network() if "network" in head["new"] else None, trees)
+    _build(inherited, head, own_network() if "network" in head["new"] else None, trees)
 
 
 def _build(
@@ -214,7 +214,7 @@ def enter_cgroup(cgroup: Cgroup) -> None:
         os.close(fd)
 
 
-def _own_network() -> tuple[int, int]:
+def own_network() -> tuple[int, int]:
     """Bring up `lo`; descriptors of the network namespace and of an rtnetlink socket opened inside."""
     netns = ns.open_namespace("network")
     rtnl = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, _socket.NETLINK_ROUTE)
