@@ -14,7 +14,7 @@ from wharf.kernel.seccomp_compiler import selected
 from wharf.runtime import messages
 from wharf.runtime.credentials import InitFailed, environment, find_program
 from wharf.runtime.lifecycle import State, Verb, refusal, require
-from wharf.runtime.rootfs import Options
+from wharf.runtime.mount_options import Options
 from wharf.runtime.users import UnknownUser, resolve
 from wharf.runtime.waiting import exit_code_of
 from wharf.spec.host import CgroupWorld

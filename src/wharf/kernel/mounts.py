@@ -146,14 +146,14 @@ def set_read_only(path: Path, recursive: bool) -> None:
     check(result, "mount_setattr", path)
 
 
-def set_id_map(tree: int, userns: int) -> None:
+def set_id_map(tree: int, userns: int, recursive: bool = True) -> None:
     """Show the files of a detached mount by the map of a user namespace (mount_setattr(2), MOUNT_ATTR_IDMAP)."""
     attr = _MountAttr(attr_set=MOUNT_ATTR_IDMAP, userns_fd=userns)
     result = syscall(
         SYS_MOUNT_SETATTR,
         ctypes.c_int(tree),
         ctypes.c_char_p(b""),
-        ctypes.c_uint(AT_EMPTY_PATH | AT_RECURSIVE),
+        ctypes.c_uint(AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)),
         ctypes.byref(attr),
         ctypes.c_size_t(ctypes.sizeof(attr)),
     )

@@ -11,7 +11,8 @@ import stat
 from typing import Any
 
 from wharf.kernel import mounts as mnt
-from wharf.runtime import init, rootfs
+from wharf.runtime import binds, init
+from wharf.runtime.mount_options import Options
 
 
 def clone(plan: list[dict[str, Any]], donor: int) -> dict[int, int]:
@@ -19,9 +20,9 @@ def clone(plan: list[dict[str, Any]], donor: int) -> dict[int, int]:
 
     `donor`: the mount namespace whose /dev/shm is shared, closed; -1 for none. Raises OSError naming a subpath.
     """
-    trees = {**rootfs.clone_shared(plan), **(init.shared_memory(donor, plan) if donor >= 0 else {})}
+    trees = {**binds.clone_shared(plan), **(init.shared_memory(donor, plan) if donor >= 0 else {})}
     for index, item in enumerate(plan):
-        options = rootfs.Options(list(item.get("options") or ()))
+        options = Options(list(item.get("options") or ()))
         if index not in trees and options.subdir:
             trees[index] = mnt.clone_tree(item["source"], options.subdir, bool(options.flags & mnt.MS_REC))
     return trees

@@ -22,8 +22,9 @@ from wharf.kernel.beneath import make_directory
 from wharf.kernel.cgroup import Cgroup, open_cgroup
 from wharf.kernel.cgroup.files import LimitRefused
 from wharf.kernel.paths import open_in_root
-from wharf.runtime import credentials, devices, messages, rootfs, terminal, userns
+from wharf.runtime import binds, credentials, devices, messages, rootfs, terminal, userns
 from wharf.runtime.credentials import InitFailed
+from wharf.runtime.mount_options import MountFailed
 
 SHARED_MEMORY = "shm"
 """Source of a bind: /dev/shm of the container whose ipc namespace is joined."""
@@ -95,8 +96,8 @@ def guarded(sync: _socket.socket, body: Callable[[], None]) -> NoReturn:
         body()
     except InitFailed as error:
         _fail(sync, error.text, error.bare)
-    except rootfs.MountFailed as error:
-        _fail(sync, str(error))
+    except MountFailed as error:
+        _fail(sync, str(error), error.bare)
     except OSError as error:
         _fail(sync, _go_words(error))
     except messages.Closed:
@@ -256,7 +257,9 @@ def build_root(
 ) -> None:
     """Make the mounts, devices and masks of the specification, call `before_pivot`, and go into the new root."""
     spec, linux, base = request["spec"], request["spec"]["linux"], request["mount_point"]
-    binds = {**rootfs.clone_shared(spec["mounts"]), **(trees.binds if trees else {})}
+    trees_of: dict[int, int] | None = None
+    if request["new_mount_api"]:
+        trees_of = {**binds.clone_shared(spec["mounts"]), **(trees.binds if trees else {})}
     rootfs.enter_private_tree(linux.get("rootfsPropagation", ""))
     if trees is None or trees.root < 0:
         rootfs.mount_root(request["rootfs"], base, request["overlay_append"])
@@ -264,7 +267,7 @@ def build_root(
     else:
         root = trees.root
         userns.mount_root(root)
-    rootfs.mount_all(root, spec["mounts"], points, own_cgroupns, binds)
+    rootfs.mount_all(root, spec["mounts"], points, own_cgroupns, trees_of)
     sources = [item["source"] for item in spec["mounts"] if item.get("source", "").startswith("/")]
     devices.make_devices(
         root, linux.get("devices") or [], sources, request["mknod"] and (trees is None or trees.root < 0)

@@ -3,7 +3,6 @@
 Runs in the first process, before pivot_root: sources are host paths, targets are walked inside the new root only.
 """
 
-import contextlib
 import errno
 import os
 import stat
@@ -11,98 +10,10 @@ from typing import Any
 
 from wharf.kernel import mounts as mnt
 from wharf.kernel.beneath import make_directory, make_file
+from wharf.kernel.mount_words import PROPAGATION, flag_names
 from wharf.kernel.paths import open_in_root
-
-_FLAGS = {
-    "ro": mnt.MS_RDONLY,
-    "nosuid": mnt.MS_NOSUID,
-    "nodev": mnt.MS_NODEV,
-    "noexec": mnt.MS_NOEXEC,
-    "sync": mnt.MS_SYNCHRONOUS,
-    "dirsync": mnt.MS_DIRSYNC,
-    "remount": mnt.MS_REMOUNT,
-    "noatime": mnt.MS_NOATIME,
-    "nodiratime": mnt.MS_NODIRATIME,
-    "bind": mnt.MS_BIND,
-    "rbind": mnt.MS_BIND | mnt.MS_REC,
-    "relatime": mnt.MS_RELATIME,
-    "strictatime": mnt.MS_STRICTATIME,
-    "silent": mnt.MS_SILENT,
-}
-_CLEAR = {
-    "rw": mnt.MS_RDONLY,
-    "suid": mnt.MS_NOSUID,
-    "dev": mnt.MS_NODEV,
-    "exec": mnt.MS_NOEXEC,
-    "async": mnt.MS_SYNCHRONOUS,
-    "atime": mnt.MS_NOATIME,
-    "diratime": mnt.MS_NODIRATIME,
-    "norelatime": mnt.MS_RELATIME,
-    "nostrictatime": mnt.MS_STRICTATIME,
-    "loud": mnt.MS_SILENT,
-    "defaults": 0,
-}
-PROPAGATION = {
-    "private": mnt.MS_PRIVATE,
-    "rprivate": mnt.MS_PRIVATE | mnt.MS_REC,
-    "slave": mnt.MS_SLAVE,
-    "rslave": mnt.MS_SLAVE | mnt.MS_REC,
-    "shared": mnt.MS_SHARED,
-    "rshared": mnt.MS_SHARED | mnt.MS_REC,
-    "unbindable": mnt.MS_UNBINDABLE,
-    "runbindable": mnt.MS_UNBINDABLE | mnt.MS_REC,
-}
-_LOCKED = (
-    (os.ST_RDONLY, mnt.MS_RDONLY),
-    (os.ST_NOSUID, mnt.MS_NOSUID),
-    (os.ST_NODEV, mnt.MS_NODEV),
-    (os.ST_NOEXEC, mnt.MS_NOEXEC),
-    (os.ST_NOATIME, mnt.MS_NOATIME),
-    (os.ST_NODIRATIME, mnt.MS_NODIRATIME),
-    (os.ST_RELATIME, mnt.MS_RELATIME),
-)
-
-
-def known_options() -> list[str]:
-    """Every mount word that has a meaning of its own here, sorted."""
-    return sorted({*_FLAGS, *_CLEAR, *PROPAGATION, "rro"})
-
-
-class MountFailed(Exception):
-    """A mount of the plan failed; the text names source and target as runc words it."""
-
-
-class Options:
-    """Mount words sorted out: flags, propagation, data for the file system, and whether read-only is recursive."""
-
-    __slots__ = ("cleared", "data", "flags", "propagation", "recursive_ro", "subdir")
-
-    def __init__(self, words: list[str]) -> None:
-        self.flags = self.cleared = 0
-        self.propagation: list[int] = []
-        self.recursive_ro = False
-        self.subdir = ""
-        data: list[str] = []
-        for word in words:
-            if word in _FLAGS:
-                self.flags |= _FLAGS[word]
-                self.cleared &= ~_FLAGS[word]
-            elif word in _CLEAR:
-                self.flags &= ~_CLEAR[word]
-                self.cleared |= _CLEAR[word]
-            elif word in PROPAGATION:
-                self.propagation.append(PROPAGATION[word])
-            elif word == "rro":
-                self.recursive_ro = True
-            elif word.startswith(mnt.SUBDIR):
-                self.subdir = word.removeprefix(mnt.SUBDIR)
-            elif word not in ("idmap", "ridmap", "tmpcopyup", "rrw"):
-                data.append(word)
-        self.data = ",".join(data)
-
-
-def _fd_path(fd: int) -> str:
-    return f"/proc/self/fd/{fd}"
+from wharf.runtime.binds import bind, bind_by_path, fd_path, remount
+from wharf.runtime.mount_options import MountFailed, Options
 
 
 def enter_private_tree(propagation: str) -> None:
@@ -111,23 +22,6 @@ def enter_private_tree(propagation: str) -> None:
     if flags & (mnt.MS_SHARED | mnt.MS_UNBINDABLE):
         flags = mnt.MS_SLAVE | mnt.MS_REC
     mnt.mount("none", "/", None, flags)
-
-
-def clone_shared(plan: list[dict[str, Any]]) -> dict[int, int]:
-    """Binds that share with the host, cloned while they still do: index -> tree. For before `enter_private_tree`.
-
-    A clone joins the peer group of its source; one of a tree that is a slave already would only receive.
-    """
-    trees: dict[int, int] = {}
-    for index, item in enumerate(plan):
-        words = item.get("options") or ()
-        if "shared" in words or "rshared" in words:
-            options = Options(list(words))
-            if options.flags & mnt.MS_BIND:
-                with contextlib.suppress(OSError):  # said by mount_all, with source and target
-                    recursive = bool(options.flags & mnt.MS_REC)
-                    trees[index] = mnt.clone_tree(item["source"], options.subdir, recursive)
-    return trees
 
 
 def mount_root(rootfs: dict[str, Any], target: str, append: bool) -> None:
@@ -148,9 +42,12 @@ def mount_all(
     plan: list[dict[str, Any]],
     cgroup_points: dict[str, str],
     own_cgroupns: bool,
-    trees: dict[int, int] | None = None,
+    trees: dict[int, int] | None,
 ) -> None:
-    """Carry out `spec.mounts` in order below the directory `root`; `trees`: index -> bind that is cloned already."""
+    """Carry out `spec.mounts` in order below the directory `root`. Raises MountFailed.
+
+    `trees`: index -> bind that is cloned already; None where the kernel has no open_tree(2).
+    """
     for index, item in enumerate(plan):
         kind, target = item.get("type") or "bind", item["destination"]
         options = Options(list(item.get("options") or ()))
@@ -158,9 +55,9 @@ def mount_all(
             kind = "bind"
         try:
             if kind == "bind":
-                _bind(root, item["source"], target, options, (trees or {}).get(index, -1))
+                _bind(root, item, options, trees, index)
             elif kind == "cgroup":
-                _cgroup(root, target, options, cgroup_points, own_cgroupns)
+                _cgroup(root, target, options, cgroup_points, own_cgroupns, trees is not None)
             else:
                 _file_system(root, kind, item.get("source") or kind, target, options)
         except OSError as error:
@@ -168,6 +65,13 @@ def mount_all(
                 raise MountFailed(_wrong_kind(item["source"], target)) from None
             what = f'error mounting "{item.get("source") or kind}" to rootfs at "{target}": '
             raise MountFailed(what + f"{_step(error)}: {os.strerror(error.errno or 0).lower()}") from None
+
+
+def _bind(root: int, item: dict[str, Any], options: Options, trees: dict[int, int] | None, index: int) -> None:
+    if trees is None:
+        bind_by_path(root, item, options)
+    else:
+        bind(root, item, options, trees.get(index, -1))
 
 
 def _wrong_kind(source: str, target: str) -> str:
@@ -183,69 +87,55 @@ def _step(error: OSError) -> str:
 
 
 def _file_system(root: int, kind: str, source: str, target: str, options: Options) -> None:
+    mode = _mode_there(root, target) if kind == "tmpfs" else None
     directory = make_directory(root, target)
     try:
-        mode = stat.S_IMODE(os.stat(directory).st_mode)
         data = options.data
-        if kind == "tmpfs" and "mode=" not in data:
-            # A tmpfs over an existing directory keeps its mode, as runc does it.
-            data = f"{data},mode={mode:o}".lstrip(",")
+        if mode is not None:  # a tmpfs over an existing directory keeps its mode, as runc does it
+            data = f"mode={mode:o},{data}".rstrip(",")
         flags = options.flags & ~mnt.MS_RDONLY if kind == "tmpfs" else options.flags
-        mnt.mount(source, _fd_path(directory), kind, flags, data)
+        try:
+            mnt.mount(source, fd_path(directory), kind, flags, data)
+        except OSError as error:
+            raise MountFailed(_refused(source, target, flags, data, error)) from None
     finally:
         os.close(directory)
     mounted = open_in_root(root, target)
     try:
         if flags != options.flags:
-            mnt.mount("none", _fd_path(mounted), None, mnt.MS_REMOUNT | mnt.MS_BIND | options.flags)
+            mnt.mount("none", fd_path(mounted), None, mnt.MS_REMOUNT | mnt.MS_BIND | options.flags)
         for flag in options.propagation:
-            mnt.mount("none", _fd_path(mounted), None, flag)
+            mnt.mount("none", fd_path(mounted), None, flag)
     finally:
         os.close(mounted)
 
 
-def _bind(root: int, source: str, target: str, options: Options, tree: int = -1) -> None:
-    if tree < 0:
-        tree = mnt.clone_tree(source, options.subdir, bool(options.flags & mnt.MS_REC))
+def _mode_there(root: int, target: str) -> int | None:
+    """Permissions of what is at the mount point, None when nothing is."""
+    there = _open_existing(root, target)
+    if there is None:
+        return None
     try:
-        is_directory = stat.S_ISDIR(os.stat(tree).st_mode)
-        place = make_directory(root, target) if is_directory else make_file(root, target)
-        try:
-            if stat.S_ISDIR(os.stat(place).st_mode) != is_directory:
-                raise NotADirectoryError(errno.ENOTDIR, "move_mount")
-            mnt.move_mount_to(tree, place)
-        finally:
-            os.close(place)
-        path = _fd_path(tree)
-        keep = options.flags & ~(mnt.MS_BIND | mnt.MS_REC)
-        if keep or options.cleared:
-            _remount_bind(path, keep, options.cleared)
-        if options.recursive_ro:
-            mnt.set_read_only(path, True)
-        for flag in options.propagation or [mnt.MS_PRIVATE | mnt.MS_REC]:
-            mnt.mount("none", path, None, flag)
+        return stat.S_IMODE(os.fstat(there).st_mode)
     finally:
-        os.close(tree)
+        os.close(there)
 
 
-def _remount_bind(path: str, keep: int, cleared: int) -> None:
-    """A bind remount replaces all flags: carry over those the mount has, which may also be locked."""
-    present = os.statvfs(path).f_flag
-    flags = keep
-    for have, flag in _LOCKED:
-        if present & have and not cleared & flag:
-            flags |= flag
-    mnt.mount("none", path, None, mnt.MS_REMOUNT | mnt.MS_BIND | flags)
+def _refused(source: str, target: str, flags: int, data: str, error: OSError) -> str:
+    what = f"mount src={source}, dst={target}"
+    what += f", flags={flag_names(flags)}" if flags else ""
+    what += f", data={data}" if data else ""
+    return f'error mounting "{source}" to rootfs at "{target}": {what}: {os.strerror(error.errno or 0).lower()}'
 
 
-def _cgroup(root: int, target: str, options: Options, points: dict[str, str], own_namespace: bool) -> None:
+def _cgroup(root: int, target: str, options: Options, points: dict[str, str], own_namespace: bool, trees: bool) -> None:
     """The container's view of its cgroup: v2 mounts it; v1 binds one directory for each controller into a tmpfs."""
     if set(points) == {""}:
         if own_namespace:
             _file_system(root, "cgroup2", "cgroup", target, options)
         else:
             options.flags |= mnt.MS_BIND
-            _bind(root, points[""], target, options)
+            _bind_directory(root, points[""], target, options, trees)
         return
     tmpfs = Options(["nosuid", "noexec", "nodev", "mode=755"])
     _file_system(root, "tmpfs", "tmpfs", target, tmpfs)
@@ -255,28 +145,28 @@ def _cgroup(root: int, target: str, options: Options, points: dict[str, str], ow
         inner = f"{target}/{folder}"
         if own_namespace:
             data = name if name.startswith("name=") else folder
-            _file_system(root, "cgroup", "cgroup", inner, Options([*_words(options), data]))
+            _file_system(root, "cgroup", "cgroup", inner, Options([*options.words(), data]))
         else:
-            bind = Options(_words(options))
-            bind.flags |= mnt.MS_BIND
-            _bind(root, directory, inner, bind)
+            plain = Options(options.words())
+            plain.flags |= mnt.MS_BIND
+            _bind_directory(root, directory, inner, plain, trees)
     if read_only:
         here = open_in_root(root, target)
         try:
-            _remount_bind(_fd_path(here), tmpfs.flags | mnt.MS_RDONLY, 0)
+            remount(fd_path(here), tmpfs.flags | mnt.MS_RDONLY, 0)
         finally:
             os.close(here)
 
 
-def _words(options: Options) -> list[str]:
-    return [word for word, flag in _FLAGS.items() if flag & options.flags == flag and word not in ("bind", "rbind")]
+def _bind_directory(root: int, source: str, target: str, options: Options, trees: bool) -> None:
+    _bind(root, {"source": source, "destination": target}, options, {} if trees else None, 0)
 
 
 def bind_console(root: int, slave: int) -> None:
     """Lay the terminal over /dev/console."""
     place = make_file(root, "/dev/console")
     try:
-        mnt.mount(_fd_path(slave), _fd_path(place), None, mnt.MS_BIND)
+        mnt.mount(fd_path(slave), fd_path(place), None, mnt.MS_BIND)
     finally:
         os.close(place)
 
@@ -297,7 +187,7 @@ def pivot(root: int) -> None:
 
 def set_root_read_only() -> None:
     """Remount "/" read-only, keeping its other flags."""
-    _remount_bind("/", mnt.MS_RDONLY, 0)
+    remount("/", mnt.MS_RDONLY, 0)
 
 
 def mask(root: int, paths: list[str]) -> None:
@@ -314,9 +204,9 @@ def mask(root: int, paths: list[str]) -> None:
                 continue
             try:
                 if stat.S_ISDIR(os.fstat(target).st_mode):
-                    mnt.mount("tmpfs", _fd_path(target), "tmpfs", mnt.MS_RDONLY, "")
+                    mnt.mount("tmpfs", fd_path(target), "tmpfs", mnt.MS_RDONLY, "")
                 else:
-                    mnt.mount(_fd_path(null), _fd_path(target), None, mnt.MS_BIND)
+                    mnt.mount(fd_path(null), fd_path(target), None, mnt.MS_BIND)
             finally:
                 os.close(target)
     finally:
@@ -330,12 +220,12 @@ def make_read_only(root: int, paths: list[str]) -> None:
         if target is None:
             continue
         try:
-            mnt.mount(_fd_path(target), _fd_path(target), None, mnt.MS_BIND | mnt.MS_REC)
+            mnt.mount(fd_path(target), fd_path(target), None, mnt.MS_BIND | mnt.MS_REC)
         finally:
             os.close(target)
         bound = open_in_root(root, path)
         try:
-            _remount_bind(_fd_path(bound), mnt.MS_RDONLY, 0)
+            remount(fd_path(bound), mnt.MS_RDONLY, 0)
         finally:
             os.close(bound)
 

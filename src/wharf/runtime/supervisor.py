@@ -92,6 +92,7 @@ class Supervisor:
             "mount_point": self._states.mount_point,
             "mknod": self._host.mknod,
             "overlay_append": self._host.overlay_lowerdir_append,
+            "new_mount_api": self._host.new_mount_api,
         }
         self._states.drop_exit_record(request.id)
         channel = self._send(head, body, [*join.values(), *request.hold])

@@ -22,7 +22,8 @@ from wharf.kernel import caps, process
 from wharf.kernel import mounts as mnt
 from wharf.kernel import namespaces as ns
 from wharf.kernel.cgroup import open_cgroup
-from wharf.runtime import credentials, messages, rootfs
+from wharf.runtime import binds, credentials, messages
+from wharf.runtime.mount_options import MountFailed, Options
 
 MAX_BINDS = 200
 """Of one container with a user namespace: their descriptors go in one message (SCM_RIGHTS takes 253)."""
@@ -188,27 +189,20 @@ def _help(sync: _socket.socket, userns: int, head: dict[str, Any], body: dict[st
         process.prctl(process.PR_SET_DUMPABLE, 0)
         indexes, trees = [], []
         for index, item in enumerate(body["spec"]["mounts"]):
-            options = rootfs.Options(list(item.get("options") or ()))
+            options = Options(list(item.get("options") or ()))
             bind = bool(options.flags & mnt.MS_BIND) or item.get("type") == "bind"
             if bind and item["source"].startswith("/"):  # the /dev/shm that is shared comes from another container
                 indexes.append(index)
-                trees.append(_bind_tree(item, options, userns))
+                trees.append(binds.clone(item, options, userns))
         if len(trees) > MAX_BINDS:
             raise credentials.InitFailed(f"more than {MAX_BINDS} bind mounts with a user namespace")
         root = _root_tree(body, userns, head["userns"])
         messages.send(sync, {"op": "trees", "binds": indexes}, [root, *trees])
-    except (OSError, credentials.InitFailed) as error:
+    except (OSError, MountFailed, credentials.InitFailed) as error:
         text = error.text if isinstance(error, credentials.InitFailed) else str(error)
         _send_quietly(sync, {"op": "trees", "text": text})
     finally:
         os._exit(0)
-
-
-def _bind_tree(item: dict[str, Any], options: rootfs.Options, userns: int) -> int:
-    tree = mnt.clone_tree(item["source"], options.subdir, bool(options.flags & mnt.MS_REC))
-    if "idmap" in (item.get("options") or ()):
-        mnt.set_id_map(tree, userns)
-    return tree
 
 
 def _root_tree(body: dict[str, Any], userns: int, maps: dict[str, list[dict[str, int]]]) -> int:

@@ -197,6 +197,7 @@ class _Creation:
             "rootfs": {"source": container.rootfs, "options": []},
             "mount_point": container.rootfs,
             "overlay_append": self._host.overlay_lowerdir_append,
+            "new_mount_api": self._host.new_mount_api,
             "mknod": self._host.mknod and not any(n["type"] == "user" for n in self._linux.get("namespaces") or ()),
             "keyring": not self._options.no_new_keyring,
             **birth.capabilities_of(self._host),

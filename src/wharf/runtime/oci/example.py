@@ -6,8 +6,8 @@ from wharf.kernel.caps import NAMES
 from wharf.kernel.namespaces import FLAG_OF_TYPE
 from wharf.kernel.seccomp import FLAGS
 from wharf.kernel.seccomp_compiler import ACTIONS, COMPARISONS
+from wharf.runtime.mount_options import known_options
 from wharf.runtime.oci.hooks import POINTS
-from wharf.runtime.rootfs import known_options
 
 OCI_VERSION = "1.2.1"
 _PLAIN = ["nosuid", "noexec", "nodev"]

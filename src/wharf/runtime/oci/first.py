@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 from wharf.kernel import mounts as mnt
 from wharf.kernel import namespaces as ns
 from wharf.kernel import process, scheduling, seccomp
-from wharf.runtime import credentials, init, messages, rootfs, terminal
+from wharf.kernel.mount_words import PROPAGATION
+from wharf.runtime import credentials, init, messages, terminal
 from wharf.runtime.credentials import InitFailed
 from wharf.runtime.oci import hooks
 
@@ -66,7 +67,7 @@ def _run(inherited: Inherited, request: dict[str, Any]) -> None:
         init.raise_loopback()
     init.name_host(spec, "uts" in new or "uts" in inherited.join)
     init.build_root(request, request["points"], "cgroup" in new, sync, lambda: _before_pivot(sync, request))
-    flags = rootfs.PROPAGATION.get(spec["linux"].get("rootfsPropagation") or "", 0)
+    flags = PROPAGATION.get(spec["linux"].get("rootfsPropagation") or "", 0)
     if flags & _SHOWN_AFTER_PIVOT:
         mnt.mount("", "/", None, flags)
     if request["keyring"]:

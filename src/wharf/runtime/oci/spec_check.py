@@ -5,10 +5,10 @@ import os
 import re
 from typing import Any
 
+from wharf.kernel.mount_words import PROPAGATION
 from wharf.kernel.namespaces import FLAG_OF_TYPE
 from wharf.runtime.oci.errors import CommandFailed
 from wharf.runtime.oci.hooks import POINTS
-from wharf.runtime.rootfs import PROPAGATION
 from wharf.spec.host import Host
 
 MAX_CONFIG = 16 << 20
