@@ -76,8 +76,8 @@ def get_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     return {"size": writer.size}
 
 
-def _write_tree(writer: ArchiveWriter, top: int, name: bytes) -> None:
-    packer = Packer(writer)
+def _write_tree(writer: ArchiveWriter, top: int, name: bytes, exact: bool = False) -> None:
+    packer = Packer(writer, exact)
     packer.add(Node(top, b".", name, os.fstat(top)), name)
     for node in walk(top):
         packer.add(node, name + b"/" + node.path)
@@ -154,7 +154,7 @@ def _pack_and_exit(source: int, write_end: int) -> None:
     """In a child: the archive is written while its parent unpacks it."""
     code = 1
     try:
-        _write_tree(ArchiveWriter(write_end), source, b".")
+        _write_tree(ArchiveWriter(write_end), source, b".", exact=True)
         code = 0
     finally:
         os._exit(code)

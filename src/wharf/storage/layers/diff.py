@@ -11,7 +11,7 @@ from wharf.kernel import paths
 from wharf.storage.layers.header import DIRECTORY, HARDLINK, REGULAR, Entry
 from wharf.storage.layers.lookup import Stack, is_opaque, is_whiteout
 from wharf.storage.layers.names import OPAQUE, WHITEOUT
-from wharf.storage.layers.tree import Node, entry_of, walk
+from wharf.storage.layers.tree import Node, attributes_of, entry_of, walk
 from wharf.storage.layers.writer import ArchiveWriter
 
 MODIFIED, ADDED, DELETED = 0, 1, 2
@@ -36,19 +36,26 @@ def write_layer(upper: int, lowers: tuple[str, ...], prefix: str, out: int) -> i
 
 
 class Packer:
-    """Writes nodes; the second name of an inode becomes a hard link to the first."""
+    """Writes nodes; the second name of an inode becomes a hard link to the first.
 
-    def __init__(self, writer: ArchiveWriter) -> None:
+    With `exact` every extended attribute and the nanoseconds of times go along, which Docker's archives have not.
+    """
+
+    def __init__(self, writer: ArchiveWriter, exact: bool = False) -> None:
         self._writer = writer
+        self._exact = exact
         self._seen: dict[tuple[int, int], bytes] = {}
 
     def add(self, node: Node, name: bytes | None = None) -> None:
         """One node under `name` (its path when None). What vanishes or is a socket is left out."""
         try:
             entry = entry_of(node, name)
+            if entry is None:
+                return
+            if self._exact:
+                entry.exact = True
+                entry.xattrs.update(attributes_of(node))
         except FileNotFoundError:
-            return
-        if entry is None:
             return
         if node.found.st_nlink > 1 and entry.kind != DIRECTORY:
             inode = (node.found.st_dev, node.found.st_ino)

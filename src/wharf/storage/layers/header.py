@@ -29,7 +29,8 @@ _NANO = 1_000_000_000
 @dataclass(slots=True)
 class Entry:
     """One entry. `kind` is a type byte above (regular for old and contiguous files); `mtime` in ns since 1970;
-    `mode` the permission bits (0o7777); `size` the bytes of data that follow in the archive; `device` (major, minor).
+    `mode` the permission bits (0o7777); `size` the bytes of data that follow in the archive; `device` (major, minor);
+    `exact`: to be written with the nanoseconds of its time.
     """
 
     name: bytes
@@ -42,6 +43,7 @@ class Entry:
     link: bytes = b""
     device: tuple[int, int] = (0, 0)
     xattrs: dict[str, bytes] = field(default_factory=dict)
+    exact: bool = False
 
 
 def parse_block(block: bytes | memoryview) -> Entry:
@@ -184,7 +186,8 @@ def parse_time(value: bytes) -> int:
 def format_entry(entry: Entry) -> bytes:
     """The header blocks of an entry: one ustar block, with an extended header before it where ustar cannot hold it.
 
-    Times are written in whole seconds, as Docker's layers have them, so that equal trees give equal bytes.
+    Times are written in whole seconds unless `exact`, as Docker's layers have them, so that equal trees give equal
+    bytes.
     """
     records: dict[bytes, bytes] = {}
     name, prefix = _split_name(entry.name)
@@ -193,7 +196,9 @@ def format_entry(entry: Entry) -> bytes:
     if len(entry.link) > 100 or not entry.link.isascii():
         records[b"linkpath"] = entry.link
     seconds = entry.mtime // _NANO
-    if not 0 <= seconds <= _MAX_OCTAL_12:
+    if entry.exact and entry.mtime >= 0 and entry.mtime % _NANO:
+        records[b"mtime"] = b"%d.%09d" % (seconds, entry.mtime % _NANO)
+    elif not 0 <= seconds <= _MAX_OCTAL_12:
         records[b"mtime"] = b"%d" % seconds
     for key, value, most in ((b"uid", entry.uid, _MAX_OCTAL_8), (b"gid", entry.gid, _MAX_OCTAL_8)):
         if value > most:

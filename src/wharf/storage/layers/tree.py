@@ -107,3 +107,9 @@ def entry_of(node: Node, name: bytes | None = None) -> Entry | None:
         if value is not None:
             entry.xattrs[_KEPT] = value
     return entry
+
+
+def attributes_of(node: Node) -> dict[str, bytes]:
+    """All extended attributes of a node."""
+    found = ((name, xattr.get(node.directory, node.name, name)) for name in xattr.names(node.directory, node.name))
+    return {name: value for name, value in found if value is not None}
