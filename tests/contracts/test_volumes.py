@@ -20,7 +20,7 @@ from wharf.engine.volumes import (
     restore_volumes,
     with_usage,
 )
-from wharf.errors import Conflict, Invalid, NotFound, NotImplementedYet
+from wharf.errors import Conflict, Invalid, NotFound
 from wharf.spec.container import MountPoint
 from wharf.spec.volume import ANONYMOUS_LABEL, VolumeCreate
 
@@ -63,7 +63,7 @@ def test_other_refusals(engine: Any) -> None:
         create_volume(engine, VolumeCreate("data", "nfs"))
     with pytest.raises(Invalid, match='invalid option: "x"'):
         create_volume(engine, VolumeCreate("data", driver_opts={"x": "1"}))
-    with pytest.raises(NotImplementedYet):
+    with pytest.raises(Invalid, match='missing required option: "device"'):
         create_volume(engine, VolumeCreate("data", driver_opts={"type": "tmpfs"}))
     with pytest.raises(NotFound, match="get data: no such volume"):
         inspect_volume(engine, "data")

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from wharf.engine.volume_mounts import mounted_at, unmount_unused
+from wharf.engine.volume_options import needs_mount
 from wharf.engine.volumes import ensure_volume
 from wharf.errors import Invalid
 from wharf.spec.finding import Finding
@@ -33,4 +35,31 @@ def check_volumes(engine: Engine) -> list[tuple[Finding, Callable[[], object] | 
             continue
         if engine.volumes.exists(name):
             found.append((Finding("volume", name, "its data has no record"), partial(ensure_volume, engine, name)))
+    return found + _check_mounts(engine)
+
+
+def _check_mounts(engine: Engine) -> list[tuple[Finding, Callable[[], object] | None]]:
+    """What is mounted, and for whom: both from the kernel and the containers, not from our own count."""
+    found: list[tuple[Finding, Callable[[], object] | None]] = []
+    running = {
+        point.name
+        for container in engine.containers
+        if container.running is not None
+        for point in container.record.mounts
+        if point.type == "volume"
+    }
+    for volume in engine.database.volumes.all():
+        with engine.volume_mounts.of(volume.name) as users:  # nobody mounts or unmounts it meanwhile
+            there = mounted_at(volume)
+            counted = bool(users)
+        if not needs_mount(volume):
+            if there:
+                text = "something is mounted in it that none of its options names"
+                found.append((Finding("volume", volume.name, text, safe=False), None))
+        elif there and not counted and volume.name not in running:
+            mend = partial(unmount_unused, engine, volume)
+            found.append((Finding("volume", volume.name, "it is mounted, and no container uses it"), mend))
+        elif counted and not there:
+            text = "containers use it, and it is not mounted: new ones get it mounted anew"
+            found.append((Finding("volume", volume.name, text, safe=False), None))
     return found

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from wharf.engine.id_maps import maps_of_process
+from wharf.engine.volume_mounts import held
 from wharf.errors import Conflict, Invalid
 from wharf.spec.container import ContainerRecord
 from wharf.spec.image_views import PathStat
@@ -86,7 +87,8 @@ def _rooted(
     namespace = engine.containers.open_mount_namespace(record)
     args: dict[str, Any] = {"path": path, "container": container, "mounts": mounts, "running": namespace is not None}
     if namespace is None:
-        yield args, ()
+        with held(engine, record):
+            yield args, ()
         return
     try:
         running = engine.containers.live(record.id).running

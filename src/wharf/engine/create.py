@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import secrets
 import socket
 import time
@@ -16,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from wharf.engine.bind_id_maps import id_map_of
 from wharf.engine.check_resources import check_resources
 from wharf.engine.cgroup_driver import check_parent
 from wharf.engine.container import Container
@@ -25,7 +25,7 @@ from wharf.engine.endpoints import networks_at_create
 from wharf.engine.image_inspect import find_image
 from wharf.engine.labels import put_labels
 from wharf.engine.log_options import check_log_config
-from wharf.engine.mount_spec import Planned, plan_mounts
+from wharf.engine.mount_spec import Planned, inherited_read_only, plan_mounts
 from wharf.engine.names import check_name, generate_name
 from wharf.engine.times import format_time
 from wharf.engine.validate import (
@@ -35,7 +35,7 @@ from wharf.engine.validate import (
     check_user_namespace,
     refuse_nul,
 )
-from wharf.engine.volumes import copy_up, ensure_volume, remove_volume
+from wharf.engine.volumes import ensure_volume, populate, remove_volume
 from wharf.errors import Invalid, NotFound, NotImplementedYet, WharfError
 from wharf.kernel.cgroup.support import supported
 from wharf.kernel import faults
@@ -88,7 +88,7 @@ def create_container(engine: Engine, request: CreateRequest) -> Created:
     check_network_conflicts(config, host_config)
     if engine.config.id_maps:
         check_user_namespace(host_config)
-    planned = plan_mounts(config, host_config, _inherited(engine, host_config))
+    planned = plan_mounts(config, host_config, _inherited(engine, host_config), engine.config.data_root)
     container_id = secrets.token_hex(32)
     _resolve_joined(engine, host_config, container_id)
     config.hostname = config.hostname or _hostname(host_config, container_id)
@@ -183,16 +183,19 @@ def _inherited(engine: Engine, host_config: HostConfig) -> list[Planned]:
     """The mounts of --volumes-from containers."""
     found: list[Planned] = []
     for text in host_config.volumes_from or ():
+        if not text:
+            raise Invalid("volumes-from specification cannot be an empty string")
         name, _, mode = text.partition(":")
-        if mode not in ("", "ro", "rw", "z", "Z"):
-            raise Invalid(f"invalid mode: {mode[:100]}")
+        read_only = inherited_read_only(mode)
+        if not name:
+            raise Invalid('invalid name or ID supplied: ""')
         try:
             other = engine.containers.find(name)
         except NotFound as error:
             raise Invalid(error.message) from None  # 404 would make the client pull the image
         for point, request in zip(other.mounts, other.mount_requests, strict=True):
-            copied = dataclasses.replace(point, rw=point.rw and mode != "ro")
-            asked = dataclasses.replace(request, read_only=request.read_only or mode == "ro")
+            copied = dataclasses.replace(point, mode=id_map_of(point.mode), rw=point.rw and not read_only)
+            asked = dataclasses.replace(request, read_only=request.read_only or read_only)
             found.append(Planned(copied, asked))
     return found
 
@@ -238,6 +241,8 @@ def _make_volume(engine: Engine, record: ContainerRecord, item: Planned, undo: c
     driver = options.driver_config
     is_new = item.anonymous or engine.database.volumes.get(point.name) is None
     labels = {**(options.labels or {}), ANONYMOUS_LABEL: ""} if item.anonymous else options.labels
+    if item.anonymous and item.request.volume_options is not None:
+        item.request.volume_options.labels = labels  # inspect shows it
     volume = ensure_volume(
         engine,
         point.name,
@@ -248,8 +253,8 @@ def _make_volume(engine: Engine, record: ContainerRecord, item: Planned, undo: c
     point.name, point.source = volume.name, volume.mountpoint
     if is_new:
         undo.callback(remove_volume, engine, volume.name, force=True)
-    if not options.no_copy and not options.subpath and not os.listdir(volume.mountpoint):
-        copy_up(engine, engine.snapshots.mounts(record.id), point.destination, volume.name)
+    if not options.no_copy and not options.subpath:
+        populate(engine, engine.snapshots.mounts(record.id), point.destination, volume.name)
 
 
 def _warnings(engine: Engine, request: CreateRequest, image: ImageRecord) -> list[str]:

@@ -46,7 +46,9 @@ def disk_usage(engine: Engine, types: set[str] | None = None) -> DiskUsage:
         }
         usage.layers_size = sum(layers.values())
     if "volume" in wanted:
-        usage.volumes = [with_usage(engine, record) for record in engine.database.volumes.all()]
+        # What options name is no disk of ours: Docker leaves such volumes out too.
+        plain = [record for record in engine.database.volumes.all() if not record.options]
+        usage.volumes = [with_usage(engine, record) for record in plain]
     if "container" in wanted:
         for record in engine.containers.all():
             usage.container_sizes[record.id] = container_size(engine, record.id, record.image_id)

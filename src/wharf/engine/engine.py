@@ -25,6 +25,7 @@ from wharf.engine.restore import restart_after_open, restore_containers
 from wharf.engine.runtimes import remove_foreign_parents
 from wharf.engine.security import default_apparmor
 from wharf.engine.shutdown import stop_all, takes_containers
+from wharf.engine.volume_mounts import VolumeMounts, restore_volume_mounts
 from wharf.engine.volumes import restore_volumes
 from wharf.errors import Conflict, Unavailable
 from wharf.kernel.lsm.selinux import policy_labels
@@ -68,6 +69,7 @@ class Engine:
         self.content = ContentStore(os.path.join(root, "content"))
         self.snapshots = OverlaySnapshotter(os.path.join(root, "snapshots"), host, self.trash)
         self.volumes = VolumeStore(os.path.join(root, "volumes"), self.trash)
+        self.volume_mounts = VolumeMounts()
         self.supervisor = Supervisor(config.exec_root, root, host)
         self.worker = Worker(self.supervisor)
         self.images = ImageStore(self.database, self.content, self.snapshots, self.worker, host)
@@ -121,6 +123,7 @@ class Engine:
         self.network.start(endpoints)
         self.images.restore()
         restore_volumes(self)
+        restore_volume_mounts(self)
         clear_scratch(self)
         self.netd_guard.hand_over()
         restart_after_open(self)

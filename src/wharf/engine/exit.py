@@ -12,6 +12,7 @@ from wharf.engine.endpoints import forget
 from wharf.engine.loop import resolve
 from wharf.engine.restart_policy import next_delay, should_restart
 from wharf.engine.times import format_time, to_nanoseconds
+from wharf.engine.volume_mounts import release
 from wharf.errors import WharfError
 from wharf.kernel import faults
 from wharf.runtime.requests import ExitRecord
@@ -54,6 +55,7 @@ def finish_run(engine: Engine, container: Container, running: Running | None, en
         faults.done("stop:ended")
         release_network(engine, container)
         faults.done("stop:network")
+        release(engine, record)
         publish_volume_events(engine, record, "unmount")
         if restart:
             record.restart_count += 1

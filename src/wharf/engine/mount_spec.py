@@ -5,12 +5,13 @@ Pure: nothing is looked up but whether the source of a `--mount type=bind` exist
 
 import os
 import posixpath
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from wharf.engine.bind_id_maps import id_map_of, is_id_map, parse_id_map
 from wharf.errors import Internal, Invalid, NotImplementedYet
 from wharf.spec.container import BindOptions, ContainerConfig, HostConfig, MountPoint, MountRequest, VolumeOptions
+from wharf.spec.quote import go_quote
 from wharf.spec.volume import LOCAL_DRIVER, check_volume_name
 
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
@@ -24,7 +25,6 @@ _TMPFS_WORDS = frozenset(
     strictatime nostrictatime
     """.split()  # noqa: SIM905
 )
-_SIZE = re.compile(r"size=(.*)\Z")
 
 
 @dataclass(slots=True)
@@ -34,28 +34,39 @@ class Planned:
     point: MountPoint
     request: MountRequest
     anonymous: bool = False
+    asked_propagation: bool = False
+    """Whether the client named the propagation."""
 
 
-def plan_mounts(config: ContainerConfig, host: HostConfig, inherited: Iterable[Planned]) -> list[Planned]:
-    """All mounts by destination. Own ones replace `inherited` (--volumes-from); raises in Docker's words."""
+def plan_mounts(
+    config: ContainerConfig, host: HostConfig, inherited: Iterable[Planned], data_root: str = ""
+) -> list[Planned]:
+    """All mounts by destination. Own ones replace `inherited` (--volumes-from); raises in Docker's words.
+
+    `data_root`: binds that show it follow the host's mounts, so that none of the engine's stays busy in there.
+    """
     own: dict[str, Planned] = {}
     for text in host.binds or ():
-        _add(own, parse_bind(text, host.volume_driver))
+        item = parse_bind(text, host.volume_driver)
+        _add(own, item, item.point.destination)
     for request in host.mounts or ():
-        _add(own, parse_mount(request))
+        _add(own, parse_mount(request), request.target)
+    for item in own.values():
+        if item.point.type == "bind":
+            _follow_data_root(item, data_root)
     for target, options in (host.tmpfs or {}).items():
         place = _clean(target)
         _check_tmpfs(target, options)
-        if place in own:
+        if place in own and own[place].point.type != "tmpfs":
             raise Invalid(f"Duplicate mount point: {place}")
     if len(own) > _MAX_MOUNTS:
         raise Invalid(f"too many mounts: more than {_MAX_MOUNTS}")
     result = {item.point.destination: item for item in inherited}
     result.update(own)
+    in_memory = {_clean(item) for item in host.tmpfs or {}}
     for target in sorted(config.volumes or {}):
-        place = _clean(target)
-        _check_target(place, "volume", target)
-        if place not in result and place not in {_clean(item) for item in host.tmpfs or {}}:
+        place = _clean(target) if target.startswith("/") else posixpath.normpath(target)  # anything goes, as in Docker
+        if place not in result and place not in in_memory:
             point = MountPoint("volume", "", "", place, LOCAL_DRIVER)
             result[place] = Planned(point, MountRequest("volume", "", place), anonymous=True)
     return list(result.values())
@@ -73,10 +84,30 @@ def _check_tmpfs(target: str, options: str) -> None:
             raise Invalid(f'invalid tmpfs option "{option[:100]}"')
 
 
-def _add(own: dict[str, Planned], item: Planned) -> None:
+def _add(own: dict[str, Planned], item: Planned, given: str) -> None:
     if item.point.destination in own:
-        raise Invalid(f"Duplicate mount point: {item.point.destination}")
+        raise Invalid(f"Duplicate mount point: {given[:300]}")
     own[item.point.destination] = item
+
+
+def _follow_data_root(item: Planned, data_root: str) -> None:
+    source = item.point.source
+    if not data_root or not (below(data_root, source) or below(source, data_root)):
+        return
+    asked = item.request.bind_options.propagation if item.asked_propagation and item.request.bind_options else ""
+    if asked in ("", "rslave", "rshared"):
+        item.point.propagation = asked or "rslave"
+        return
+    raise Invalid(
+        'invalid mount config: must use either propagation mode "rslave" or "rshared" when mount source is within the '
+        f"daemon root, daemon root: {go_quote(data_root)}, bind mount source: {go_quote(source[:300])}, propagation: "
+        f"{go_quote(asked)}"
+    )
+
+
+def below(path: str, top: str) -> bool:
+    """Whether a clean absolute path is `top` or lies beneath it."""
+    return top == "/" or path == top or path.startswith(top + "/")
 
 
 def _clean(path: str) -> str:
@@ -103,20 +134,22 @@ def parse_bind(text: str, volume_driver: str = "") -> Planned:
     mode = parts[2] if len(parts) == 3 else ""
     words = _mode_words(mode)
     kind = "bind" if source.startswith("/") else "volume"
-    try:
-        _check_target(_clean(target), kind, target)
-    except Invalid as error:
-        raise Internal(f"invalid volume specification: '{text[:500]}': {error.message}") from None
     read_only = "ro" in words
     propagation = next((word for word in words if word in PROPAGATIONS), "")
+    try:
+        _check_target(_clean(target), kind, target)
+        of_others = "nocopy" in words if kind == "bind" else propagation or id_map_of(mode)
+        if of_others:
+            field = "VolumeOptions" if kind == "bind" else "BindOptions"
+            raise Invalid(f'invalid mount config for type "{kind}": field {field} must not be specified')
+    except Invalid as error:
+        raise Internal(f"invalid volume specification: '{text[:500]}': {error.message}") from None
     if kind == "bind":
         point = MountPoint("bind", "", posixpath.normpath(source), _clean(target), "", mode, not read_only)
         point.propagation = propagation or "rprivate"
         request = MountRequest("bind", point.source, point.destination, read_only)
-        request.bind_options = BindOptions(propagation=point.propagation, create_mountpoint=True)
-        return Planned(point, request)
-    if propagation:
-        raise Internal(f"invalid mode: {mode[:100]}")
+        request.bind_options = BindOptions(propagation=propagation, create_mountpoint=True)
+        return Planned(point, request, asked_propagation=bool(propagation))
     check_volume_name(source)
     point = MountPoint("volume", source, "", _clean(target), volume_driver or LOCAL_DRIVER, mode or "z", not read_only)
     request = MountRequest("volume", source, point.destination, read_only)
@@ -135,11 +168,26 @@ def _anonymous(target: str) -> Planned:
     return Planned(point, MountRequest("volume", "", place), anonymous=True)
 
 
+def inherited_read_only(mode: str) -> bool:
+    """What follows the name in --volumes-from; raises Invalid for what cannot be asked for there."""
+    try:
+        words = _mode_words(mode)
+    except Internal as error:
+        raise Invalid(error.message) from None
+    if "nocopy" in words or id_map_of(mode) or any(word in PROPAGATIONS for word in words):
+        raise Invalid(f"invalid mode: {mode[:100]}")
+    return "ro" in words
+
+
 def _mode_words(mode: str) -> list[str]:
     words = mode.split(",") if mode else []
     seen: set[int] = set()
     for word in words:
-        group = next((number for number, members in enumerate(_CLASSES) if word in members), -1)
+        if is_id_map(word):
+            parse_id_map(word)
+            group = len(_CLASSES)
+        else:
+            group = next((number for number, members in enumerate(_CLASSES) if word in members), -1)
         if group < 0 or group in seen:
             raise Internal(f"invalid mode: {mode[:100]}")
         seen.add(group)
@@ -150,7 +198,7 @@ def parse_mount(request: MountRequest) -> Planned:
     """One entry of `HostConfig.Mounts`; raises Invalid in Docker's words."""
     kind = request.type
     if kind not in ("bind", "volume", "tmpfs"):
-        if kind in ("image", "npipe", "cluster"):
+        if kind == "image":
             raise NotImplementedYet(f"mounts of type {kind} are not there yet")
         raise Invalid(f'invalid mount config for type "{kind[:100]}": mount type unknown')
     if not request.target:
@@ -182,7 +230,7 @@ def _bind_mount(request: MountRequest) -> Planned:
     propagation = options.propagation or "rprivate"
     point = MountPoint("bind", "", posixpath.normpath(request.source), _clean(request.target), "", "")
     point.rw, point.propagation = not request.read_only, propagation
-    return Planned(point, request)
+    return Planned(point, request, asked_propagation=bool(options.propagation))
 
 
 def _volume_mount(request: MountRequest) -> Planned:
@@ -198,7 +246,7 @@ def _volume_mount(request: MountRequest) -> Planned:
 
 
 def _inside(subpath: str) -> bool:
-    return not subpath.startswith("/") and ".." not in subpath.split("/")
+    return not subpath.startswith("/") and posixpath.normpath(subpath).split("/")[0] != ".."
 
 
 def _tmpfs_mount(request: MountRequest) -> Planned:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from wharf.engine.bind_id_maps import mount_fields
 from wharf.engine.defaults import DEFAULT_PATH
 from wharf.engine.id_maps import IdMaps
 from wharf.engine.security import Security
@@ -208,7 +209,7 @@ def mounts_of(record: ContainerRecord, found: Found) -> list[Spec]:
     if found.id_maps:  # volumes store ids of the image, as snapshots do; what the user binds is the host's
         volumes = {point.destination for point in record.mounts if point.type == "volume"}
         for item in own:
-            item["options"] += ["idmap"] if item["destination"] in volumes else []
+            item["options"] += ["ridmap"] if item["destination"] in volumes else []
     taken = {item["destination"] for item in own}
     mounts = [
         item for item in _default_mounts(host, found.security, SHM in found.joined) if item["destination"] not in taken
@@ -218,7 +219,7 @@ def mounts_of(record: ContainerRecord, found: Found) -> list[Spec]:
     for target, source in found.files.items():
         if target not in taken:
             options = ["rbind", "rprivate"] + (["ro"] if host.readonly_rootfs else [])
-            options += ["idmap"] if found.id_maps else []
+            options += ["ridmap"] if found.id_maps else []
             mounts.append(_mount(target, "bind", source, options))
     if record.mount_label:  # proc and sysfs have labels of the kernel's
         for item in [*mounts, *own]:
@@ -275,11 +276,14 @@ def _user_mount(point: MountPoint, request: MountRequest, recursive_readonly: bo
     bind = request.bind_options
     options_ = ["bind" if bind and bind.non_recursive else "rbind"]
     if not point.rw:
-        deep = recursive_readonly and point.type == "bind" and not (bind and bind.read_only_non_recursive)
+        deep = recursive_readonly and not (bind and bind.read_only_non_recursive)
         options_ += ["ro", "rro"] if deep else ["ro"]
-    options_.append((bind.propagation if bind else "") or point.propagation or "rprivate")
+    options_.append(point.propagation or (bind.propagation if bind else "") or "rprivate")
     if request.volume_options and request.volume_options.subpath:
         options_.append(mnt.SUBDIR + request.volume_options.subpath)
+    if point.type == "bind":
+        extra = mount_fields(point.mode)
+        return {**_mount(point.destination, "bind", point.source, options_ + extra.pop("options")), **extra}
     return _mount(point.destination, "bind", point.source, options_)
 
 

@@ -35,11 +35,13 @@ from wharf.engine.hosts_files import (
 from wharf.engine.id_maps import IdMaps, applied, maps_of_process
 from wharf.engine.labels import labelled_root, relabel_sources
 from wharf.engine.log_options import log_attributes, log_sizes
+from wharf.engine.mount_support import check_mounts
 from wharf.engine.oci_spec import SHM, Found, build_spec
 from wharf.engine.runtimes import runtime_command
 from wharf.engine.security import apparmor_profile, capabilities, parse_options
 from wharf.engine.status import state_word
 from wharf.engine.times import format_time
+from wharf.engine.volume_mounts import hold
 from wharf.errors import Conflict, Internal, Invalid, NotFound, NotImplementedYet, WharfError
 from wharf.kernel import faults
 from wharf.network.manager import Published
@@ -106,6 +108,9 @@ def _start(engine: Engine, container: Container, undo: contextlib.ExitStack) -> 
     record = container.record
     _make_bind_sources(record)
     faults.done("start:sources")
+    check_mounts(record, engine.host, engine.config.data_root)
+    hold(engine, record, undo)
+    faults.done("start:volumes")
     publish_volume_events(engine, record, "mount")
     undo.callback(publish_volume_events, engine, record, "unmount")
     joined = _joined(engine, record, undo)

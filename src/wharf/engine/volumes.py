@@ -9,9 +9,11 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from wharf.engine.filters import Filters, check_filters, flag, glob_match, labels_match
+from wharf.engine.filters import Filters, check_filters, flag, labels_match, name_pattern
 from wharf.engine.times import format_time
-from wharf.errors import Conflict, Invalid, NotFound, NotImplementedYet
+from wharf.engine.volume_mounts import unmount_unused, volume_held
+from wharf.engine.volume_options import check_options, needs_mount
+from wharf.errors import Conflict, Internal, Invalid, NotFound
 from wharf.kernel import faults
 from wharf.spec.container import ContainerRecord
 from wharf.spec.mount import Mount
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 LIST_FILTERS = ("dangling", "driver", "label", "name")
 PRUNE_FILTERS = ("label", "label!", "all")
-_OPTIONS = {"type", "o", "device", "size"}
 ALL_BY_DEFAULT_BEFORE = (1, 42)
 """API versions before this one prune named volumes too."""
 
@@ -58,7 +59,7 @@ def ensure_volume(
     check_volume_name(name)
     if driver != LOCAL_DRIVER:
         raise NotFound(f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found')
-    _check_options(name, opts or {})
+    check_options(name, opts or {})
     with contextlib.ExitStack() as undo:
         with engine.database.transaction():
             known = engine.database.volumes.get(name)
@@ -92,7 +93,8 @@ def list_volumes(engine: Engine, filters: Filters) -> VolumeList:
         wanted, used = flag(filters, "dangling", False), _used(engine)
         records = [record for record in records if (record.name not in used) == wanted]
     if names := filters.get("name"):
-        records = [record for record in records if any(_name_matches(text, record.name) for text in names)]
+        patterns = [name_pattern(text) for text in names]
+        records = [record for record in records if any(pattern.search(record.name) for pattern in patterns)]
     if drivers := filters.get("driver"):
         records = [record for record in records if record.driver in drivers]
     return VolumeList([_view(record) for record in records if labels_match(filters, record.labels)])
@@ -121,7 +123,9 @@ def prune_volumes(engine: Engine, filters: Filters, *, api_version: Any = (1, 51
     report = VolumesPruneReport([])
     used = _used(engine)
     for record in engine.database.volumes.all():
-        if record.name in used or not (everything or record.anonymous) or not labels_match(filters, record.labels):
+        if record.name in used or record.options or not (everything or record.anonymous):
+            continue  # what an option names is not the engine's to clear away
+        if not labels_match(filters, record.labels):
             continue
         size = engine.volumes.usage(record.name)
         try:
@@ -154,17 +158,28 @@ def remove_anonymous(engine: Engine, record: ContainerRecord) -> None:
             _delete(engine, volume)
 
 
-def copy_up(engine: Engine, image_mounts: Sequence[Mount], image_path: str, name: str) -> None:
+def populate(engine: Engine, image_mounts: Sequence[Mount], image_path: str, name: str) -> None:
     """Fill an empty volume with what the image has at `image_path`: contents, owners, modes, xattrs.
 
-    Nothing happens when the volume has anything in it or the image has no such directory.
+    Nothing happens when the volume has anything in it or the image has no such directory. Raises Internal when what
+    the volume's options name cannot be mounted.
     """
-    args = {
-        "mounts": [encode_value(mount) for mount in image_mounts],
-        "path": image_path,
-        "target": engine.volumes.path(name),
-    }
-    engine.worker.run("archive.copyup", args, ())
+    target = engine.volumes.path(name)
+    args = {"mounts": [encode_value(mount) for mount in image_mounts], "path": image_path, "target": target}
+    record = _find(engine, name)
+    if not needs_mount(record):
+        if not os.listdir(target):
+            engine.worker.run("archive.copyup", args, ())
+        return
+    try:
+        engine.worker.run("archive.stat", {**args, "container": ""}, ())
+    except NotFound:
+        return  # Docker mounts nothing then
+    try:
+        with volume_held(engine, record):
+            engine.worker.run("archive.copyup", args, ())
+    except Internal as error:
+        raise Internal(f"failed to populate volume: {error.message}") from None
 
 
 def restore_volumes(engine: Engine) -> None:
@@ -191,16 +206,6 @@ def with_usage(engine: Engine, record: VolumeRecord) -> Volume:
     return view
 
 
-def _check_options(name: str, options: dict[str, str]) -> None:
-    for key in options:
-        if key not in _OPTIONS:
-            raise Invalid(f'create {name}: invalid option: "{key[:100]}"')
-    if options:
-        raise NotImplementedYet(
-            f"create {name}: options of the local volume driver ({', '.join(options)}) are not there yet"
-        )
-
-
 def _find(engine: Engine, name: str) -> VolumeRecord:
     record = engine.database.volumes.get(name)
     if record is None:
@@ -216,6 +221,8 @@ def _remove(engine: Engine, record: VolumeRecord) -> None:
 
 
 def _delete(engine: Engine, record: VolumeRecord) -> None:
+    if needs_mount(record):
+        unmount_unused(engine, record)
     # The data first, by one rename: `restore_volumes` drops a row without data, but adopts data without a row.
     engine.volumes.remove(record.name)
     faults.done("volume-remove:data")
@@ -226,10 +233,6 @@ def _delete(engine: Engine, record: VolumeRecord) -> None:
 
 def _used(engine: Engine) -> set[str]:
     return {mount.name for item in engine.containers.all() for mount in item.mounts if mount.type == "volume"}
-
-
-def _name_matches(pattern: str, name: str) -> bool:
-    return pattern in name or glob_match(pattern, name)
 
 
 def _view(record: VolumeRecord) -> Volume:

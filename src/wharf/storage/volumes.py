@@ -6,7 +6,8 @@ elsewhere.
 
 import os
 
-from wharf.errors import NotFound
+from wharf.errors import Conflict, NotFound
+from wharf.kernel.mountinfo import at_or_below, mounts_in_sight
 from wharf.spec.volume import check_volume_name
 from wharf.storage.trash import Trash
 from wharf.storage.usage import tree_usage
@@ -42,8 +43,12 @@ class VolumeStore:
         return os.path.isdir(os.path.join(self.root, check_volume_name(name), _DATA))
 
     def remove(self, name: str) -> None:
-        """Remove the volume's data; a missing one is fine."""
-        self._trash.discard(os.path.join(self.root, check_volume_name(name)))
+        """Remove the volume's data; a missing one is fine. Raises Conflict while something is mounted there."""
+        path = os.path.join(self.root, check_volume_name(name))
+        if at_or_below(os.path.realpath(path), mounts_in_sight()):
+            # Emptying the trash would empty what is mounted.
+            raise Conflict(f"remove {name}: something is mounted in the volume")
+        self._trash.discard(path)
 
     def names(self) -> list[str]:
         """Every directory there is, recorded or not."""

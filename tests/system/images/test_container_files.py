@@ -15,7 +15,7 @@ from wharf.engine.commit import CommitRequest, commit_container
 from wharf.engine.copy import get_archive, put_archive, stat_path
 from wharf.engine.export import export_container, root_view
 from wharf.engine.image_inspect import history
-from wharf.engine.volumes import copy_up, ensure_volume
+from wharf.engine.volumes import ensure_volume, populate
 from wharf.errors import Conflict, Invalid, NotFound
 from wharf.spec.container import ContainerConfig, MountPoint
 
@@ -206,11 +206,11 @@ def test_copy_goes_into_and_out_of_a_volume(engine: Any, container: Any) -> None
 def test_copy_up_fills_an_empty_volume_once(engine: Any, container: Any) -> None:
     volume = ensure_volume(engine, "vol")
     mounts = [root_view(engine, container.id)]
-    copy_up(engine, mounts, "/data", "vol")
+    populate(engine, mounts, "/data", "vol")
     assert sorted(os.listdir(volume.mountpoint)) == ["other", "sub"]
     found = os.stat(volume.mountpoint)
     assert (found.st_uid, found.st_mode & 0o7777) == (33, 0o750)
     Path(volume.mountpoint, "other").write_bytes(b"changed")
-    copy_up(engine, mounts, "/data", "vol")
-    copy_up(engine, mounts, "/not/there", "vol")
+    populate(engine, mounts, "/data", "vol")
+    populate(engine, mounts, "/not/there", "vol")
     assert Path(volume.mountpoint, "other").read_bytes() == b"changed"
