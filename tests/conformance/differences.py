@@ -83,6 +83,21 @@ DIFFERENCES: tuple[Difference, ...] = (
         "the log driver local is not there yet: json-file and none are",
     ),
     _refused("logs", "docker logs --tail 1 local", "No such container: local", "the container was refused", run=False),
+    Difference(
+        "mounts: modes of -v",
+        "docker create -v {tmp}/src:/m:idmap box:1",
+        "id-mapped binds are there, as in Podman (docs/flow-mounts.md)",
+        code=0,
+        stdout="<id 57.1 in full>\n",
+        stderr="",
+    ),
+    Difference(
+        "mounts: --volumes-from",
+        "docker run --pull never --rm --volumes-from tmpfs box:1 true",
+        "a file system in memory of the other container is made anew; Docker looks for a volume without a name",
+        code=0,
+        stderr="",
+    ),
     _refused(
         "inspect: conflicting options",
         "docker create --link nosuch box:1",

@@ -26,6 +26,8 @@ _RULES = [
     (re.compile(r"\b(?:veth[0-9a-f]{7}|wv-[0-9a-f]{12}|w[0-9a-f]{6}-[0-9a-f]{7})\b"), "<veth>"),
     (re.compile(r"0\.01 to \d+\.00, as there are only \d+ CPUs"), "0.01 to <n>, as there are only <n> CPUs"),
     (re.compile(r"available: [\d,-]+"), "available: <processors>"),
+    (re.compile(r"(?<= is mounted on )/\S* (?=but it is not a)"), "<mount> "),
+    (re.compile(r'(?<=daemon root: )"[^"]*"'), "<root>"),
     (re.compile(r", dstFd=/proc/thread-self/fd/\d+"), ""),
     (re.compile(r"0x[0-9a-f]{6,}"), "<pointer>"),
     (re.compile(rf"{_AGO} ago"), "<ago>"),

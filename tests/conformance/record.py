@@ -51,13 +51,20 @@ def record_lines(runner: Runner, only: set[str]) -> None:
     """All scenarios, or those named, into the file of this pair of versions."""
     versions = runner.versions()
     target = Recording(versions, {})
-    old = recording.load(target.path).scenarios if target.path.exists() else {}
+    made = {}
     for scenario in scenarios():
-        if only and scenario.name not in only and scenario.name in old:
-            target.scenarios[scenario.name] = old[scenario.name]
+        if only and scenario.name not in only:
             continue
         print(f"recording {scenario.name}", flush=True)
-        target.scenarios[scenario.name] = runner.scenario(scenario)
+        made[scenario.name] = runner.scenario(scenario)
+    # Read only now: somebody else may have recorded other scenarios meanwhile.
+    old = recording.load(target.path).scenarios if target.path.exists() else {}
+    for scenario in scenarios():
+        answers = made.get(scenario.name, old.get(scenario.name))
+        if answers is not None:
+            target.scenarios[scenario.name] = answers
+    if only:
+        target.scenarios.update({name: answers for name, answers in old.items() if name not in target.scenarios})
     target.save()
     print(f"{sum(map(len, target.scenarios.values()))} lines in {target.path}")
 
