@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wharf.engine.bind_id_maps import id_map_of
-from wharf.engine.check_resources import check_resources
 from wharf.engine.cgroup_driver import check_parent
+from wharf.engine.check_resources import check_resources
 from wharf.engine.container import Container
 from wharf.engine.container_events import publish_container_event
 from wharf.engine.defaults import command_of, fill_host_config, merge_image
@@ -37,8 +37,8 @@ from wharf.engine.validate import (
 )
 from wharf.engine.volumes import ensure_volume, populate, remove_volume
 from wharf.errors import Invalid, NotFound, NotImplementedYet, WharfError
-from wharf.kernel.cgroup.support import supported
 from wharf.kernel import faults
+from wharf.kernel.cgroup.support import supported
 from wharf.spec.container import (
     ContainerRecord,
     CreateRequest,
