@@ -170,6 +170,9 @@ def _matches(subnet: str, text: str, network: bool = False) -> bool:
 
     try:
         within = ipaddress.ip_network(_cidr(subnet), strict=False)
+    except ValueError as error:
+        raise Invalid(f"invalid subnet: {error}") from None
+    try:
         if network or "/" in text:
             return ipaddress.ip_interface(_cidr(text)).ip in within
     except ValueError as error:

@@ -76,7 +76,8 @@ class Session:
 
     def words(self, error: WharfError) -> str:
         """The error's text; a refusal of the daemon says so."""
-        return f"Error response from daemon: {error.message}" if hasattr(error, "from_daemon") else error.message
+        from_daemon = hasattr(error, "from_daemon")
+        return f"Error response from daemon: {error.message.strip()}" if from_daemon else error.message
 
     def each(self, names: list[str], action: Callable[[str], Any], show: bool = True) -> int:
         """Does the action for every name, prints those that went well, complains about the others; status 1 then."""
