@@ -264,9 +264,24 @@ def _publish(engine: Engine, record: ContainerRecord, found: Sequence[Endpoint])
         item.more = more_addresses(settings)
         published.append(item)
         note(record, item.endpoint)
-        if requests or endpoint is leading:
-            record.ports = port_map(item.endpoint.ports, record.config.exposed_ports or {})
+    record.ports = ports_shown(record, [item.endpoint for item in published])
     return published
+
+
+def publish_late(engine: Engine, record: ContainerRecord, endpoint: Endpoint, before: Sequence[Endpoint]) -> Published:
+    """The endpoint that a running container is about to get, with the container's ports where it is the first to lead
+    out; raises Internal in Docker's words."""
+    leading = next(iter(gateway_order([*before, endpoint])), None)
+    first = leading is endpoint and not any(item.ports for item in before)
+    wanted = parse_port_bindings(_wanted_ports(record)) if first else ()
+    return engine.network.publish(endpoint, record.name, wanted)
+
+
+def ports_shown(record: ContainerRecord, endpoints: Sequence[Endpoint]) -> dict[str, list[PortBinding] | None]:
+    """`NetworkSettings.Ports`: nothing where no network leads out."""
+    if not any(endpoint.gateway or endpoint.gateway6 for endpoint in endpoints):
+        return {}
+    return port_map((port for item in endpoints for port in item.ports), record.config.exposed_ports or {})
 
 
 def note(record: ContainerRecord, endpoint: Endpoint) -> None:

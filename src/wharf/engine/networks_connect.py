@@ -25,16 +25,18 @@ from wharf.engine.endpoints import (
     more_addresses,
     note,
     open_inside,
+    ports_shown,
+    publish_late,
     resolver_of,
     set_sysctls,
 )
-from wharf.engine.hosts_files import own_lines
+from wharf.engine.hosts_files import own_lines, use_own_resolver
 from wharf.errors import Conflict, Denied, Internal, Invalid, WharfError
 from wharf.kernel import faults
-from wharf.network.manager import Published, SandboxTarget
+from wharf.network.manager import SandboxTarget
 from wharf.network.plan import gateway_order
 from wharf.spec.container import ContainerRecord, EndpointSettings
-from wharf.spec.network import Endpoint, NetworkRecord, port_map
+from wharf.spec.network import Endpoint, NetworkRecord
 from wharf.spec.network_requests import NetworkConnect, NetworkDisconnect
 
 if TYPE_CHECKING:
@@ -128,8 +130,10 @@ def _connect_running(
     endpoint = give(engine, record, network, settings, container.endpoints)
     undo.callback(engine.network.release, endpoint)
     faults.done("connect:address")
+    published = publish_late(engine, record, endpoint, container.endpoints)
+    undo.callback(published.close)
+    published.more, endpoint = more_addresses(settings), published.endpoint
     beside = [*container.endpoints, endpoint]
-    published = Published(endpoint, more=more_addresses(settings))
     with _target(engine, container) as target:
         _mark(engine, record, endpoint.interface)
         undo.callback(_mark, engine, record, "")
@@ -143,11 +147,14 @@ def _connect_running(
         note(record, endpoint)
         undo.callback(_put_back, record, old_networks, old_interfaces)
         container.endpoints = _move_ports(engine, container.endpoints, beside)
+        record.ports = ports_shown(record, container.endpoints)
         record.changing = ""
         engine.database.containers.put(record)
         faults.done("connect:recorded")
         undo.pop_all()
     _change_hosts(engine, record, endpoint, add=True)
+    if endpoint.names:
+        _use_own_resolver(engine, record)
 
 
 def _put_back(record: ContainerRecord, networks: dict[str, EndpointSettings], interfaces: dict[str, str]) -> None:
@@ -191,9 +198,7 @@ def _disconnect_running(engine: Engine, container: Container, endpoint: Endpoint
         engine.network.detach(endpoint, remaining, target, resolver_of(engine, record, remaining))
         faults.done("disconnect:cut")
         engine.network.release(endpoint)
-        record.ports = port_map(
-            (port for item in container.endpoints for port in item.ports), record.config.exposed_ports or {}
-        )
+        record.ports = ports_shown(record, container.endpoints)
         _mark(engine, record, "")
         faults.done("disconnect:done")
     _change_hosts(engine, record, endpoint, add=False)
@@ -248,6 +253,13 @@ def mend(engine: Engine, container: Container) -> None:
         engine.network.name_again(kept, target, resolver_of(engine, record, kept))
     log.warning("start-up: container %s: a change of its networks was cut and is mended", record.id)
     _mark(engine, record, "")
+
+
+def _use_own_resolver(engine: Engine, record: ContainerRecord) -> None:
+    try:
+        use_own_resolver(f"{engine.directory(record.id)}/resolv.conf", record.host_config)
+    except OSError as error:
+        log.warning("container %s: its resolv.conf cannot be changed: %s", record.id, error)
 
 
 def _change_hosts(engine: Engine, record: ContainerRecord, endpoint: Endpoint, add: bool) -> None:

@@ -207,8 +207,11 @@ class NetworkManager:
                 "failed to set up container networking: driver failed programming external connectivity on endpoint "
                 f"{container_name} ({endpoint.id}): {error.message}"
             ) from error
-        ports = (*unbound, *(binding.port for binding in bound))
-        endpoint = dataclasses.replace(endpoint, ports=ports)
+        if unbound:
+            bound.sort(key=lambda binding: binding.port.is_ipv6)
+        ports = [binding.port for binding in bound]
+        ports = sorted([*ports, *unbound], key=lambda port: port.is_ipv6) if unbound else ports
+        endpoint = dataclasses.replace(endpoint, ports=tuple(ports))
         published = Published(endpoint, [binding.socket for binding in bound])
         with self._lock:
             self._held[endpoint.id] = endpoint

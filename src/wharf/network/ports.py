@@ -52,15 +52,16 @@ class PortTable:
         self._lock = threading.Lock()
 
     def bind(self, owner: str, container: IPv4Address | IPv6Address, requests: Sequence[PortRequest]) -> list[Binding]:
-        """Bind every requested port or none; raises Internal in Docker's words."""
+        """Bind every requested port or none; raises Internal in Docker's words. Exact ports are taken first, then those
+        of ranges, then any free ones: none takes what a later one asks for."""
+        order = sorted(range(len(requests)), key=lambda index: _freedom(requests[index]))
         with self._lock, ExitStack() as undo:
-            bindings: list[Binding] = []
-            for request in requests:
-                bound = self._bind_one(owner, container, request)
-                undo.callback(self._forget, owner, bound)
-                bindings += bound
+            bindings: dict[int, list[Binding]] = {}
+            for index in order:
+                bindings[index] = self._bind_one(owner, container, requests[index])
+                undo.callback(self._forget, owner, bindings[index])
             undo.pop_all()
-            return bindings
+            return [binding for index in range(len(requests)) for binding in bindings[index]]
 
     def claim(self, owner: str, ports: Iterable[PublishedPort]) -> None:
         """Note the ports of a container that runs already; its monitor holds the sockets."""
@@ -84,6 +85,8 @@ class PortTable:
 
     def _bind_one(self, owner: str, container: IPv4Address | IPv6Address, request: PortRequest) -> list[Binding]:
         hosts = [request.host_ip] if request.host_ip is not None else _every_address()
+        if request.port.protocol == "sctp" and container.version == 4 and request.host_ip is None:
+            hosts = ["0.0.0.0"]  # an IPv6 address is relayed to an IPv4 one, and SCTP cannot be
         failure: Internal | None = None
         for number in self._candidates(request):
             try:
@@ -156,7 +159,14 @@ def bind_socket(wanted: PublishedPort) -> socket.socket:
     """
     family = socket.AF_INET6 if wanted.is_ipv6 else socket.AF_INET
     protocol = wanted.port.protocol
-    sock = socket.socket(family, _TYPES[protocol] | socket.SOCK_CLOEXEC, _NUMBERS[protocol])
+    try:
+        sock = socket.socket(family, _TYPES[protocol] | socket.SOCK_CLOEXEC, _NUMBERS[protocol])
+    except OSError as error:
+        if protocol != "sctp" or error.errno != errno.EPROTONOSUPPORT:
+            raise
+        # This kernel has no SCTP sockets, so nobody can take the port; its packets are led all the same. What stands
+        # for the reservation is bound to nothing.
+        return socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
     try:
         if wanted.is_ipv6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -186,6 +196,11 @@ def ephemeral_range() -> tuple[int, int]:
     """Ports for `-p 80` without a host port: the kernel's own range, else Docker's fallback."""
     numbers = read_sysctl("ipv4/ip_local_port_range").split()
     return (int(numbers[0]), int(numbers[1])) if len(numbers) == 2 else _FALLBACK_RANGE
+
+
+def _freedom(request: PortRequest) -> int:
+    """How many host ports would do, roughly."""
+    return request.last - request.first if request.first else 1 << 16
 
 
 def _key(port: PublishedPort) -> Key:

@@ -57,23 +57,24 @@ class NetdClient:
         return descriptor
 
     def publish(self, endpoint: Endpoint, sockets: Sequence[socket.socket], monitor: int) -> None:
-        """Hand over copies of the sockets and of the monitor's pidfd (-1: none)."""
+        """Hand over copies of the sockets, one for each port that has a host port, and of the monitor's pidfd (-1:
+        none)."""
         elements = [
             [map_name, [field.hex() for field in element.key]]
             for map_name, found in elements_of(endpoint).items()
             for element in found
         ]
+        bound = [port for port in endpoint.ports if port.host_port]
         step = messages.PORTS_PER_MESSAGE
-        bound = [port for port in endpoint.ports if port.host_port]  # the others are let in at the container's address
-        for start in range(0, len(bound), step):
+        for start in range(0, max(len(bound), len(elements)), step):
             ports = bound[start : start + step]
-            last = start + step >= len(bound)
+            last = start + step >= max(len(bound), len(elements))
             descriptors = [sock.fileno() for sock in sockets[start : start + step]]
             watched = last and monitor >= 0
             message = {
                 "op": "publish",
                 "id": endpoint.id,
-                "target": str(endpoint.addresses[0]),
+                **_targets(endpoint),
                 "ports": [[p.port.protocol, p.host_ip, p.host_port, p.port.number] for p in ports],
                 "elements": elements[start : start + step],
                 "monitor": watched,
@@ -86,7 +87,7 @@ class NetdClient:
 
     def move(self, old: Endpoint, new: Endpoint) -> None:
         """What was held for one endpoint is held for another from now on, and relayed to its address."""
-        self._ask({"op": "move", "id": old.id, "to": new.id, "target": str(new.addresses[0])})
+        self._ask({"op": "move", "id": old.id, "to": new.id, **_targets(new)})
 
     def resolve(self, resolver: Resolver, target: SandboxTarget) -> None:
         """Give the sandbox a resolver on 127.0.0.11, or the one it has new settings. Raises Internal."""
@@ -225,6 +226,12 @@ class NetdClient:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _targets(endpoint: Endpoint) -> dict[str, str]:
+    """Where host ports lead: IPv6 ones to the endpoint's IPv6 address if it has one."""
+    v4, v6 = endpoint.address, endpoint.address6
+    return {"target": str(v4.ip) if v4 else "", "target6": str(v6.ip) if v6 else ""}
 
 
 def _named(endpoint: Endpoint) -> dict[str, Any]:

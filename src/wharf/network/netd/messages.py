@@ -2,11 +2,11 @@
 
     {"v": 1, "op": "hello"}                              -> {"ok": true, "v": 1, "pid": …, "sandboxes": [endpoint ids],
                                                              "resolvers": [sandbox ids]}
-    {"v": 1, "op": "publish", "id", "target", "ports": [[protocol, host address, host port, container port]…],
+    {"v": 1, "op": "publish", "id", "target", "target6", "ports": [[protocol, host address, host port, port inside]…],
      "elements": [[map, [key field in hex…]]…], "monitor": bool}
                                                          -> {"ok": true}; descriptors: a socket a port, then the pidfd
     {"v": 1, "op": "release", "id"}                      -> {"ok": true}
-    {"v": 1, "op": "move", "id", "to": id, "target"}     -> {"ok": true}
+    {"v": 1, "op": "move", "id", "to": id, "target", "target6"} -> {"ok": true}
     {"v": 1, "op": "keep", "ids": […]}                   -> {"ok": true}, everything else is dropped
     {"v": 1, "op": "resolve", "sandbox", "networks": [ids], "links": {alias: [network id, name]}, "servers": [address or
      host(address)], "forward": bool, "ndots": bool, "monitor": bool}

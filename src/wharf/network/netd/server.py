@@ -29,6 +29,7 @@ class Guarded:
 
     def __init__(self, target: str) -> None:
         self.target = target
+        """Where host ports are relayed to: only IPv6 ones are."""
         self.monitor = -1
         self.elements: list[tuple[str, Element]] = []
         self.relays: list[TcpListener | UdpRelay] = []
@@ -97,7 +98,7 @@ class Server:
             case "release":
                 self._drop(message["id"])
             case "move":
-                self._move(message["id"], message["to"], message["target"])
+                self._move(message["id"], message["to"], message["target6"] or message["target"])
             case "keep":
                 for name in set(self._guarded) - set(message["ids"]):
                     self._drop(name)
@@ -119,7 +120,7 @@ class Server:
 
     def _publish(self, message: dict[str, Any], descriptors: list[int]) -> None:
         """Takes over `descriptors` one by one; what is left in the list is closed by the caller."""
-        guarded = self._guarded.setdefault(message["id"], Guarded(message["target"]))
+        guarded = self._guarded.setdefault(message["id"], Guarded(message["target6"] or message["target"]))
         for protocol, host, _, port in message["ports"]:
             sock = socket.socket(fileno=descriptors.pop(0))
             self._hold(guarded, sock, protocol if ":" in host else "", port)

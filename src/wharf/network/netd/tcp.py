@@ -1,4 +1,4 @@
-"""Relay of TCP connections from a published IPv6 address to a container's IPv4 address.
+"""Relay of TCP connections from a published IPv6 address to a container.
 
 Each direction has one chunk in flight: nothing is read before the last chunk is written (back-pressure), the end
 of one direction is passed on as a half-close, an error on either side resets the other.
@@ -111,7 +111,7 @@ class Connection:
     def __init__(self, loop: Loop, client: socket.socket, target: tuple[str, int], budget: Budget) -> None:
         self._loop, self._client, self._budget = loop, client, budget
         client.setblocking(False)
-        self._server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._server = socket.socket(socket.AF_INET6 if ":" in target[0] else socket.AF_INET, socket.SOCK_STREAM)
         self._server.setblocking(False)
         self._out, self._back = _Half(client, self._server), _Half(self._server, client)
         budget.left -= 1

@@ -1,4 +1,4 @@
-"""Relay of datagrams from a published IPv6 address to a container's IPv4 address: one flow a client address."""
+"""Relay of datagrams from a published IPv6 address to a container: one flow a client address."""
 
 import socket
 import time
@@ -17,7 +17,7 @@ _BURST = 64
 
 class _Flow:
     def __init__(self, target: tuple[str, int]) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket = socket.socket(socket.AF_INET6 if ":" in target[0] else socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setblocking(False)
         self.socket.connect(target)
         self.used = time.monotonic()
