@@ -26,6 +26,7 @@ RESOLV_HEAD = (
     "# has been modified.",
     "",
 )
+_NDOTS, _WRONG = "ndots:", -1
 FILES = ("resolv.conf", "hostname", "hosts")
 MAX_SIZE = 1 << 20
 
@@ -58,8 +59,9 @@ def own_lines(config: ContainerConfig, addresses: Sequence[str]) -> list[str]:
     """The lines of /etc/hosts that name the container itself, one an address."""
     if not config.hostname:
         return []
-    full = f"{config.hostname}.{config.domainname} {config.hostname}" if config.domainname else config.hostname
-    return [f"{address}\t{full}" for address in addresses]
+    full = f"{config.hostname}.{config.domainname}" if config.domainname else config.hostname
+    names = f"{full} {full.partition('.')[0]}" if "." in full else full
+    return [f"{address}\t{names}" for address in addresses]
 
 
 def extra_hosts(host_config: HostConfig, gateway: str) -> list[str]:
@@ -75,32 +77,65 @@ def extra_hosts(host_config: HostConfig, gateway: str) -> list[str]:
 
 def resolv_text(host_config: HostConfig, base: str) -> str:
     """/etc/resolv.conf on the default bridge: the host's without servers of its own loopback, or what was asked."""
-    servers, search, options = _parse(base)
+    settings = _Resolv.read(base, host_config)
+    servers, _, _ = _parse(base)
     servers = [server for server in servers if not _is_loopback(server)] or list(FALLBACK_SERVERS)
-    servers = list(host_config.dns) if host_config.dns else servers
-    search = [item for item in host_config.dns_search if item != "."] if host_config.dns_search else search
-    options = list(host_config.dns_options) if host_config.dns_options else options
-    return _format(servers, search, options, _overrides(host_config))
+    return settings.text(host_config.dns or servers, ["# Based on host file: '/etc/resolv.conf' (legacy)"])
 
 
 def user_resolv_text(host_config: HostConfig, base: str) -> str:
     """/etc/resolv.conf on a user-defined network: the container's own resolver, which asks the host's servers or those
     that were asked for."""
-    _, search, options = _parse(base)
-    search = [item for item in host_config.dns_search if item != "."] if host_config.dns_search else search
-    options = list(host_config.dns_options) if host_config.dns_options else options
-    origin = "override" if host_config.dns_options else "host"
-    if not any(option.startswith("ndots:") for option in options):
-        options, origin = [*options, "ndots:0"], "internal"
-    lines = [*RESOLV_HEAD, f"nameserver {RESOLVER}"]
-    if search:
-        lines.append("search " + " ".join(search))
-    lines += ["options " + " ".join(options), "", "# Based on host file: '/etc/resolv.conf' (internal resolver)"]
+    settings = _Resolv.read(base, host_config)
+    settings.options = [option for option in settings.options if _dots(option) != _WRONG]
+    if not any(option.startswith(_NDOTS) for option in settings.options):
+        settings.options.append("ndots:0")
+        settings.ndots_from = "internal"
+    notes = ["# Based on host file: '/etc/resolv.conf' (internal resolver)"]
     if servers := upstream_servers(host_config, base):
-        lines.append(f"# ExtServers: [{' '.join(servers)}]")
-    overrides = [name for name in _overrides(host_config).split() if name != "options" or origin == "override"]
-    lines += [f"# Overrides: [{' '.join(overrides)}]", f"# Option ndots from: {origin}"]
-    return "\n".join(lines) + "\n"
+        notes.append(f"# ExtServers: [{' '.join(servers)}]")
+    return settings.text([RESOLVER], notes)
+
+
+@dataclass(slots=True)
+class _Resolv:
+    """What a resolv.conf is made of, the host's with what was asked for a container put in its place."""
+
+    search: list[str]
+    options: list[str]
+    overrides: str
+    ndots_from: str = ""
+
+    @classmethod
+    def read(cls, base: str, host_config: HostConfig) -> "_Resolv":
+        _, search, options = _parse(base)
+        origin = "host"
+        if host_config.dns_search:
+            search = [item for item in host_config.dns_search if item != "."]
+        if host_config.dns_options:
+            options, origin = list(host_config.dns_options), "override"
+        has_dots = any(option.startswith(_NDOTS) for option in options)
+        return cls(search, options, _overrides(host_config), origin if has_dots else "")
+
+    def text(self, servers: Sequence[str], notes: Sequence[str]) -> str:
+        """As libnetwork writes it, comments and all: programs and people look for them."""
+        lines = [*RESOLV_HEAD, *(f"nameserver {server}" for server in servers)]
+        if self.search:
+            lines.append("search " + " ".join(self.search))
+        if self.options:
+            lines.append("options " + " ".join(self.options))
+        lines += ["", *notes, f"# Overrides: [{self.overrides}]"]
+        if self.ndots_from:
+            lines.append(f"# Option ndots from: {self.ndots_from}")
+        return "\n".join(lines) + "\n"
+
+
+def _dots(option: str) -> int:
+    """The number of an `ndots` option, 0 for other options, _WRONG for one that is no number."""
+    if not option.startswith(_NDOTS):
+        return 0
+    number = option.removeprefix(_NDOTS)
+    return int(number) if number.isdecimal() else _WRONG
 
 
 def upstream_servers(host_config: HostConfig, base: str) -> tuple[str, ...]:
@@ -115,39 +150,31 @@ def upstream_servers(host_config: HostConfig, base: str) -> tuple[str, ...]:
 def wants_dots(host_config: HostConfig, base: str) -> bool:
     """Whether `ndots` above 0 is asked for: names of one label are then not asked elsewhere."""
     _, _, options = _parse(base)
-    found = [option for option in host_config.dns_options or options if option.startswith("ndots:")]
-    return bool(found) and found[-1].removeprefix("ndots:").strip() not in ("0", "")
+    return any(_dots(option) > 0 for option in host_config.dns_options or options)
 
 
 def host_network_resolv(host_config: HostConfig, base: str) -> str:
     """/etc/resolv.conf on the host's network: the host's own unless something was asked."""
     if not (host_config.dns or host_config.dns_search or host_config.dns_options):
         return base
-    servers, search, options = _parse(base)
-    search = [item for item in host_config.dns_search if item != "."] if host_config.dns_search else search
-    options = list(host_config.dns_options) if host_config.dns_options else options
-    text = _format(host_config.dns or servers, search, options, _overrides(host_config), mode="")
-    if any(option.startswith("ndots:") for option in host_config.dns_options or ()):
-        text += "# Option ndots from: override\n"
-    return text
+    servers, _, _ = _parse(base)
+    settings = _Resolv.read(base, host_config)
+    if not host_config.dns_options:
+        settings.ndots_from = ""
+    return settings.text(host_config.dns or servers, ["# Based on host file: '/etc/resolv.conf'"])
+
+
+def use_own_resolver(path: str, host_config: HostConfig) -> None:
+    """Turn the resolv.conf of a container that runs to its own resolver, when it joins its first network that has one;
+    a file that somebody has changed since stays. Raises OSError."""
+    base = host_resolv_conf()
+    if read_text(path) == resolv_text(host_config, base):
+        write_file(path, user_resolv_text(host_config, base))
 
 
 def _overrides(host_config: HostConfig) -> str:
     given = {"nameservers": host_config.dns, "search": host_config.dns_search, "options": host_config.dns_options}
     return " ".join(name for name, value in given.items() if value)
-
-
-def _format(
-    servers: Sequence[str], search: Sequence[str], options: Sequence[str], overrides: str, mode: str = " (legacy)"
-) -> str:
-    """As libnetwork writes it, comments and all: programs and people look for them."""
-    lines = [*RESOLV_HEAD, *(f"nameserver {server}" for server in servers)]
-    if search:
-        lines.append("search " + " ".join(search))
-    if options:
-        lines.append("options " + " ".join(options))
-    lines += ["", f"# Based on host file: '/etc/resolv.conf'{mode}", f"# Overrides: [{overrides}]"]
-    return "\n".join(lines) + "\n"
 
 
 def _parse(text: str) -> tuple[list[str], list[str], list[str]]:
