@@ -112,7 +112,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "update: running",
         "docker update --cpu-rt-runtime 100 rr",
-        "Docker writes real time down and leaves the running container as it was; here the kernel is asked, and says no",
+        "Docker writes real time down and leaves the running container as it is; here the kernel is asked, and says no",
         code=1,
         stdout="",
         stderr="Error response from daemon: Cannot update container <id 0.1 in full>: runc did not terminate "

@@ -176,3 +176,32 @@ def test_devices_are_denied_unless_allowed(make: Callable[[], Cgroup]) -> None:
     for fd in fds:
         os.close(fd)
     assert done.stdout.split() == ["null", "denied"] and "Operation not permitted" in done.stderr
+
+
+def test_directories_made_above_it_go_with_the_last(make: Callable[[], Cgroup]) -> None:
+    mounts = make().mount_points()
+    roots = {name: path.rsplit("/", 2)[0] for name, path in mounts.items()}
+    top = f"/parent-{uuid.uuid4().hex[:8]}"
+    first, second = (open_cgroup(roots, f"{top}/inner/{name}") for name in "ab")
+    first.create({})
+    second.create({})
+    first.remove()
+    assert all(os.path.isdir(f"{root}{top}/inner/b") for root in roots.values())
+    second.remove()
+    assert not any(os.path.exists(root + top) for root in roots.values())
+
+
+def test_directories_of_others_above_it_stay(make: Callable[[], Cgroup]) -> None:
+    mounts = make().mount_points()
+    roots = {name: path.rsplit("/", 2)[0] for name, path in mounts.items()}
+    top = f"/parent-{uuid.uuid4().hex[:8]}"
+    for root in roots.values():
+        os.mkdir(root + top)
+    try:
+        inner = open_cgroup(roots, f"{top}/inner/a")
+        inner.create({})
+        inner.remove()
+        assert all(os.listdir(root + top) and not os.path.exists(f"{root}{top}/inner") for root in roots.values())
+    finally:
+        for root in roots.values():
+            os.rmdir(root + top)

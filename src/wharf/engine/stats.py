@@ -46,7 +46,8 @@ def sample_stats(engine: "Engine", name: str, previous: dict[str, Any] | None = 
     out |= {
         "read": format_time(time.time_ns()),
         "pids_stats": _pids(usage),
-        "blkio_stats": dict.fromkeys(_BLKIO) | {_BLKIO[0]: usage.get("io_bytes") or None},
+        "blkio_stats": dict.fromkeys(_BLKIO)
+        | {_BLKIO[0]: usage.get("io_bytes") or None, _BLKIO[1]: usage.get("io_operations") or None},
         "cpu_stats": _cpu(usage),
         "memory_stats": _memory(usage),
     }

@@ -34,11 +34,6 @@ _FIELDS = (
     "cpu_realtime_runtime",
 )
 """What an update may change; 0 and "" leave it as it is. The number of processes may be set to 0, no limit."""
-_UNSET: dict[str, dict[str, int]] = {
-    "memory": {"limit": -1, "swap": -1},
-    "cpu": {"shares": 1024, "period": 100_000, "quota": -1},
-}
-"""What the kernel has where nothing was asked for. A set of processors has no such value: it is the parent's."""
 _RUNTIME = "runc did not terminate successfully: exit status 1: "
 """Docker's words for a refusal of the kernel; clients and people look for what follows."""
 _GONE = (errno.ENOENT, errno.ENODEV, errno.ESRCH)
@@ -67,7 +62,6 @@ def update_container(engine: Engine, name: str, wanted: HostConfig) -> list[str]
                 running.limit(limits)
             except OSError as error:
                 if error.errno not in _GONE:
-                    _put_back(running.limit, new, old)
                     raise Internal(f"{head}{_RUNTIME}{_words(error)}") from None
         record.host_config = new
         try:
@@ -85,18 +79,6 @@ def _words(error: OSError) -> str:
         return str(error)
     step = str(error.strerror or "").rpartition(": ")[0]
     return f"{step} {error.filename}: {os.strerror(error.errno or 0).lower()}"
-
-
-def _put_back(limit: Any, new: HostConfig, old: HostConfig) -> None:
-    """Write the limits there were, after some of the new ones may have been taken; each part on its own."""
-    changed = changed_limits(old, new, new)
-    before = changed_limits(new, old, old)
-    for key in changed:
-        values = {name: value for name, value in _UNSET.get(key, {}).items() if name in changed[key]}
-        try:
-            limit({key: {**values, **before.get(key, {})}})
-        except OSError:
-            continue
 
 
 def merge_update(old: HostConfig, wanted: HostConfig) -> HostConfig:

@@ -70,7 +70,9 @@ class ScopedCgroup(CgroupV2):
             raise OSError(5, f"systemd could not start the scope: {result}", unit)
 
     def limit(self, resources: dict[str, Any]) -> None:
-        """The unit's properties first: systemd must not write the old ones again later."""
+        """The unit's properties too, lest systemd writes the old ones again later; what the kernel refuses never gets
+        that far, and what systemd rounds is written once more as it was asked for."""
+        super().limit(resources)
         properties = properties_of(resources)
         if properties:
             with connect() as bus:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.wharfd import ROOT, Wharfd
+from tests.support.wharfd import ROOT, Wharfd, docker_client
+from wharf.kernel.cgroup.support import supported
 from wharf.kernel.probe import probe
 from wharf.spec.host import CgroupWorld
 
@@ -106,13 +107,48 @@ def test_refusals(daemon: Wharfd, made: list[str], flags: list[str], words: str)
 
 
 def test_what_the_kernel_refuses_changes_nothing(daemon: Wharfd, box: str) -> None:
-    """A node of memory that is not there: the processor part of the same request is taken back."""
-    before = _inside(daemon, box, "shares")
+    """Real time that the parent cgroup has not: all that was written before it in the same request is taken back."""
+    watched = ("memory", "swap", "reservation", "shares", "period", "pids")
+    before = {what: _inside(daemon, box, what) for what in watched}
+    record = daemon.docker("inspect", "-f", "{{json .HostConfig}}", box).stdout
+    limits = ["-m", "32m", "--memory-reservation", "16m", "-c", "99", "--cpu-period", "50000", "--pids-limit", "17"]
+    answer = daemon.docker("update", *limits, "--cpu-rt-runtime", "100", box, check=False)
+    assert answer.returncode == 1
+    assert f"Cannot update container {box}: runc did not terminate successfully: exit status 1: " in answer.stderr
+    assert "cpu.rt_runtime_us: invalid argument" in answer.stderr
+    assert daemon.docker("inspect", "-f", "{{json .HostConfig}}", box).stdout == record
+    assert {what: _inside(daemon, box, what) for what in watched} == before
+
+
+def test_memory_that_is_in_use_is_not_taken_away(daemon: Wharfd) -> None:
+    """Half-way too: shares cannot stay changed when the memory's limit is refused."""
+    script = "head -c 24m /dev/zero >/dev/shm/x; echo full; sleep 1000"
+    flags = ["-m", "64m", "--memory-swap", "64m", "--shm-size", "32m"]
+    name = daemon.docker("run", "-d", *flags, "busybox", "sh", "-c", script).stdout.strip()
+    command = [docker_client(), "logs", "-f", name]
+    with subprocess.Popen(command, env=daemon.environment, stdout=subprocess.PIPE, text=True) as logs:
+        assert logs.stdout is not None
+        assert logs.stdout.readline() == "full\n"
+        logs.kill()
+    before = {what: _inside(daemon, name, what) for what in ("memory", "swap", "shares")}
+    answer = daemon.docker("update", "-m", "8m", "--memory-swap", "8m", "-c", "99", name, check=False)
+    assert answer.returncode == 1
+    assert "device or resource busy" in answer.stderr
+    assert {what: _inside(daemon, name, what) for what in ("memory", "swap", "shares")} == before
+    daemon.docker("rm", "-f", name)
+
+
+def test_a_set_of_what_is_not_there_is_refused(daemon: Wharfd, box: str) -> None:
     answer = daemon.docker("update", "--cpu-shares", "99", "--cpuset-mems", "63", box, check=False)
     assert answer.returncode == 1
-    assert f"Cannot update container {box}: " in answer.stderr
-    assert daemon.docker("inspect", "-f", "{{.HostConfig.CpuShares}}", box).stdout.strip() == "0"
-    assert _inside(daemon, box, "shares") == before
+    assert "Requested memory nodes are not available - requested 63" in answer.stderr
+
+
+def test_limits_that_the_kernel_has_not_are_told(daemon: Wharfd, box: str) -> None:
+    if supported(probe().cgroup_mounts).weight:
+        pytest.skip("this kernel has weights of block devices")
+    answer = daemon.docker("update", "--blkio-weight", "300", box)
+    assert "Your kernel does not support Block I/O weight" in answer.stdout + answer.stderr
 
 
 def _wharf(daemon: Wharfd, *words: str) -> subprocess.CompletedProcess[str]:

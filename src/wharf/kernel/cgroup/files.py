@@ -6,6 +6,10 @@ import time
 from collections.abc import Callable
 
 REMOVE_TRIES = 200
+MAKE_TRIES = 10
+MADE = "trusted.wharf.made"
+LASTING = "wharf"
+"""How the engine's own parents are called: they stay for the next start and end with the engine."""
 REMOVE_PAUSE = 0.002  # seconds; a killed process leaves its cgroup a moment after it was reaped
 
 
@@ -22,6 +26,28 @@ def write(path: str, value: str) -> None:
         raise OSError(error.errno, f'failed to write "{value}": write: {error.strerror}', path) from None
     finally:
         os.close(fd)
+
+
+class Kept:
+    """Limits as they were: writes through it can be taken back, the last one first."""
+
+    def __init__(self) -> None:
+        self._before: list[tuple[str, str]] = []
+
+    def write(self, path: str, value: str) -> None:
+        """`write`, and remember what was there."""
+        before = read(path).strip()
+        write(path, value)
+        self._before.append((path, before))
+
+    def take_back(self) -> None:
+        """As far as the kernel lets us."""
+        while self._before:
+            path, value = self._before.pop()
+            try:
+                write(path, value or "\n")  # an empty set of processors is written as an empty line
+            except OSError:
+                continue
 
 
 def read(path: str) -> str:
@@ -45,6 +71,32 @@ def keyed(path: str) -> dict[str, int]:
     """A file of `key number` lines."""
     pairs = (line.split() for line in read(path).splitlines())
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+
+
+def make_parent(path: str) -> None:
+    """Make a directory above a cgroup, marked as ours, so that it can go with the last cgroup in it."""
+    try:
+        os.mkdir(path, 0o755)
+    except FileExistsError:
+        return
+    if os.path.basename(path).startswith(LASTING):
+        return
+    try:
+        os.setxattr(path, MADE, b"1")
+    except OSError:  # no right, or a kernel older than 3.19: it stays, as with other engines
+        return
+
+
+def remove_made_parents(path: str, root: str) -> None:
+    """Remove the directories between `root` and `path` that `make_parent` made and that are empty now."""
+    parent = os.path.dirname(path)
+    while len(parent) > len(root):
+        try:
+            os.getxattr(parent, MADE)
+            os.rmdir(parent)
+        except OSError:
+            return
+        parent = os.path.dirname(parent)
 
 
 def remove_directory(path: str) -> None:

@@ -15,37 +15,49 @@ class CgroupV1:
 
     def __init__(self, roots: dict[str, str], path: str) -> None:
         self.path = path
+        self._put = files.write
         self._dirs = {name: root + path for name, root in roots.items()}
 
     def create(self, resources: dict[str, Any]) -> None:
         """Make a directory in each hierarchy and write the limits."""
         for name, directory in self._dirs.items():
-            try:
-                os.mkdir(directory, 0o755)
-            except FileExistsError:
-                pass
-            except FileNotFoundError:
-                self._make_parents(name, directory)
-                os.mkdir(directory, 0o755)
+            for attempt in range(files.MAKE_TRIES):  # the end of another container may take the parent away
+                try:
+                    os.mkdir(directory, 0o755)
+                    break
+                except FileExistsError:
+                    break
+                except FileNotFoundError:
+                    if attempt == files.MAKE_TRIES - 1:
+                        raise
+                    self._make_parents(name, directory)
             if name == "cpuset":
                 # The parent too: another start may have made it a moment ago and not filled it yet.
                 _inherit_cpuset(os.path.dirname(directory))
                 _inherit_cpuset(directory)
-        self.limit(resources)
+        self._limit_all(resources)
 
     def _make_parents(self, name: str, directory: str) -> None:
         parent = os.path.dirname(directory)
         if not os.path.isdir(parent):
             self._make_parents(name, parent)
-            try:
-                os.mkdir(parent, 0o755)
-            except FileExistsError:
-                return
+            files.make_parent(parent)
             if name == "cpuset":
                 _inherit_cpuset(parent)
 
     def limit(self, resources: dict[str, Any]) -> None:
-        """Write the limits that are given."""
+        """Write the limits that are given, all or none."""
+        kept = files.Kept()
+        self._put = kept.write
+        try:
+            self._limit_all(resources)
+        except OSError:
+            kept.take_back()
+            raise
+        finally:
+            self._put = files.write
+
+    def _limit_all(self, resources: dict[str, Any]) -> None:
         self._limit_devices(resources.get("devices") or [])
         self._limit_memory(resources.get("memory") or {})
         self._limit_cpu(resources.get("cpu") or {})
@@ -57,7 +69,7 @@ class CgroupV1:
     def _write(self, controller: str, file: str, value: str) -> None:
         directory = self._dirs.get(controller)
         if directory is not None:
-            files.write(f"{directory}/{file}", value)
+            self._put(f"{directory}/{file}", value)
 
     def _limit_devices(self, rules: list[dict[str, Any]]) -> None:
         for rule in rules:
@@ -190,12 +202,25 @@ class CgroupV1:
             "memory": files.keyed(f"{memory}/memory.stat"),
             "pids_current": files.number(self._dirs.get("pids", "") + "/pids.current"),
             "pids_limit": files.number(self._dirs.get("pids", "") + "/pids.max"),
+            "io_bytes": self._block_counters("io_service_bytes_recursive"),
+            "io_operations": self._block_counters("io_serviced_recursive"),
         }
 
+    def _block_counters(self, name: str) -> list[dict[str, Any]]:
+        """Counters of block devices: those of the throttle, which counts every request (blkio-controller.rst)."""
+        found: list[dict[str, Any]] = []
+        for line in files.read(f"{self._dirs.get('blkio', '')}/blkio.throttle.{name}").splitlines():
+            device, *rest = line.split()
+            major, _, minor = device.partition(":")
+            if len(rest) == 2 and major.isdigit() and minor.isdigit() and rest[1].isdigit():
+                found.append({"major": int(major), "minor": int(minor), "op": rest[0], "value": int(rest[1])})
+        return found
+
     def remove(self) -> None:
-        """Remove the directory of every hierarchy."""
+        """Remove the directory of every hierarchy, and those above it that were made for it."""
         for directory in self._dirs.values():
             files.remove_directory(directory)
+            files.remove_made_parents(directory, directory.removesuffix(self.path))
 
 
 def _star(value: Any) -> str:

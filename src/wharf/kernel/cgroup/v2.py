@@ -45,6 +45,7 @@ class CgroupV2:
         self.path = path
         self._root = root
         self._dir = root + path
+        self._put = files.write
         self._scope = path.endswith(".scope")
 
     def create(self, resources: dict[str, Any]) -> None:
@@ -52,12 +53,20 @@ class CgroupV2:
         if self._scope:
             self._await_scope()
         else:
-            self._hand_down()
+            self._make()
+        self._limit_all(resources)
+
+    def _make(self) -> None:
+        for attempt in range(files.MAKE_TRIES):  # the end of another container may take the parent away
             try:
+                self._hand_down()
                 os.mkdir(self._dir, 0o755)
+                return
             except FileExistsError:
-                pass
-        self.limit(resources)
+                return
+            except FileNotFoundError:
+                if attempt == files.MAKE_TRIES - 1:
+                    raise
 
     def _await_scope(self) -> None:
         """Until systemd has moved the calling process into the scope."""
@@ -81,19 +90,28 @@ class CgroupV2:
                         continue
             directory += "/" + part
             if directory != self._dir:
-                try:
-                    os.mkdir(directory, 0o755)
-                except FileExistsError:
-                    continue
+                files.make_parent(directory)
 
     def _write(self, file: str, value: str | int) -> None:
-        files.write(f"{self._dir}/{file}", str(value))
+        self._put(f"{self._dir}/{file}", str(value))
 
     def _has(self, file: str) -> bool:
         return os.path.exists(f"{self._dir}/{file}")
 
     def limit(self, resources: dict[str, Any]) -> None:
-        """Write the limits that are given, OCI's v1 units turned into those of v2."""
+        """Write the limits that are given, all or none."""
+        kept = files.Kept()
+        self._put = kept.write
+        try:
+            self._limit_all(resources)
+        except OSError:
+            kept.take_back()
+            raise
+        finally:
+            self._put = files.write
+
+    def _limit_all(self, resources: dict[str, Any]) -> None:
+        """OCI's v1 units turned into those of v2."""
         if resources.get("devices"):
             allow_devices(self._dir, resources["devices"])
         self._limit_memory(resources.get("memory") or {})
@@ -217,17 +235,18 @@ class CgroupV2:
             "memory": files.keyed(f"{self._dir}/memory.stat"),
             "pids_current": files.number(f"{self._dir}/pids.current"),
             "pids_limit": files.number(f"{self._dir}/pids.max"),
-            "io_bytes": self._io_bytes(),
+            "io_bytes": self._io_counters("rbytes", "wbytes"),
+            "io_operations": self._io_counters("rios", "wios"),
         }
 
-    def _io_bytes(self) -> list[dict[str, Any]]:
-        """Bytes read and written for each device (io.stat)."""
+    def _io_counters(self, read: str, write: str) -> list[dict[str, Any]]:
+        """Two counters of each device (io.stat)."""
         found: list[dict[str, Any]] = []
         for line in files.read(f"{self._dir}/io.stat").splitlines():
             device, *pairs = line.split()
             values = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
             major, _, minor = device.partition(":")
-            for op, key in (("read", "rbytes"), ("write", "wbytes")):
+            for op, key in (("read", read), ("write", write)):
                 if major.isdigit() and minor.isdigit() and key in values:
                     found.append({"major": int(major), "minor": int(minor), "op": op, "value": int(values[key])})
         return found
@@ -240,3 +259,5 @@ class CgroupV2:
                 return
             time.sleep(files.REMOVE_PAUSE)
         files.remove_directory(self._dir)
+        if not self._scope:
+            files.remove_made_parents(self._dir, self._root)
