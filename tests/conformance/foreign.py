@@ -50,6 +50,12 @@ DIFFERENCES = (
     _not_a_directory("{tmp}/src", "/etc/motd"),
     _not_a_directory("{tmp}/src", "/etc/hostname"),
     Difference(
+        "resources: place and runtime",
+        "docker run --rm --cgroup-parent /some/parent box:1 grep -c some/parent/ /proc/self/cgroup",
+        "runc makes a cgroup in the v2 hierarchy of a hybrid host, as in Docker; ours does not",
+        stdout="10\n",
+    ),
+    Difference(
         "inspect: keys of other documents",
         "docker info --format json ## json",
         "our own runtime is listed beside the one that took the name runc",
