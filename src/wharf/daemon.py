@@ -14,6 +14,7 @@ from wharf import __version__
 from wharf.api.listen import TlsFiles, close_listeners, inherited_listeners, open_listener
 from wharf.api.routes import ROUTES
 from wharf.api.server import Api, Listener, Server
+from wharf.build.builder import Builder
 from wharf.daemonconfig import Settings, cgroup_driver, publish_address, read_settings
 from wharf.daemonreload import added_runtimes, reload_settings
 from wharf.engine.config import EngineConfig
@@ -70,7 +71,8 @@ async def _serve(settings: Settings, argv: list[str]) -> int:
     except BaseException:
         close_listeners(listeners)
         raise
-    server = Server(Api(engine), ROUTES)
+    builder = await loop.run_in_executor(None, Builder, engine)
+    server = Server(Api(engine, builder), ROUTES)
     _reload_on_hangup(loop, settings, argv, engine)
     idle: asyncio.Task[None] | None = None
     try:
@@ -86,6 +88,7 @@ async def _serve(settings: Settings, argv: list[str]) -> int:
         if idle is not None:
             idle.cancel()
         await server.close()
+        await loop.run_in_executor(None, builder.close)
         await loop.run_in_executor(None, engine.close)
     return 0
 

@@ -5,10 +5,11 @@ from wharf.runtime import launcher
 from wharf.runtime.user_job import JOBS as USER_JOBS
 from wharf.runtime.worker import Job
 from wharf.storage.archives.jobs import JOBS as ARCHIVE_JOBS
+from wharf.storage.files.jobs import JOBS as FILE_JOBS
 from wharf.storage.layers.jobs import JOBS as LAYER_JOBS
 from wharf.storage.volume_jobs import JOBS as VOLUME_JOBS
 
-JOBS: dict[str, Job] = {**LAYER_JOBS, **ARCHIVE_JOBS, **NETWORK_JOBS, **USER_JOBS, **VOLUME_JOBS}
+JOBS: dict[str, Job] = {**LAYER_JOBS, **ARCHIVE_JOBS, **FILE_JOBS, **NETWORK_JOBS, **USER_JOBS, **VOLUME_JOBS}
 
 
 def main(fd: int) -> None:

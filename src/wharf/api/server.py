@@ -43,9 +43,10 @@ class Listener:
 
 @dataclass
 class Api:
-    """What handlers need: the engine, threads for its blocking use cases, and the loop."""
+    """What handlers need: the engine, its builder, threads for its blocking use cases, and the loop."""
 
     engine: Any
+    builder: Any = None
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "api"))
     stream_pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(STREAM_WORKERS, "stream"))
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)

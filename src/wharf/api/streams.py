@@ -62,6 +62,11 @@ class Outlet:
             self._error = error
         self._loop.call_soon_threadsafe(self._ready.set)
 
+    @property
+    def gone(self) -> bool:
+        """Whether the reader is."""
+        return self._gone
+
     def leave(self) -> None:
         """The reader is gone: writers fail."""
         with self._changed:
@@ -136,8 +141,13 @@ async def progress(api: Api, work: Callable[[Callable[[dict[str, Any]], None]], 
 
     `always`: the status is 200 even when nothing was reported before the error.
     """
+    return await progress_into(api, lambda out: work(out.emit), always)
+
+
+async def progress_into(api: Api, work: Callable[[Outlet], Any], always: bool = False) -> Stream:
+    """As `progress`, for work that also wants to know whether its reader is gone."""
     outlet = Outlet(asyncio.get_running_loop())
-    _start(api, outlet, lambda out: work(out.emit))
+    _start(api, outlet, work)
     if not always:
         try:
             await outlet.first()

@@ -18,9 +18,9 @@ from wharf.spec.platform import Platform
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """The tree of an image that was resolved already; `image_id` names it."""
+    """The tree of an image that was resolved already; `image_id` names it, whatever it was asked for by."""
 
-    reference: str
+    reference: str = field(metadata={"unkeyed": True})
     image_id: str
 
 
@@ -165,7 +165,7 @@ class Vertex:
     """One operation. Compared by identity; `digest` is for those who want equality of meaning.
 
     `title` is what people read of it; `ignore_cache` makes it run even where its result is known; no file of its
-    layer is younger than `epoch` (seconds since 1970).
+    layer is younger than `epoch` (seconds since 1970). `build` is the running build that it belongs to, if any.
     """
 
     op: Operation
@@ -174,6 +174,7 @@ class Vertex:
     platform: Platform = Platform()
     epoch: int = 0
     ignore_cache: bool = False
+    build: str = ""
     lines: tuple[int, int] | None = None
     digest: Digest = field(init=False)
 

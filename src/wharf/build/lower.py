@@ -44,6 +44,8 @@ class Target:
     epoch: int
     checks: Checks
     unused_args: tuple[str, ...]
+    trace: tuple[tuple[str, Vertex | None], ...] = ()
+    """Every instruction that was lowered, in the order of the file, with the operation that it became, if any."""
 
 
 def lower(file: Dockerfile, options: LowerOptions, resolver: Resolver) -> Target:
@@ -64,11 +66,12 @@ class _Lowering:
         self._stages = file.stages
         self._states: dict[int, StageState] = {}
         self._bases: dict[int, BaseImage | None] = {}
+        self._traces: dict[int, list[tuple[str, Vertex | None]]] = {}
         self._images: dict[tuple[str, str], BaseImage] = {}
         known = platform_arguments(options, options.target or self._stages[-1].name)
         self._check_defaults(known)
         self._globals = global_arguments(known, file.globals, options.build_args, file.escape)
-        self._context = Vertex(LocalSource(CONTEXT), (), "[internal] load build context")
+        self._context = self._local(CONTEXT, "[internal] load build context")
 
     def target(self) -> Target:
         index = self._find_target()
@@ -84,7 +87,12 @@ class _Lowering:
             state.epoch,
             self._checks,
             self._unused(),
+            tuple(item for number in sorted(self._states) for item in self._traces[number]),
         )
+
+    def _local(self, name: str, title: str) -> Vertex:
+        build = self._options.build
+        return Vertex(LocalSource(f"{build}:{name}" if build else name), (), title, build=build)
 
     # -- which stages
 
@@ -186,13 +194,16 @@ class _Lowering:
             op = ImageSource(base.reference, base.image_id)
             where = (start.lines.first, start.lines.last)
             state.vertex = Vertex(op, (), state.title(f"FROM {base.reference}"), platform=state.platform, lines=where)
+        trace = self._traces[index] = [(start.code, state.vertex)]
         for item in body:
+            before = state.vertex
             try:
                 self._instruction(state, item, index)
             except DockerfileError:
                 raise
             except Invalid as error:
                 raise DockerfileError(error.message, item.lines) from None
+            trace.append((item.code, state.vertex if state.vertex is not before else None))
         state.done = True
         return state
 
@@ -326,7 +337,7 @@ class _Lowering:
         """The tree of a stage, an image, a named context."""
         context = self._options.contexts.get(name)
         if context is not None and context.local:
-            return Vertex(LocalSource(context.local), (), f"[context {name}] load from client")
+            return self._local(context.local, f"[context {name}] load from client")
         if name.lower() == SCRATCH and verb == "mount":
             return None
         below = None if context is not None else self._earlier(name, index)

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from wharf.build.chmod import check_chmod
 from wharf.build.git_url import git_source
 from wharf.build.graph import CopyFiles, FileAction, Files, HttpSource, Mkfile, Vertex
 from wharf.build.stage import StageState
@@ -13,6 +12,7 @@ from wharf.dockerfile.effects import resolve_workdir
 from wharf.dockerfile.ignore import IgnoreRules
 from wharf.dockerfile.instructions import Copy
 from wharf.errors import Invalid
+from wharf.spec.chmod import check_chmod
 from wharf.spec.digest import Digest
 from wharf.spec.quote import go_quote
 

@@ -39,6 +39,8 @@ class LowerOptions:
     contexts: Mapping[str, NamedContext] = field(default_factory=dict)
     ignore: tuple[str, ...] = ()
     """Patterns of the context's .dockerignore, for the check of what is copied."""
+    build: str = ""
+    """The running build: its contexts are called `<build>:<name>` in the graph."""
     allow: frozenset[str] = frozenset()
     """Entitlements: `network.host`, `security.insecure`."""
 

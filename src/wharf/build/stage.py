@@ -87,6 +87,7 @@ class StageState:
             platform=self.platform,
             epoch=self.epoch,
             ignore_cache=self.ignore_cache,
+            build=self.options.build,
             lines=(instruction.lines.first, instruction.lines.last),
         )
 

@@ -65,16 +65,16 @@ class Created:
     warnings: list[str] = field(default_factory=list)
 
 
-def create_container(engine: Engine, request: CreateRequest) -> Created:
+def create_container(engine: Engine, request: CreateRequest, image: ImageRecord | None = None) -> Created:
     """Make a container, not started. Raises NotFound (image, volumes-from), Invalid, Conflict (name); leaves
-    nothing behind when it fails."""
+    nothing behind when it fails. `image` is given where it has no name: the tree of a build's step."""
     request = dataclasses.replace(request)
     config, host_config = request.config, request.host_config
     name = check_name(request.name) if request.name else ""
     _check_sizes(request)
     check_config(config)
     fill_host_config(host_config, engine.config, engine.host)
-    image = find_image(engine, config.image)
+    image = image or find_image(engine, config.image)
     _check_platform(request, image)
     merge_image(config, image.image.config)
     refuse_nul(request)

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from wharf.errors import Invalid, NotFound
 from wharf.kernel import faults
-from wharf.spec.digest import Digest
+from wharf.spec.digest import Digest, chain_ids
 from wharf.spec.host import Host
 from wharf.spec.image import Descriptor
 from wharf.spec.image_record import ImageRecord, NameRecord
@@ -174,7 +174,10 @@ class ImageStore:
         images = self.database.images.all()
         blobs = {blob.digest for image in images for blob in image.blobs}
         blobs |= {name.target.digest for name in self.database.names.all()}
+        cached = self.database.build_cache.all()
+        blobs |= {layer.digest for record in cached for layer in record.layers}
         kept = {chain_id for image in images for chain_id in image.chain}
+        kept |= {chain_id for record in cached for chain_id in chain_ids(record.diff_ids)}
         for key in list(self.snapshots.keys()):
             with contextlib.suppress(NotFound):  # its container was removed just now
                 below = self.snapshots.parent(key)

@@ -4,6 +4,7 @@ from wharf.api.router import Route
 from wharf.api.routes import (
     absent,
     archive,
+    build,
     containers,
     execs,
     images,
@@ -15,6 +16,7 @@ from wharf.api.routes import (
 
 ROUTES: tuple[Route, ...] = (
     *absent.ROUTES,
+    *build.ROUTES,
     *system.ROUTES,
     *streams.ROUTES,
     *execs.ROUTES,

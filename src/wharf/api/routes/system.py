@@ -122,11 +122,6 @@ async def auth(api: Api, request: Request) -> Answer:
     raise NotImplementedYet("login is not there yet")
 
 
-async def build_prune(api: Api, request: Request) -> Answer:
-    """POST /build/prune: there is no build cache, so nothing is freed."""
-    return json_reply({"CachesDeleted": None, "SpaceReclaimed": 0})
-
-
 async def wharf_ping(api: Api, request: Request) -> Answer:
     """GET /wharf/v1/_ping: tells our own tools that this server is Wharf."""
     return json_reply({"Server": "wharf", "Version": __version__, "ApiVersion": version_text(MAX_VERSION)})
@@ -161,7 +156,6 @@ ROUTES = (
     Route("GET", "/events", events),
     Route("GET", "/system/df", df),
     Route("POST", "/auth", auth, "501 login"),
-    Route("POST", "/build/prune", build_prune),
     Route("GET", "/wharf/v1/_ping", wharf_ping),
     Route("POST", "/wharf/v1/bootstrap", bootstrap),
     Route("GET", "/wharf/v1/system/check", check),

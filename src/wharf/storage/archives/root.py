@@ -32,7 +32,7 @@ def open_root(args: dict[str, Any], fds: list[int]) -> int:
     namespaces.unshare(namespaces.CLONE_NEWNS)
     mounts.mount("none", "/", None, mounts.MS_REC | mounts.MS_PRIVATE)
     first, *others = args["mounts"]
-    root = _mount_root(first) if clone is None else _attach(clone, first)
+    root = mount_root(first) if clone is None else _attach(clone, first)
     for mount in others:
         if mount["type"] == "bind":
             _bind(root, mount, userns)
@@ -76,8 +76,8 @@ def _attach(clone: int, mount: dict[str, Any]) -> int:
     return clone
 
 
-def _mount_root(mount: dict[str, Any]) -> int:
-    """Mounted upon one of its own directories: nobody else sees this namespace."""
+def mount_root(mount: dict[str, Any]) -> int:
+    """A descriptor of a snapshot's root, mounted upon one of its own directories: nobody else sees this namespace."""
     overlay = mount.get("overlay")
     if overlay is None:
         target = mount["source"]

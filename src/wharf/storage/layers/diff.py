@@ -18,10 +18,13 @@ MODIFIED, ADDED, DELETED = 0, 1, 2
 """Kinds of change as the Engine API numbers them."""
 
 
-def write_layer(upper: int, lowers: tuple[str, ...], prefix: str, out: int) -> int:
-    """Write the layer's archive to descriptor `out`; returns its bytes. Sockets are left out."""
+def write_layer(upper: int, lowers: tuple[str, ...], prefix: str, out: int, newest: int | None = None) -> int:
+    """Write the layer's archive to descriptor `out`; returns its bytes. Sockets are left out.
+
+    `newest` (seconds since 1970) is the latest time that an entry gets, so that equal builds give equal bytes.
+    """
     with Stack(lowers, prefix) as below:
-        writer = ArchiveWriter(out)
+        writer = ArchiveWriter(out, newest)
         packer = Packer(writer)
         for node in walk(upper):
             if is_whiteout(node.found):

@@ -26,7 +26,7 @@ def apply_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
 
 def diff_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     """fds: the layer's directory, a pipe for its archive. Result: `size` (bytes)."""
-    return {"size": write_layer(fds[0], tuple(args["lowers"]), args["xattr_prefix"], fds[1])}
+    return {"size": write_layer(fds[0], tuple(args["lowers"]), args["xattr_prefix"], fds[1], args.get("newest"))}
 
 
 def changes_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:

@@ -19,14 +19,17 @@ class Writable(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
-def pack(worker: Worker, layer: LayerDirs, out: Writable, *, host: Host) -> int:
-    """Write the layer's own files to `out` as an uncompressed, deterministic archive; returns its bytes."""
+def pack(worker: Worker, layer: LayerDirs, out: Writable, *, host: Host, newest: int | None = None) -> int:
+    """Write the layer's own files to `out` as an uncompressed, deterministic archive; returns its bytes.
+
+    No entry is younger than `newest`, in seconds since 1970, where that is given.
+    """
     upper = os.open(layer.upper, paths.DIRECTORY)
     try:
         with Drain(out) as drain:
             result = worker.run(
                 "layer.diff",
-                {"lowers": list(layer.lowers), "xattr_prefix": host.xattr_prefix},
+                {"lowers": list(layer.lowers), "xattr_prefix": host.xattr_prefix, "newest": newest},
                 [upper, drain.write_end],
             )
     finally:

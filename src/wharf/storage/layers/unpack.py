@@ -89,6 +89,17 @@ def unpack_plain(
         os.close(target)
 
 
+def unpack_files(worker: Worker, source: Readable, directory: str, limits: Limits | None = None) -> None:
+    """Unpack the archive that a client sent (plain or compressed) into a directory of the host: names are names, no
+    device is made. Raises Invalid."""
+    limits = limits or Limits()
+    target = os.open(directory, paths.DIRECTORY)
+    try:
+        _through_pipe(worker, decompressed(source, limits), target, {"limits": asdict(limits)}, "files.context")
+    finally:
+        os.close(target)
+
+
 def _args(layer: LayerDirs, host: Host, limits: Limits) -> dict[str, Any]:
     return {
         "lowers": list(layer.lowers),
@@ -98,10 +109,12 @@ def _args(layer: LayerDirs, host: Host, limits: Limits) -> dict[str, Any]:
     }
 
 
-def _through_pipe(worker: Worker, source: Readable, target: int, args: dict[str, Any]) -> Applied:
+def _through_pipe(
+    worker: Worker, source: Readable, target: int, args: dict[str, Any], job: str = "layer.apply"
+) -> Applied:
     feeder = _Feeder(source)
     try:
-        result = worker.run("layer.apply", args, [feeder.read_end, target])
+        result = worker.run(job, args, [feeder.read_end, target])
     except WharfError:
         feeder.close()
         if feeder.failure is not None:  # the archive was cut short because its source broke

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from wharf.errors import Conflict, Internal
+from wharf.spec.build_record import BuildRecord
 from wharf.spec.container import ContainerRecord, ExecRecord
 from wharf.spec.image_record import ImageRecord, NameRecord
 from wharf.spec.network import NetworkRecord
@@ -71,6 +72,9 @@ class Database:
         )
         self.networks: Repository[NetworkRecord] = Repository(
             self, "networks", NetworkRecord, lambda item: {"id": item.id, "name": item.name}
+        )
+        self.build_cache: Repository[BuildRecord] = Repository(
+            self, "build_cache", BuildRecord, lambda item: {"id": item.id}
         )
         self.kv = Settings(self)
 

@@ -33,4 +33,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             format INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID""",
         "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
+    (
+        """CREATE TABLE build_cache (
+            id TEXT PRIMARY KEY, format INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID""",
+    ),
 )

@@ -1,0 +1,75 @@
+"""What happens in a build, as the first Docker builder told it: `Step 2/5 : RUN …`, output, ` ---> id`.
+
+Stages run side by side, lines do not: each step's are held until all before it have been told.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from wharf.build.graph import ImageSource, Vertex
+from wharf.build.lower import Target
+from wharf.build.solver.solver import Progress
+
+MAX_HELD = 1 << 20
+"""Bytes of output of one step that wait for the steps before it; what is beyond is dropped, and said so."""
+
+
+class ClassicProgress:
+    """Takes progress from many threads, gives objects of Docker's JSON stream in the order of the file."""
+
+    def __init__(self, target: Target, emit: Callable[[dict[str, Any]], None]) -> None:
+        self._trace = target.trace
+        self._emit = emit
+        self._lock = threading.Lock()
+        self._at = 0
+        self._announced = -1
+        self._held: dict[int, list[str]] = {}
+        self._size: dict[int, int] = {}
+        self._ended: dict[int, str] = {}
+        with self._lock:
+            self._advance()
+
+    def __call__(self, progress: Progress) -> None:
+        key = id(progress.vertex)
+        with self._lock:
+            if progress.kind == "log":
+                self._hold(key, progress.data.decode("utf-8", "replace"))
+            elif progress.kind in ("done", "cached"):
+                cached = " ---> Using cache\n" if progress.kind == "cached" else ""
+                self._ended[key] = f"{cached} ---> {_shown(progress.vertex)}\n"
+            self._advance()
+
+    def _hold(self, key: int, text: str) -> None:
+        size = self._size.get(key, 0) + len(text)
+        if size > MAX_HELD:
+            if self._size.get(key, 0) <= MAX_HELD:
+                self._held.setdefault(key, []).append("\n[output clipped]\n")
+            self._size[key] = size
+            return
+        self._size[key] = size
+        self._held.setdefault(key, []).append(text)
+
+    def _advance(self) -> None:
+        while self._at < len(self._trace):
+            code, vertex = self._trace[self._at]
+            if self._announced < self._at:
+                self._announced = self._at
+                self._say(f"Step {self._at + 1}/{len(self._trace)} : {code}\n")
+            if vertex is not None:
+                for text in self._held.pop(id(vertex), ()):
+                    self._say(text)
+                self._size.pop(id(vertex), None)
+                if id(vertex) not in self._ended:
+                    return
+                self._say(self._ended[id(vertex)])
+            self._at += 1
+
+    def _say(self, text: str) -> None:
+        self._emit({"stream": text})
+
+
+def _shown(vertex: Vertex) -> str:
+    if isinstance(vertex.op, ImageSource):
+        return vertex.op.image_id.partition(":")[2][:12]
+    return vertex.digest.hex[:12]

@@ -1,0 +1,90 @@
+"""What each operation of a graph means to this engine: the solver's Executor."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from wharf.build.graph import (
+    CopyFiles,
+    Exec,
+    Files,
+    GitSource,
+    HttpSource,
+    ImageSource,
+    LocalSource,
+    MountKind,
+    Vertex,
+    digest_of,
+)
+from wharf.build.ops.files import FileWork
+from wharf.build.ops.remote import fetch_git, fetch_http
+from wharf.build.ops.run import StepWork
+from wharf.build.solver.solver import Job
+from wharf.build.tree import Tree
+from wharf.errors import Internal, NotFound
+from wharf.spec.digest import Digest
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+
+
+@dataclass(slots=True)
+class Executor:
+    """`contexts`: the files of each running build by the name its graph uses; `secrets` likewise."""
+
+    engine: Engine
+    files: FileWork
+    steps: StepWork
+    downloads: str
+    contexts: dict[str, Tree] = field(default_factory=dict)
+    secrets: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def content(self, vertex: Vertex, index: int, result: Tree) -> Digest | None:
+        """Copies and binds go by what they use; the tree that a step changes goes by its own key."""
+        op = vertex.op
+        if isinstance(op, Files) and index > 0:
+            actions = [a for a in op.actions if isinstance(a, CopyFiles) and a.input == index]
+            return digest_of([str(self.files.digest(result, action)) for action in actions])
+        if isinstance(op, Exec) and index > 0:
+            shown = [m for m in op.mounts if m.input == index and m.kind is MountKind.BIND]
+            owners = not result.directory
+            parts = [CopyFiles(index, (mount.source,), "/", zero_owner=not owners) for mount in shown]
+            return digest_of([str(self.files.digest(result, part)) for part in parts])
+        return None
+
+    def cacheable(self, vertex: Vertex) -> bool:
+        """Sources are asked each time: what they give is here already, or has to be looked at again."""
+        return isinstance(vertex.op, Exec | Files)
+
+    def run(self, vertex: Vertex, inputs: Sequence[Tree | None], job: Job) -> Tree:
+        """Do it."""
+        op = vertex.op
+        if isinstance(op, Files):
+            return self.files.run(vertex, inputs)
+        if isinstance(op, Exec):
+            return self.steps.run(vertex, inputs, job, self.secrets.get(vertex.build, {}))
+        if isinstance(op, ImageSource):
+            return self._image(op)
+        if isinstance(op, LocalSource):
+            return self._context(op)
+        if isinstance(op, HttpSource):
+            return fetch_http(op, self.downloads, job)
+        if isinstance(op, GitSource):
+            return fetch_git(op, self.downloads, job)
+        raise Internal(f"no such operation: {type(op).__name__}")
+
+    def _image(self, op: ImageSource) -> Tree:
+        record = self.engine.images.get(Digest.parse(op.image_id))
+        if record is None:
+            raise NotFound(f"No such image: {op.reference}")
+        return Tree(record.layers, record.image.diff_ids)
+
+    def _context(self, op: LocalSource) -> Tree:
+        found = self.contexts.get(op.name)
+        if found is None:
+            raise NotFound(f"no build context {op.name.partition(':')[2] or op.name}")
+        return found

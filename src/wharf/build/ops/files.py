@@ -1,0 +1,114 @@
+"""COPY, ADD, WORKDIR and here-documents: changes of files, done by a worker on a writable snapshot."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from wharf.build.graph import CopyFiles, FileAction, Files, Vertex
+from wharf.build.tree import EMPTY, Tree
+from wharf.spec.digest import Digest
+from wharf.spec.image import MEDIA_LAYER, Descriptor
+from wharf.storage.layers.pack import pack
+from wharf.transfer.store import EXTRACT_PREFIX
+from wharf.transfer.unpack import ensure_unpacked
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class FileWork:
+    """File operations of one engine; `scratch` is a directory for mount points and downloads."""
+
+    engine: Engine
+    scratch: str
+
+    def run(self, vertex: Vertex, inputs: Sequence[Tree | None]) -> Tree:
+        """The tree with the actions done. Raises WharfError."""
+        op = vertex.op
+        assert isinstance(op, Files)
+        base = inputs[0] or EMPTY
+        on = EMPTY if op.linked else base
+        with self.writable(on) as key, self.places(inputs[1:]) as trees:
+            mount = asdict(self.engine.snapshots.mounts(key)[0])
+            actions = [_action(action, inputs) for action in op.actions]
+            self.engine.worker.run("files.apply", {"mount": mount, "trees": trees, "actions": actions})
+            return self.packed(base, key, vertex.epoch)
+
+    def digest(self, tree: Tree, action: CopyFiles) -> Digest:
+        """The content that an action copies of a tree."""
+        with self.places([tree]) as trees:
+            result = self.engine.worker.run(
+                "files.digest",
+                {
+                    "tree": trees[0],
+                    "sources": list(action.sources),
+                    "excludes": list(action.excludes),
+                    "ignore": list(tree.ignore),
+                    "parents": action.parents,
+                    "owners": not action.zero_owner,
+                },
+            )
+        return Digest(str(result["digest"]))
+
+    @contextlib.contextmanager
+    def writable(self, base: Tree) -> Iterator[str]:
+        """A writable snapshot on a tree, gone at the end."""
+        key = f"{EXTRACT_PREFIX}build-{secrets.token_hex(8)}"
+        ensure_unpacked(self.engine.images, base.layers, base.diff_ids)
+        self.engine.snapshots.prepare(key, base.chain_id)
+        try:
+            yield key
+        finally:
+            self.engine.snapshots.remove(key)
+
+    def packed(self, base: Tree, key: str, epoch: int) -> Tree:
+        """The base with one more layer: what the snapshot `key` holds of its own."""
+        with self.engine.content.writer() as writer:
+            layers = self.engine.snapshots.layers(key)
+            pack(self.engine.worker, layers, writer, host=self.engine.host, newest=epoch)
+            blob = writer.commit(durable=False)
+        tree = base.on(Descriptor(MEDIA_LAYER, blob.digest, blob.size))
+        ensure_unpacked(self.engine.images, tree.layers, tree.diff_ids)
+        return tree
+
+    @contextlib.contextmanager
+    def places(self, trees: Sequence[Tree | None]) -> Iterator[list[dict[str, Any]]]:
+        """How a worker finds trees: directories, or layers with an empty directory to mount them upon."""
+        made: list[str] = []
+        try:
+            found: list[dict[str, Any]] = []
+            for tree in trees:
+                tree = tree or EMPTY
+                if tree.directory:
+                    found.append({"directory": tree.directory})
+                    continue
+                ensure_unpacked(self.engine.images, tree.layers, tree.diff_ids)
+                place = os.path.join(self.scratch, secrets.token_hex(8))
+                os.mkdir(place, 0o700)
+                made.append(place)
+                found.append({"lowers": self._lowers(tree), "place": place})
+            yield found
+        finally:
+            for place in made:
+                os.rmdir(place)
+
+    def _lowers(self, tree: Tree) -> list[str]:
+        if tree.chain_id is None:
+            return []
+        layers = self.engine.snapshots.layers(tree.chain_id)
+        return [layers.upper, *layers.lowers]
+
+
+def _action(action: FileAction, inputs: Sequence[Tree | None]) -> dict[str, Any]:
+    args = {"kind": type(action).__name__, **asdict(action)}
+    if isinstance(action, CopyFiles):
+        args["tree"] = action.input - 1
+        source = inputs[action.input]
+        args["ignore"] = list(source.ignore) if source else []
+    return args

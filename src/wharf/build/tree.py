@@ -1,0 +1,31 @@
+"""What a build's operations give: a stack of layers, or a directory of the client's files."""
+
+from dataclasses import dataclass, field
+
+from wharf.spec.digest import Digest, chain_ids
+from wharf.spec.image import Descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """`layers` and `diff_ids` bottom first. `directory`: files on the host that are not layered (a context, a
+    download), with the patterns of what is left out of it. `key` is what the cache knows it by, where it does."""
+
+    layers: tuple[Descriptor, ...] = ()
+    diff_ids: tuple[Digest, ...] = ()
+    directory: str = ""
+    ignore: tuple[str, ...] = ()
+    key: str = field(default="", compare=False)
+
+    @property
+    def chain_id(self) -> Digest | None:
+        """The snapshot that shows it; None for an empty tree."""
+        chain = chain_ids(self.diff_ids)
+        return chain[-1] if chain else None
+
+    def on(self, layer: Descriptor) -> "Tree":
+        """With one more layer, an uncompressed archive."""
+        return Tree((*self.layers, layer), (*self.diff_ids, layer.digest))
+
+
+EMPTY = Tree()

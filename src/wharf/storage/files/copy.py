@@ -1,0 +1,324 @@
+"""Copying between trees, as COPY and ADD do: modes, owners, times, links and attributes kept, nothing followed that
+is not meant to be. Standard library only: workers use it.
+"""
+
+import os
+import stat
+from dataclasses import dataclass, field
+
+from wharf.errors import Invalid
+from wharf.kernel import paths, xattr
+from wharf.kernel.beneath import make_directory
+from wharf.spec.chmod import new_mode
+from wharf.storage.files.select import Excluded, Source
+
+CHUNK = 1 << 20
+_XATTRS = ("user.", "security.capability", "system.posix_acl_")
+
+
+@dataclass(slots=True)
+class Rules:
+    """How what is copied arrives. `owner` of None keeps the source's; `chmod` of "" its mode."""
+
+    owner: tuple[int, int] | None
+    chmod: str = ""
+    excluded: Excluded = field(default_factory=lambda: Excluded([], []))
+    inodes: dict[tuple[int, int], str] = field(default_factory=dict)
+    """Second names of one inode become hard links: where the first name lies in the target."""
+
+
+def copy_source(tree: int, source: Source, root: int, target: str, rules: Rules) -> None:
+    """Copy one selected thing to `target` (a directory where it ends with a slash). Raises Invalid, OSError."""
+    fd = paths.open_in_root(tree, source.path, os.O_PATH)
+    try:
+        found = os.fstat(fd)
+        place = target
+        if source.below:
+            place = target.rstrip("/") + "/" + source.below
+            _make_parents(tree, source, root, target, rules)
+        if stat.S_ISDIR(found.st_mode):
+            _copy_directory(fd, source.path.strip("/"), root, place, found, rules, new_is_like=bool(source.below))
+            return
+        if not source.below:
+            place = _file_place(root, target, os.path.basename(source.path.rstrip("/")), rules)
+        _copy_named(tree, source.path, root, place, found, rules)
+    finally:
+        os.close(fd)
+
+
+def _make_parents(tree: int, source: Source, root: int, target: str, rules: Rules) -> None:
+    """The directories above a thing that keeps its path, with the modes that they have in the source."""
+    parts = source.below.split("/")[:-1]
+    top = source.path[: len(source.path) - len(source.below)].rstrip("/")
+    place, path = target.rstrip("/"), top
+    make_owned(root, place or "/", rules)
+    for part in parts:
+        place, path = f"{place}/{part}", f"{path}/{part}"
+        if _is_directory(root, place):
+            continue
+        found = os.stat(fd := paths.open_in_root(tree, path, os.O_PATH))
+        os.close(fd)
+        made = make_directory(root, place)
+        _set_metadata(made, found, rules)
+        os.close(made)
+
+
+def _file_place(root: int, target: str, name: str, rules: Rules) -> str:
+    """Where a file goes: into a directory that is there or must be, else under the target's own name."""
+    if target.endswith("/") or _is_directory(root, target):
+        make_owned(root, target.rstrip("/") or "/", rules)
+        return target.rstrip("/") + "/" + name
+    make_owned(root, os.path.dirname(target) or "/", rules)
+    return target
+
+
+def _is_directory(root: int, path: str) -> bool:
+    try:
+        fd = paths.open_in_root(root, path, os.O_PATH)
+    except OSError:
+        return False
+    try:
+        return stat.S_ISDIR(os.fstat(fd).st_mode)
+    finally:
+        os.close(fd)
+
+
+def make_owned(root: int, path: str, rules: Rules, mode: int = 0o755) -> None:
+    """`mkdir -p`; what is made belongs to the owner of the rules, root without one."""
+    missing: list[str] = []
+    current = path.rstrip("/") or "/"
+    while current != "/" and not _is_directory(root, current):
+        missing.append(current)
+        current = os.path.dirname(current)
+    for place in reversed(missing):
+        try:
+            fd = make_directory(root, place, mode)
+        except (NotADirectoryError, FileExistsError):
+            raise Invalid(f"cannot create directory {place}: a file is in the way") from None
+        try:
+            os.chown(f"/proc/self/fd/{fd}", *(rules.owner or (0, 0)))
+            os.chmod(f"/proc/self/fd/{fd}", mode)
+        finally:
+            os.close(fd)
+
+
+def _copy_directory(
+    fd: int, from_top: str, root: int, place: str, found: os.stat_result, rules: Rules, *, new_is_like: bool
+) -> None:
+    """The content of a directory into `place`; one that is made for it is made alike."""
+    there = _is_directory(root, place.rstrip("/") or "/")
+    make_owned(root, os.path.dirname(place.rstrip("/")) or "/", rules)
+    make_owned(root, place.rstrip("/") or "/", rules)
+    into = paths.open_in_root(root, place.rstrip("/") or "/", paths.DIRECTORY)
+    source = os.open(f"/proc/self/fd/{fd}", paths.DIRECTORY)
+    try:
+        _Tree(rules, root).copy(source, into, from_top)
+        if not there:
+            _set_metadata(into, found, rules)
+    finally:
+        os.close(source)
+        os.close(into)
+
+
+class _Tree:
+    """A directory's content, level by level; no recursion, so depth costs descriptors only."""
+
+    def __init__(self, rules: Rules, root: int) -> None:
+        self._rules = rules
+        self._root = root
+
+    def copy(self, source: int, target: int, from_top: str) -> None:
+        stack = [_Level(os.dup(source), os.dup(target), "", None)]
+        try:
+            while stack:
+                level = stack[-1]
+                name = next(level.names, None)
+                if name is None:
+                    stack.pop().close(self._rules)
+                    continue
+                below = self._one(level, name, from_top)
+                if below is not None:
+                    stack.append(below)
+        finally:
+            for level in stack:
+                level.drop()
+
+    def _one(self, level: "_Level", name: str, from_top: str) -> "_Level | None":
+        relative = f"{level.path}/{name}".lstrip("/")
+        whole = f"{from_top}/{relative}".lstrip("/")
+        found = os.stat(name, dir_fd=level.source, follow_symlinks=False)
+        out = self._rules.excluded.leaves_out(relative, whole)
+        if stat.S_ISDIR(found.st_mode):
+            if out and self._rules.excluded.prunes(relative, whole):
+                return None
+            return self._enter(level, name, relative, found, wanted=not out)
+        if not out:
+            level.need()
+            _copy_node(level.source, name, level.target, name, found, self._rules)
+        return None
+
+    def _enter(self, level: "_Level", name: str, relative: str, found: os.stat_result, *, wanted: bool) -> "_Level":
+        source = os.open(name, paths.DIRECTORY | os.O_NOFOLLOW, dir_fd=level.source)
+        below = _Level(source, -1, relative, found, level, name)
+        if wanted:
+            below.need()
+        return below
+
+
+class _Level:
+    """One directory of both trees. The target is made when something in it is wanted."""
+
+    def __init__(
+        self,
+        source: int,
+        target: int,
+        path: str,
+        found: os.stat_result | None,
+        above: "_Level | None" = None,
+        name: str = "",
+    ) -> None:
+        self.source, self.target, self.path = source, target, path
+        self._found, self._above, self._name = found, above, name
+        self.names = iter(sorted(os.listdir(source), key=os.fsencode))
+
+    def need(self) -> None:
+        """Make the directory in the target, unless one is there."""
+        if self.target >= 0:
+            return
+        assert self._above is not None
+        self._above.need()
+        try:
+            os.mkdir(self._name, 0o700, dir_fd=self._above.target)
+        except FileExistsError:
+            there = os.stat(self._name, dir_fd=self._above.target, follow_symlinks=False)
+            if not stat.S_ISDIR(there.st_mode):
+                raise Invalid(f"cannot copy to non-directory: {self.path}") from None
+        self.target = os.open(self._name, paths.DIRECTORY | os.O_NOFOLLOW, dir_fd=self._above.target)
+
+    def close(self, rules: Rules) -> None:
+        """Everything in it is there: mode, owner and times last, since writing changes them."""
+        if self.target >= 0 and self._found is not None:
+            _set_metadata(self.target, self._found, rules, source=self.source)
+        self.drop()
+
+    def drop(self) -> None:
+        """Close the descriptors."""
+        os.close(self.source)
+        if self.target >= 0:
+            os.close(self.target)
+
+
+def _copy_named(tree: int, path: str, root: int, place: str, found: os.stat_result, rules: Rules) -> None:
+    """A file that was named: a symbolic link in its way was followed, so it is opened by its own path again."""
+    into = paths.open_in_root(root, os.path.dirname(place.rstrip("/")) or "/", paths.DIRECTORY)
+    name = os.path.basename(place.rstrip("/"))
+    try:
+        _clear(into, name)
+        if stat.S_ISREG(found.st_mode):
+            fd = paths.open_in_root(tree, path, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                _copy_content(fd, into, name)
+                _copy_xattrs_fd(fd, into, name)
+            finally:
+                os.close(fd)
+        else:
+            _make_special(into, name, found, "")
+        _finish(into, name, found, rules)
+    finally:
+        os.close(into)
+
+
+def _copy_node(source: int, name: str, into: int, target: str, found: os.stat_result, rules: Rules) -> None:
+    """One entry of a directory that is no directory; links are copied as links."""
+    _clear(into, target)
+    key = (found.st_dev, found.st_ino)
+    if found.st_nlink > 1 and key in rules.inodes:
+        os.link(rules.inodes[key], target, dst_dir_fd=into, follow_symlinks=False)
+        return
+    if stat.S_ISREG(found.st_mode):
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source)
+        try:
+            _copy_content(fd, into, target)
+            _copy_xattrs_fd(fd, into, target)
+        finally:
+            os.close(fd)
+    else:
+        link = os.readlink(name, dir_fd=source) if stat.S_ISLNK(found.st_mode) else ""
+        _make_special(into, target, found, link)
+    _finish(into, target, found, rules)
+    if found.st_nlink > 1:
+        rules.inodes[key] = os.path.join(os.readlink(f"/proc/self/fd/{into}"), target)
+
+
+def _clear(into: int, name: str) -> None:
+    """What is in the way goes, but a directory stays: a file cannot replace it."""
+    try:
+        os.unlink(name, dir_fd=into)
+    except FileNotFoundError:
+        return
+    except IsADirectoryError:
+        raise Invalid(f"cannot overwrite directory {name} with a file") from None
+
+
+def _copy_content(fd: int, into: int, name: str) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    out = os.open(name, flags, 0o600, dir_fd=into)
+    try:
+        while True:
+            try:
+                done = os.copy_file_range(fd, out, CHUNK << 6)
+            except OSError:
+                done = -1
+            if done <= 0:
+                break
+        while done and (data := os.read(fd, CHUNK)):
+            view = memoryview(data)
+            while view:
+                view = view[os.write(out, view) :]
+    finally:
+        os.close(out)
+
+
+def _copy_xattrs_fd(fd: int, into: int, name: str) -> None:
+    try:
+        names = os.listxattr(fd)
+    except OSError:
+        return
+    for attribute in names:
+        if attribute.startswith(_XATTRS):
+            value = xattr.get_fd(fd, attribute)
+            if value is not None:
+                xattr.put(into, os.fsencode(name), attribute, value)
+
+
+def _make_special(into: int, name: str, found: os.stat_result, link: str) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        os.symlink(link, name, dir_fd=into)
+    elif stat.S_ISSOCK(found.st_mode):
+        raise Invalid(f"{name}: a socket cannot be copied")
+    else:
+        os.mknod(name, found.st_mode, found.st_rdev, dir_fd=into)
+
+
+def _finish(into: int, name: str, found: os.stat_result, rules: Rules) -> None:
+    owner = rules.owner if rules.owner is not None else (found.st_uid, found.st_gid)
+    os.chown(name, *owner, dir_fd=into, follow_symlinks=False)
+    if not stat.S_ISLNK(found.st_mode):
+        os.chmod(name, _mode(found, rules), dir_fd=into)  # after chown, which takes the set-user bits away
+    os.utime(name, ns=(found.st_mtime_ns, found.st_mtime_ns), dir_fd=into, follow_symlinks=False)
+
+
+def _set_metadata(fd: int, found: os.stat_result, rules: Rules, source: int = -1) -> None:
+    path = f"/proc/self/fd/{fd}"
+    os.chown(path, *(rules.owner if rules.owner is not None else (found.st_uid, found.st_gid)))
+    os.chmod(path, _mode(found, rules))
+    if source >= 0:
+        for attribute in os.listxattr(source):
+            if attribute.startswith(_XATTRS) and (value := xattr.get_fd(source, attribute)) is not None:
+                os.setxattr(path, attribute, value)
+    os.utime(path, ns=(found.st_mtime_ns, found.st_mtime_ns))
+
+
+def _mode(found: os.stat_result, rules: Rules) -> int:
+    mode = stat.S_IMODE(found.st_mode)
+    return new_mode(rules.chmod, mode, directory=stat.S_ISDIR(found.st_mode)) if rules.chmod else mode
