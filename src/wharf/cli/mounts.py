@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from wharf.cli import units
+from wharf.errors import Invalid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _SOURCE, _TARGET = ("source", "src"), ("target", "destination", "dst")
@@ -18,8 +20,8 @@ def parse_mount(text: str) -> dict[str, Any]:
     options: dict[str, dict[str, Any]] = {
         "BindOptions": {},
         "VolumeOptions": {},
-        "TmpfsOptions": {},
         "ImageOptions": {},
+        "TmpfsOptions": {},
     }
     for field in _fields(text):
         key, equals, value = field.partition("=")
@@ -29,31 +31,64 @@ def parse_mount(text: str) -> dict[str, Any]:
                 raise ValueError(f"invalid field '{field}' must be a key=value pair")
             value = "true"
         _set(mount, options, key, value, field)
-    if not mount.get("Target"):
-        raise ValueError("target is required")
-    kind = mount["Type"]
-    if options["VolumeOptions"] and kind != "volume":
-        raise ValueError(f"cannot mix 'volume-*' options with mount type '{kind}'")
-    if options["BindOptions"] and kind != "bind":
-        raise ValueError(f"cannot mix 'bind-*' options with mount type '{kind}'")
-    if options["TmpfsOptions"] and kind != "tmpfs":
-        raise ValueError(f"cannot mix 'tmpfs-*' options with mount type '{kind}'")
+    _check(mount, options)
     mount.update({name: value for name, value in options.items() if value})
     return mount
 
 
+def _check(mount: dict[str, Any], options: dict[str, dict[str, Any]]) -> None:
+    """What the fields make together, in the order in which docker asks."""
+    kind = mount["Type"]
+    if not kind:
+        raise ValueError("type is required")
+    if not mount.get("Target"):
+        raise ValueError("target is required")
+    for of in ("volume", "bind", "tmpfs", "image"):
+        if options[f"{of.capitalize()}Options"] and kind != of:
+            raise ValueError(f"cannot mix '{of}-*' options with mount type '{kind}'")
+    bind = options["BindOptions"]
+    for option, word in (("ReadOnlyNonRecursive", "writable"), ("ReadOnlyForceRecursive", "readonly")):
+        if bind.get(option) and not mount.get("ReadOnly"):
+            raise ValueError(f"option 'bind-recursive={word}' requires 'readonly' to be specified in conjunction")
+    if bind.get("ReadOnlyForceRecursive") and bind.get("Propagation") != "rprivate":
+        raise ValueError(
+            "option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' to be specified in conjunction"
+        )
+
+
 def _fields(text: str) -> list[str]:
-    """The comma-separated fields of a CSV line; a field in double quotes may hold commas."""
-    fields, field, quoted = [], "", False
-    for character in text:
-        if character == '"':
-            quoted = not quoted
-        elif character == "," and not quoted:
-            fields.append(field)
-            field = ""
+    """The fields of one CSV line; one that begins with a double quote goes to the next, and may hold commas."""
+    if not text:
+        raise ValueError("EOF")
+    fields, at = [], 0
+    while True:
+        if text[at : at + 1] == '"':
+            field, at = _quoted(text, at + 1)
         else:
-            field += character
-    return [*fields, field]
+            end = text.find(",", at)
+            end = len(text) if end < 0 else end
+            field = text[at:end]
+            if '"' in field:
+                column = at + field.index('"') + 1
+                raise ValueError(f'parse error on line 1, column {column}: bare " in non-quoted-field')
+            at = end
+        fields.append(field)
+        if at == len(text):
+            return fields
+        at += 1
+
+
+def _quoted(text: str, at: int) -> tuple[str, int]:
+    """The rest of a quoted field and where it ends; two quotes stand for one."""
+    field = ""
+    while (end := text.find('"', at)) >= 0:
+        field += text[at:end]
+        if text[end + 1 : end + 2] in ("", ","):
+            return field, end + 1
+        if text[end + 1] != '"':
+            raise ValueError(f'parse error on line 1, column {end + 1}: extraneous or missing " in quoted-field')
+        field, at = field + '"', end + 2
+    raise ValueError(f'parse error on line 1, column {len(text) + 1}: extraneous or missing " in quoted-field')
 
 
 def _flag(key: str, value: str) -> bool:
@@ -62,6 +97,16 @@ def _flag(key: str, value: str) -> bool:
     if value.lower() in ("0", "f", "false"):
         return False
     raise ValueError(f"invalid value for {key}: {value}")
+
+
+def _number(key: str, value: str, parse: Callable[[str], int]) -> int:
+    try:
+        number = parse(value)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"invalid value for {key}: {value}")
+    return number
 
 
 def _set(mount: dict[str, Any], options: dict[str, dict[str, Any]], key: str, value: str, field: str) -> None:
@@ -100,11 +145,11 @@ def _set(mount: dict[str, Any], options: dict[str, dict[str, Any]], key: str, va
         name, _, content = value.partition("=")
         volume.setdefault("DriverConfig", {}).setdefault("Options", {})[name] = content
     elif key == "tmpfs-size":
-        tmpfs["SizeBytes"] = units.parse_ram(value)
+        tmpfs["SizeBytes"] = _number(key, value, units.parse_ram)
     elif key == "tmpfs-mode":
-        tmpfs["Mode"] = int(value, 8)
+        tmpfs["Mode"] = _number(key, value, lambda text: int(text, 8))
     else:
-        raise ValueError(f"unknown option '{key}' in '{field}'" if "=" in field else f"unknown option '{field}'")
+        raise ValueError(f"unexpected key '{key}' in '{field}'")
 
 
 def _recursive(bind: dict[str, Any], value: str) -> None:
@@ -127,15 +172,37 @@ def _absolute(path: str) -> str:
 
 
 def split_volumes(given: list[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
-    """`-v` values as (Binds, Volumes): one without a colon is an anonymous volume; `./x` is made absolute."""
+    """`-v` values as (Binds, Volumes): one without a source is an anonymous volume; `./x` is made absolute.
+
+    Raises Invalid with docker's words.
+    """
     binds: list[str] = []
     volumes: dict[str, dict[str, Any]] = {}
     for text in given:
-        source, colon, rest = text.partition(":")
-        if not colon:
+        if len(_sections(text)) < 2:
             volumes[text] = {}
-        elif source.startswith("."):
-            binds.append(f"{_absolute(source)}:{rest}")
-        else:
-            binds.append(text)
+            continue
+        source, _, rest = text.partition(":")
+        binds.append(f"{_absolute(source)}:{rest}" if source.startswith(".") else text)
     return binds, volumes
+
+
+def _sections(text: str) -> list[str]:
+    """What lies between the colons; a letter alone belongs to what follows, as a drive of Windows does."""
+    if not text:
+        raise Invalid("invalid empty volume spec")
+    if len(text) <= 2:
+        return [text]
+    sections: list[str] = []
+    section = ""
+    for part in text.split(":"):
+        section = f"{section}:{part}" if section else part
+        if len(section) == 1 and section.isalpha() and len(sections) < 2 and not text.endswith(section):
+            continue
+        if not section:
+            raise Invalid(f"invalid spec: {text}: empty section between colons")
+        sections.append(section)
+        section = ""
+    if len(sections) > 3:
+        raise Invalid(f"invalid spec: {text}: too many colons")
+    return sections
