@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from wharf.engine.cgroup_driver import container_cgroup, prepare_top, remove_parent, with_driver
+from wharf.engine.cgroup_driver import SYSTEMD, container_cgroup, prepare_top, remove_parent, with_driver
 from wharf.engine.config import EngineConfig
 from wharf.engine.devices import find_init, thermal_paths
 from wharf.engine.events import EventBus
@@ -153,7 +153,8 @@ class Engine:
         self.supervisor.close()
         if not running:
             remove_parent(self.host, self.instance)
-            if self.config.runtimes:
+            # Whatever runtimes there are by now: who was added before may have left something.
+            if self.host.cgroup_driver != SYSTEMD:
                 remove_foreign_parents(self.host.cgroup_mounts, self.cgroup_path("")[:-1])
         self.snapshots.close()
         self.trash.close()

@@ -22,14 +22,17 @@ def runtime_command(config: EngineConfig, name: str) -> tuple[str, ...]:
 
 
 def remove_foreign_parents(known: dict[str, str], parent: str) -> None:
-    """Remove the empty parent cgroup from hierarchies that other runtimes use and our own leaves alone."""
+    """Remove what other runtimes made below `parent` in hierarchies that our own leaves alone (runc makes cgroups in
+    the unified one of a hybrid host too, and a killed monitor cannot have it delete them). Nothing may run any more; what
+    holds a process all the same stays."""
     with open("/proc/self/mountinfo") as file:
         fields = [line.split() for line in file]
     for words in fields:
         kind, point = words[words.index("-") + 1], words[4]
         if kind in ("cgroup", "cgroup2") and point not in known.values():
-            with contextlib.suppress(OSError):
-                os.rmdir(point + parent)
+            for directory, _, _ in os.walk(point + parent, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(directory)
 
 
 def listed_runtimes(config: EngineConfig) -> dict[str, Any]:
