@@ -17,13 +17,14 @@ VERBS = {
     "export": "archives", "save": "archives", "load": "archives", "import": "archives",
     "images": "images", "rmi": "images", "tag": "images", "history": "images", "commit": "images",
     "version": "system", "info": "system", "events": "system", "update": "update",
+    "stats": "stats",
 }  # fmt: skip
 # noun -> its verbs -> (module, function)
 NOUNS = {
     "container": {
         **{verb: (VERBS[verb], verb) for verb in (
             "run", "create", "exec", "logs", "start", "attach", "stop", "restart", "kill", "pause", "unpause", "rm",
-            "wait", "rename", "port", "diff", "top", "cp", "export", "commit", "update",
+            "wait", "rename", "port", "diff", "top", "cp", "export", "commit", "update", "stats",
         )},
         "ls": ("ps", "ps"), "list": ("ps", "ps"), "ps": ("ps", "ps"), "remove": ("lifecycle", "rm"),
         "inspect": ("inspect", "container_inspect"), "prune": ("prune", "container_prune"),
@@ -48,7 +49,7 @@ NOUNS = {
 # What docker has and wharf has not yet: named, so that nobody takes it for a typing error.
 LATER = (
     "bake build builder buildx checkpoint compose config context login logout manifest node plugin pull push search "
-    "secret service stack stats swarm trust"
+    "secret service stack swarm trust"
 )
 TAKES_VALUE = {"-H": "host", "--host": "host", "-c": "context", "--context": "context", "--config": "config",
                "-l": "log_level", "--log-level": "log_level"}  # fmt: skip

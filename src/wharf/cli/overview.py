@@ -31,6 +31,7 @@ OTHERS = (
     ("rmi", "Remove one or more images"),
     ("save", "Save one or more images to a tar archive (streamed to STDOUT by default)"),
     ("start", "Start one or more stopped containers"),
+    ("stats", "Display a live stream of container(s) resource usage statistics"),
     ("stop", "Stop one or more running containers"),
     ("tag", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
     ("top", "Display the running processes of a container"),
@@ -46,7 +47,7 @@ NOUN_SUMMARY = {
     "volume": "Manage volumes",
 }
 DOCKER_VERBS = {
-    "container": "stats",
+    "container": "",
     "image": "build pull push",
     "network": "",
     "system": "df dial-stdio prune",

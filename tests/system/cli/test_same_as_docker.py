@@ -75,6 +75,15 @@ port web
 port web 80
 port web 81
 top web -o pid,args
+top web
+top nothing
+top
+top web -o nosuch
+stats --no-stream nothing
+stats --no-stream web nothing
+stats --no-stream --format '{{.Name}} {{.PIDs}} {{.ID}} {{.Container}} {{.BlockIO}}' web
+stats --no-stream --no-trunc --format 'table {{.Name}}\\t{{.PIDs}}\\t{{.ID}}'
+stats --nonsense
 volume ls
 volume inspect data
 volume rm nothing
