@@ -32,6 +32,16 @@ def _not_a_directory(source: str, target: str) -> Difference:
     )
 
 
+def _tmpfs(data: str) -> Difference:
+    text = f'error mounting "tmpfs" to rootfs at "/t": mount tmpfs:/t (via /proc/self/fd/6), flags: 0xe, data: {data}: '
+    return Difference(
+        "mounts: tmpfs options",
+        f"docker run --rm --tmpfs /t:{data} box:1 true",
+        "words of the older runc",
+        stderr=f"{_INIT_FAILED}{text}invalid argument{_HELP}",
+    )
+
+
 DIFFERENCES = (
     Difference(
         "run: environment, directory, names inside",
@@ -49,6 +59,9 @@ DIFFERENCES = (
     _not_a_directory("{tmp}/src/a", "/etc"),
     _not_a_directory("{tmp}/src", "/etc/motd"),
     _not_a_directory("{tmp}/src", "/etc/hostname"),
+    _tmpfs("size=nosuch"),
+    _tmpfs("mode=9"),
+    _tmpfs("size=1m:ro"),
     Difference(
         "resources: place and runtime",
         "docker run --rm --cgroup-parent /some/parent box:1 grep -c some/parent/ /proc/self/cgroup",

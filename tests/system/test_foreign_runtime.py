@@ -196,6 +196,17 @@ def test_a_dead_monitor_takes_the_container_with_it(daemon: Wharfd, restarted: b
     daemon.docker("rm", "lost")
 
 
+def test_an_id_mapped_bind_and_a_volume_with_options(daemon: Wharfd, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    daemon.docker("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=uid=9", "scratch")
+    binds = ("-v", f"{tmp_path}:/m:ro,idmap=uids=0-500-1;gids=0-600-1", "-v", "scratch:/s")
+    done = run(daemon, "--rm", *binds, "busybox", "sh", "-c", "stat -c %u:%g /m/file /s; touch /m/x", check=False)
+    assert (done.stdout, done.returncode) == ("500:600\n9:0\n", 1)
+    assert "Read-only file system" in done.stderr
+    daemon.docker("volume", "rm", "scratch")
+    assert left(daemon) == []
+
+
 def test_listed_and_default(daemon: Wharfd) -> None:
     told = json.loads(daemon.docker("info", "-f", "{{json .Runtimes}}").stdout)
     assert set(told) == {"runc", "other"} and told["other"]["path"].endswith("/runc")

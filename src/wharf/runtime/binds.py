@@ -89,7 +89,7 @@ def bind(root: int, item: Mount, options: Options, tree: int = -1) -> None:
     """Bind by a detached tree: `tree` if it is there already, its ids mapped, else a new one."""
     target = item["destination"]
     if tree < 0:
-        tree = _cloned(item, options)
+        tree = cloned(item, options)
     try:
         place = _place(root, target, stat.S_ISDIR(os.stat(tree).st_mode))
         try:
@@ -131,8 +131,8 @@ def _shares(options: Options) -> bool:
     return any(flag & mnt.MS_SHARED for flag in options.propagation)
 
 
-def _cloned(item: Mount, options: Options) -> int:
-    """`clone`, with Docker's words for a part of a volume that is missing or leads out of it."""
+def cloned(item: Mount, options: Options) -> int:
+    """`clone` where there is no user namespace; Docker's words for a part of a volume that is none, or leads out."""
     try:
         return clone(item, options)
     except OSError as error:

@@ -1,7 +1,7 @@
 """Binds that another OCI runtime cannot make by itself, mounted beforehand where it finds them by a path.
 
-That is /dev/shm of another container, a volume's subpath (which must not lead out of the volume), and what shares with
-the host: the helper's own copy of the host's mounts would only receive.
+That is /dev/shm of another container, a volume's subpath (which must not lead out of the volume), id-mapped binds, and
+what shares with the host: the helper's own copy of the host's mounts would only receive.
 
 <exec-root>/foreign/<container>/binds/<index>   an empty file or directory; what is mounted on it only the helper sees
 """
@@ -12,19 +12,19 @@ from typing import Any
 
 from wharf.kernel import mounts as mnt
 from wharf.runtime import binds, init
-from wharf.runtime.mount_options import Options
+from wharf.runtime.mount_options import ID_MAPS, Options
 
 
 def clone(plan: list[dict[str, Any]], donor: int) -> dict[int, int]:
     """Index in the plan -> detached mount. For before `rootfs.enter_private_tree`.
 
-    `donor`: the mount namespace whose /dev/shm is shared, closed; -1 for none. Raises OSError naming a subpath.
+    `donor`: the mount namespace whose /dev/shm is shared, closed; -1 for none. Raises OSError, MountFailed.
     """
     trees = {**binds.clone_shared(plan), **(init.shared_memory(donor, plan) if donor >= 0 else {})}
     for index, item in enumerate(plan):
         options = Options(list(item.get("options") or ()))
-        if index not in trees and options.subdir:
-            trees[index] = mnt.clone_tree(item["source"], options.subdir, bool(options.flags & mnt.MS_REC))
+        if index not in trees and (options.subdir or options.id_map):
+            trees[index] = binds.cloned(item, options)
     return trees
 
 
@@ -42,4 +42,7 @@ def attach(plan: list[dict[str, Any]], trees: dict[int, int], directory: str) ->
         os.close(tree)
         item = plan[index]
         item["source"] = path
-        item["options"] = [word for word in item["options"] if not word.startswith(mnt.SUBDIR)]
+        done = [word for word in item["options"] if word in ID_MAPS or word.startswith(mnt.SUBDIR)]
+        item["options"] = [word for word in item["options"] if word not in done]
+        for key in ("uidMappings", "gidMappings"):
+            item.pop(key, None)
