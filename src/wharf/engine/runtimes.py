@@ -23,8 +23,8 @@ def runtime_command(config: EngineConfig, name: str) -> tuple[str, ...]:
 
 def remove_foreign_parents(known: dict[str, str], parent: str) -> None:
     """Remove what other runtimes made below `parent` in hierarchies that our own leaves alone (runc makes cgroups in
-    the unified one of a hybrid host too, and a killed monitor cannot have it delete them). Nothing may run any more; what
-    holds a process all the same stays."""
+    the unified one of a hybrid host too, and a killed monitor cannot have it delete them). Nothing may run any more;
+    what holds a process all the same stays."""
     with open("/proc/self/mountinfo") as file:
         fields = [line.split() for line in file]
     for words in fields:
