@@ -9,7 +9,6 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
@@ -18,6 +17,7 @@ from wharf.api.connection import Connection
 from wharf.api.errors import reply_for
 from wharf.api.http import Answer, Reply, Request, parse_query
 from wharf.api.router import MAX_VERSION, BadTarget, Route, Router, TooOld, version_text
+from wharf.kernel.threads import SteadyPool
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,6 +26,8 @@ WORKERS = 16
 """Blocking use cases at once; each ends in bounded time."""
 STREAM_WORKERS = 32
 """Threads for bodies that are produced or consumed by blocking code (save, load, export, cp): clients pace them."""
+READY = 4
+"""Threads of each of these pools that are there from the start, and stay whatever limit is reached."""
 BACKLOG = 512
 
 log = logging.getLogger("wharf.api")
@@ -47,8 +49,8 @@ class Api:
 
     engine: Any
     builder: Any = None
-    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "api"))
-    stream_pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(STREAM_WORKERS, "stream"))
+    pool: SteadyPool = field(default_factory=lambda: SteadyPool(WORKERS, "api", READY))
+    stream_pool: SteadyPool = field(default_factory=lambda: SteadyPool(STREAM_WORKERS, "stream", READY))
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     async def run(self, use_case: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

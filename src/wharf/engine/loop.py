@@ -3,8 +3,10 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
+
+from wharf.kernel.threads import SteadyPool
 
 
 class EngineLoop:
@@ -17,7 +19,7 @@ class EngineLoop:
             self._own = threading.Thread(target=self._run, args=(loop,), name="wharf-engine-loop", daemon=True)
             self._own.start()
         self.loop = loop
-        self.pool = ThreadPoolExecutor(workers, thread_name_prefix="wharf-engine")
+        self.pool = SteadyPool(workers, "wharf-engine", ready=workers)
 
     @staticmethod
     def _run(loop: asyncio.AbstractEventLoop) -> None:

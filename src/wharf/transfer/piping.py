@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from wharf.kernel.threads import start
 from wharf.storage.content import Readable
 from wharf.transfer.tar_writer import Sink
 
@@ -20,7 +21,11 @@ Job = Callable[[int], Any]
 def job_to_sink(job: Job, out: Sink) -> Any:
     """Give `out` what the job writes; the job's result. Whichever side fails ends the other; its error is raised."""
     reader, writer = _pipe()
-    running = _Running(job, writer)
+    try:
+        running = _Running(job, writer)
+    except BaseException:
+        os.close(reader)
+        raise
     try:
         while data := os.read(reader, CHUNK):
             out.write(data)
@@ -33,7 +38,11 @@ def job_to_sink(job: Job, out: Sink) -> Any:
 def source_to_job(source: Readable, job: Job) -> Any:
     """Give the job what `source` has; the job's result. A job that stops reading early ends the copy quietly."""
     reader, writer = _pipe()
-    running = _Running(job, reader)
+    try:
+        running = _Running(job, reader)
+    except BaseException:
+        os.close(writer)
+        raise
     try:
         _copy(source, writer)
     finally:
@@ -67,7 +76,11 @@ class _Running:
         self._error: BaseException | None = None
         self._result: Any = None
         self._thread = threading.Thread(target=self._run, args=(job, fd), name="worker-pipe")
-        self._thread.start()
+        try:
+            start(self._thread)
+        except BaseException:
+            os.close(fd)
+            raise
 
     def join(self) -> Any:
         self._thread.join()
