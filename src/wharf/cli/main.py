@@ -17,6 +17,7 @@ VERBS = {
     "export": "archives", "save": "archives", "load": "archives", "import": "archives",
     "images": "images", "rmi": "images", "tag": "images", "history": "images", "commit": "images",
     "version": "system", "info": "system", "events": "system", "update": "update",
+    "registry": "registry",
     "stats": "stats",
 }  # fmt: skip
 # noun -> its verbs -> (module, function)

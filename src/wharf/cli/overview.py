@@ -25,6 +25,7 @@ OTHERS = (
     ("load", "Load an image from a tar archive or STDIN"),
     ("pause", "Pause all processes within one or more containers"),
     ("port", "List port mappings or a specific mapping for the container"),
+    ("registry", "Serve a registry of images; its users and rights"),
     ("rename", "Rename a container"),
     ("restart", "Restart one or more containers"),
     ("rm", "Remove one or more containers"),
