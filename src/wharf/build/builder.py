@@ -116,6 +116,8 @@ class Builder:
             text = _read_beneath(directory, "dockerfile")
         if text is None:
             raise Invalid(f"failed to read dockerfile: open {request.dockerfile}: no such file or directory")
+        if not text:
+            raise Invalid(f"the Dockerfile ({request.dockerfile}) cannot be empty")
         return parse_dockerfile(text)
 
     def build(

@@ -29,7 +29,9 @@ class Source:
 def select(root: int, wanted: str, *, parents: bool) -> list[Source]:
     """What a word of COPY names in the tree, in the order of names. Raises NotFound for a plain path that is not
     there; a pattern may match nothing."""
-    pivot, dot, pattern = wanted.partition("/./") if parents else ("", "", wanted)
+    pivot, dot, pattern = wanted.partition("/./") if parents else ("", "", "")
+    if not dot:
+        pattern = wanted
     base = "/" + pivot.strip("/") if dot else "/"
     if parents:
         found = [Source(_join(base, path), path) for path in _expand(root, base, pattern.strip("/"), deep=True)]
