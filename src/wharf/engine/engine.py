@@ -74,7 +74,16 @@ class Engine:
         self.worker = Worker(self.supervisor)
         self.images = ImageStore(self.database, self.content, self.snapshots, self.worker, host)
         seed = hashlib.sha256(instance_uuid(self).encode()).digest()
-        settings = NetworkConfig(self.instance, config.bip, config.default_pools, config.mtu, config.ip_forward, seed)
+        settings = NetworkConfig(
+            self.instance,
+            config.bip,
+            config.default_pools,
+            config.mtu,
+            config.ip_forward,
+            seed,
+            publish=config.publish,
+            forward_accept=config.forward_accept,
+        )
         self.relay = NetdClient(config.exec_root, Names(self.instance).table, config.warn)
         self.network = NetworkManager(settings, self.database.networks, config.warn, self.relay)
         self.netd_guard = NetdGuard(self)
