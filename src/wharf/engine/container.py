@@ -109,6 +109,8 @@ class Containers:
         self._lock = threading.Lock()
         self._by_id: dict[str, Container] = {}
         self._names: dict[str, str] = {}
+        self._aliases: set[str] = set()
+        """Those of the names that links gave: `container/alias`."""
         self._execs: dict[str, tuple[Container, LiveExec]] = {}
 
     def __iter__(self) -> Iterator[Container]:
@@ -148,13 +150,34 @@ class Containers:
         with self._lock:
             self._by_id[container.id] = container
             self._names[container.record.name] = container.id
+        self.relink(container.record)
+
+    def relink(self, record: ContainerRecord, old_name: str = "") -> None:
+        """The names that a container gives to others by its links, anew; `old_name` is what it was called before. A
+        name that is taken stays its owner's, as Docker has it."""
+        heads = {f"{name}/" for name in (record.name, old_name) if name}
+        with self._lock:
+            for name in [name for name in self._aliases if name[: name.find("/") + 1] in heads]:
+                self._aliases.discard(name)
+                del self._names[name]
+            for alias, target in record.links.items():
+                name = f"{record.name}/{alias}"
+                if self._names.setdefault(name, target) == target:
+                    self._aliases.add(name)
+
+    def names_of(self, record: ContainerRecord) -> list[str]:
+        """All names of a container, those that links give it included."""
+        with self._lock:
+            return sorted([record.name, *(name for name in self._aliases if self._names[name] == record.id)])
 
     def discard(self, container: Container) -> None:
         """A container that is gone."""
         with self._lock:
             self._by_id.pop(container.id, None)
-            for name in [name for name, owner in self._names.items() if owner == container.id]:
+            head = container.record.name + "/"
+            for name in [name for name, owner in self._names.items() if owner == container.id or name.startswith(head)]:
                 del self._names[name]
+                self._aliases.discard(name)
             for exec_id in container.execs:
                 self._execs.pop(exec_id, None)
 

@@ -24,6 +24,7 @@ from wharf.engine.defaults import command_of, fill_host_config, merge_image
 from wharf.engine.endpoints import networks_at_create
 from wharf.engine.image_inspect import find_image
 from wharf.engine.labels import put_labels
+from wharf.engine.links import take_links
 from wharf.engine.log_options import check_log_config
 from wharf.engine.mount_spec import Planned, inherited_read_only, plan_mounts
 from wharf.engine.names import check_name, generate_name
@@ -79,8 +80,8 @@ def create_container(engine: Engine, request: CreateRequest, image: ImageRecord 
     merge_image(config, image.image.config)
     refuse_nul(request)
     path, args = command_of(config)
-    warnings = check_resources(host_config, supported(engine.host.cgroup_mounts))
     check_host_config(host_config)
+    warnings = check_resources(host_config, supported(engine.host.cgroup_mounts))
     check_parent(engine.host, host_config.cgroup_parent)
     if host_config.init and not engine.init_program:
         raise NotImplementedYet("--init needs a small init on the host: install tini-static or catatonit")
@@ -106,6 +107,7 @@ def create_container(engine: Engine, request: CreateRequest, image: ImageRecord 
             args=args,
         )
         put_labels(engine, record)
+        take_links(engine, record)
         networks_at_create(engine, record, dict(request.networking_config.endpoints_config or {}))
         _make_root(engine, record, image, undo)
         faults.done("create:snapshot")

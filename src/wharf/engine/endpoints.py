@@ -14,14 +14,15 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from wharf.engine.hosts_files import host_resolv_conf, upstream_servers, wants_dots
+from wharf.engine.links import parse_link
+from wharf.engine.resolvers import resolver_of
 from wharf.errors import Internal, Invalid, NotFound, WharfError
 from wharf.network.live import Wanted
 from wharf.network.manager import EndpointRequest, Published, SandboxTarget
 from wharf.network.options import ENDPOINT_IFNAME, endpoint_sysctls
 from wharf.network.plan import gateway_order
 from wharf.spec.container import ContainerRecord, EndpointIPAMConfig, EndpointSettings, PortBinding
-from wharf.spec.network import PREDEFINED, Endpoint, NetworkRecord, Port, Resolver, parse_port_bindings, port_map
+from wharf.spec.network import PREDEFINED, Endpoint, NetworkRecord, Port, parse_port_bindings, port_map
 
 if TYPE_CHECKING:
     from wharf.engine.container import Container
@@ -79,7 +80,12 @@ def check_settings(engine: Engine, name: str, settings: EndpointSettings) -> Non
         errors.append(error.message)
     if settings.mac_address and not _MAC.match(settings.mac_address):
         raise Invalid(f"invalid MAC address {settings.mac_address[:100]}")
-    if len(settings.aliases or ()) > MAX_ALIASES:
+    for link in settings.links or ():
+        try:
+            parse_link(link)
+        except Invalid as error:
+            errors.append(error.message)
+    if max(len(settings.aliases or ()), len(settings.links or ())) > MAX_ALIASES:
         errors.append(f"too many aliases: the limit is {MAX_ALIASES}")
     if errors:
         listed = errors if len(errors) == 1 else [f"* {error}" for error in errors]
@@ -333,7 +339,7 @@ def wire(engine: Engine, record: ContainerRecord, published: Sequence[Published]
         raise Internal(NETWORK_FAILED + "the sandbox has no network namespace of its own")
     target = SandboxTarget(sandboxed.netns_fd, sandboxed.rtnl, sandboxed.monitor_pidfd)
     endpoints = [item.endpoint for item in published]
-    engine.network.connect(published, target, resolver_of(engine, record, endpoints))
+    engine.network.connect(published, target, resolver_of(record, endpoints))
     for endpoint in endpoints:
         set_sysctls(engine, record.networks[endpoint.network_name], endpoint.interface, sandboxed.netns_fd)
     sandboxed.close_network()
@@ -349,21 +355,6 @@ def set_sysctls(engine: Engine, settings: EndpointSettings, interface: str, netn
         engine.supervisor.worker("network.sysctl", {"values": written}, [netns])
     except OSError as error:
         raise Internal(f"{NETWORK_FAILED}failed to set a sysctl of {interface}: {error}") from error
-
-
-def resolver_of(engine: Engine, record: ContainerRecord, endpoints: Sequence[Endpoint]) -> Resolver | None:
-    """What the container's resolver asks; None where no network of it has names."""
-    named = [endpoint for endpoint in gateway_order(endpoints) if is_user_defined(endpoint.network_name)]
-    if not named:
-        return None
-    base = host_resolv_conf()
-    return Resolver(
-        record.sandbox_id,
-        tuple(endpoint.network_id for endpoint in named),
-        upstream_servers(record.host_config, base),
-        forward=any(endpoint.gateway or endpoint.gateway6 for endpoint in endpoints),
-        ndots=wants_dots(record.host_config, base),
-    )
 
 
 def to_hold(published: Sequence[Published]) -> tuple[int, ...]:

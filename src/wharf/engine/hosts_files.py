@@ -33,17 +33,20 @@ MAX_SIZE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a container sits: its addresses (none without a network of its own), the bridge's gateway, IPv6 or not."""
+    """Where a container sits: its addresses (none without a network of its own), the bridge's gateway, IPv6 or not, and
+    the lines of its links."""
 
     addresses: tuple[str, ...] = ()
     gateway: str = ""
     ipv6: bool = True
+    links: tuple[str, ...] = ()
 
 
 def hosts_text(config: ContainerConfig, host_config: HostConfig, place: Place) -> str:
     """/etc/hosts of a container with a network of its own."""
     lines = [f"{address}\t{names}" for address, names in HOSTS_HEAD if place.ipv6 or ":" not in address]
     lines += extra_hosts(host_config, place.gateway)
+    lines += place.links
     lines += own_lines(config, place.addresses)
     return "\n".join(lines) + "\n"
 

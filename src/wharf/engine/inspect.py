@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from wharf.engine.links import shown_links
 from wharf.engine.security import apparmor_profile, parse_options
 from wharf.engine.start import files_owner
 from wharf.engine.views import InspectExtras, container_inspect
@@ -19,7 +20,7 @@ def inspect_container(engine: Engine, name: str, size: bool = False) -> dict[str
     """Docker's document; raises NotFound."""
     container = engine.containers.live(name)
     record = container.record
-    extras = InspectExtras(graph=_graph(engine, record))
+    extras = InspectExtras(graph=_graph(engine, record), links=shown_links(engine, record))
     extras.exec_ids = sorted(item.record.id for item in list(container.execs.values()) if item.record.exit_code is None)
     if record.log_path:
         try:

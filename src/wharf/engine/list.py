@@ -70,7 +70,7 @@ def list_containers(engine: Engine, request: ListRequest) -> list[dict[str, Any]
 
 
 def _summary(engine: Engine, record: ContainerRecord, size: bool) -> dict[str, Any]:
-    extras = SummaryExtras(image=_image_name(engine, record))
+    extras = SummaryExtras(image=_image_name(engine, record), names=engine.containers.names_of(record))
     if size:
         extras.size_rw, extras.size_root_fs = sizes(engine, record)
     return container_summary(record, extras)

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from wharf.engine.endpoints import resolver_of
+from wharf.engine.resolvers import resolver_of
 from wharf.errors import WharfError
 from wharf.network.endpoint import SandboxTarget
 from wharf.network.netd.handover import sockets_of
@@ -73,7 +73,7 @@ class NetdGuard:
         for endpoint in endpoints:
             if endpoint.ports and endpoint.id not in with_ports:
                 self._publish(endpoint, running)
-        resolver = resolver_of(self._engine, container.record, endpoints)
+        resolver = resolver_of(container.record, endpoints)
         if resolver is not None and resolver.sandbox_id not in resolved:
             with _target(running) as target:
                 relay.resolve(resolver, target)

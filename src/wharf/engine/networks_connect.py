@@ -27,10 +27,10 @@ from wharf.engine.endpoints import (
     open_inside,
     ports_shown,
     publish_late,
-    resolver_of,
     set_sysctls,
 )
 from wharf.engine.hosts_files import own_lines, use_own_resolver
+from wharf.engine.resolvers import resolver_of
 from wharf.errors import Conflict, Denied, Internal, Invalid, WharfError
 from wharf.kernel import faults
 from wharf.network.manager import SandboxTarget
@@ -139,7 +139,8 @@ def _connect_running(
         undo.callback(_mark, engine, record, "")
         faults.done("connect:noted")
         undo.callback(_lead_out, engine, container.endpoints, target)
-        engine.network.attach(published, beside, target, resolver_of(engine, record, beside))
+        resolver = resolver_of(record, beside, {network.name: settings})
+        engine.network.attach(published, beside, target, resolver)
         undo.callback(engine.network.cut, endpoint, target)
         faults.done("connect:wired")
         set_sysctls(engine, settings, endpoint.interface, target.netns)
@@ -195,7 +196,7 @@ def _disconnect_running(engine: Engine, container: Container, endpoint: Endpoint
         engine.database.containers.put(record)
         faults.done("disconnect:recorded")
         container.endpoints = _move_ports(engine, container.endpoints, remaining)
-        engine.network.detach(endpoint, remaining, target, resolver_of(engine, record, remaining))
+        engine.network.detach(endpoint, remaining, target, resolver_of(record, remaining))
         faults.done("disconnect:cut")
         engine.network.release(endpoint)
         record.ports = ports_shown(record, container.endpoints)
@@ -250,7 +251,7 @@ def mend(engine: Engine, container: Container) -> None:
         if record.changing not in record.interfaces.values():
             engine.network.drop_interface(record.changing, target)
         _lead_out(engine, kept, target)
-        engine.network.name_again(kept, target, resolver_of(engine, record, kept))
+        engine.network.name_again(kept, target, resolver_of(record, kept))
     log.warning("start-up: container %s: a change of its networks was cut and is mended", record.id)
     _mark(engine, record, "")
 

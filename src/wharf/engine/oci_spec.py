@@ -167,12 +167,12 @@ def _init_words(host: HostConfig) -> list[str]:
 
 
 def environment(record: ContainerRecord) -> list[str]:
-    """Variables in Docker's order: PATH, HOSTNAME, TERM, then the configured ones in place or behind."""
+    """Variables in Docker's order: PATH, HOSTNAME, TERM, links', then the configured ones in place or behind."""
     config = record.config
     base = [DEFAULT_PATH, f"HOSTNAME={config.hostname}"]
     if config.tty:
         base.append("TERM=xterm")
-    return replace_env(base, config.env or ())
+    return replace_env([*base, *record.link_env], config.env or ())
 
 
 def replace_env(base: Sequence[str], own: Sequence[str]) -> list[str]:

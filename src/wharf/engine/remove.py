@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from wharf.engine.container import Container, WaitResult
 from wharf.engine.container_events import publish_container_event
 from wharf.engine.exit import cancel_restart
+from wharf.engine.links import remove_link
 from wharf.engine.loop import done, fail, resolve
 from wharf.engine.stop import send_signal
 from wharf.engine.volumes import remove_anonymous
-from wharf.errors import Internal, Invalid, WharfError
+from wharf.errors import Internal, WharfError
 from wharf.kernel import faults
 from wharf.runtime.lifecycle import Verb
 
@@ -31,7 +32,8 @@ def remove_container(
 ) -> Future[None]:
     """The future resolves when it is gone. Raises NotFound, Conflict in Docker's words."""
     if link:
-        raise Invalid(f"cannot remove link {name}: links are not there yet")
+        remove_link(engine, name)
+        return done()
     container = engine.containers.live(name)
     with container.lock:
         state = container.record.state

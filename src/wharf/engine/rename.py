@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from wharf.engine.container_events import publish_container_event
 from wharf.engine.endpoints import name_endpoints, tell_names
+from wharf.engine.links import renamed
 from wharf.engine.names import check_name
 from wharf.errors import Conflict, Invalid, NotFound
 from wharf.kernel import faults
@@ -42,6 +43,8 @@ def rename_container(engine: Engine, name: str, new_name: str) -> None:
             name_endpoints(record)
             engine.containers.release(new, container.id)
             raise
+        engine.containers.relink(record, old)
+        renamed(engine, record)
         tell_names(engine, container)
         engine.containers.release(old, container.id)
     publish_container_event(engine, record, "rename", oldName=f"/{old}")

@@ -11,7 +11,7 @@ from wharf.engine.loop import done, fail, resolve
 from wharf.engine.signals import parse_signal
 from wharf.engine.start import start_locked
 from wharf.engine.stop import begin_stop
-from wharf.errors import Conflict
+from wharf.errors import Conflict, WharfError
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -37,13 +37,14 @@ def restart_container(engine: Engine, name: str, timeout: int | None = None, sig
             container.record.host_config.auto_remove = remove
             fail(finished, error)
             return
-        engine.loop.pool.submit(_start_again, engine, container, remove, finished)
+        engine.loop.pool.submit(_start_again, engine, (container, name), remove, finished)
 
     stopped.add_done_callback(again)
     return finished
 
 
-def _start_again(engine: Engine, container: Container, remove: bool, finished: Future[None]) -> None:
+def _start_again(engine: Engine, named: tuple[Container, str], remove: bool, finished: Future[None]) -> None:
+    container, name = named
     try:
         with container.lock:
             container.record.host_config.auto_remove = remove
@@ -51,6 +52,8 @@ def _start_again(engine: Engine, container: Container, remove: bool, finished: F
             if not container.record.state.running:
                 start_locked(engine, container)
         publish_container_event(engine, container.record, "restart")
+    except WharfError as error:
+        fail(finished, type(error)(f"Cannot restart container {name}: {error.message}"))
     except BaseException as error:
         fail(finished, error)
     else:

@@ -34,6 +34,7 @@ from wharf.engine.hosts_files import (
 )
 from wharf.engine.id_maps import IdMaps, applied, maps_of_process
 from wharf.engine.labels import labelled_root, relabel_sources
+from wharf.engine.links import resolve_links, tell_parents
 from wharf.engine.log_options import log_attributes, log_sizes
 from wharf.engine.mount_support import check_mounts
 from wharf.engine.oci_spec import SHM, Found, build_spec
@@ -87,6 +88,7 @@ def start_locked(engine: Engine, container: Container) -> None:
         raise Internal(f"failed to create task for container: {text}") from error
     publish_network_event(engine, record, "connect")
     publish_container_event(engine, record, "start")
+    tell_parents(engine, record)
     assert container.running is not None
     running = container.running
     running.on_exit(lambda ended: on_exit(engine, container, running, ended))
@@ -114,9 +116,10 @@ def _start(engine: Engine, container: Container, undo: contextlib.ExitStack) -> 
     publish_volume_events(engine, record, "mount")
     undo.callback(publish_volume_events, engine, record, "unmount")
     joined = _joined(engine, record, undo)
+    links = resolve_links(engine, record)
     published = allocate(engine, container, undo)
     faults.done("start:address")
-    files = _write_files(engine, container)
+    files = _write_files(engine, container, links)
     faults.done("start:files")
     relabel_sources(record, list(files.values()))
     request = _request(engine, record, files, joined, published)
@@ -209,7 +212,7 @@ def _namespace_of(engine: Engine, record: ContainerRecord, kind: str, other_name
 # -- files
 
 
-def _write_files(engine: Engine, container: Container) -> dict[str, str]:
+def _write_files(engine: Engine, container: Container, links: Sequence[str]) -> dict[str, str]:
     """Write hostname, hosts and resolv.conf anew; target in the container -> file."""
     record = container.record
     config, host = record.config, record.host_config
@@ -227,7 +230,7 @@ def _write_files(engine: Engine, container: Container) -> dict[str, str]:
             write_file(f"{directory}/hosts", host_network_hosts(host, place))
             write_file(f"{directory}/resolv.conf", host_network_resolv(host, base))
         else:
-            place = Place(tuple(host_addresses(record)), gateway, engine.host.ipv6)
+            place = Place(tuple(host_addresses(record)), gateway, engine.host.ipv6, tuple(links))
             named = any(map(is_user_defined, record.networks))
             write_file(f"{directory}/hosts", hosts_text(config, host, place))
             write_file(f"{directory}/resolv.conf", (user_resolv_text if named else resolv_text)(host, base))

@@ -6,13 +6,14 @@ from dataclasses import fields, is_dataclass
 
 from wharf.engine.security import normalise, parse_options
 from wharf.engine.signals import parse_signal
-from wharf.errors import Conflict, Internal, Invalid, NotImplementedYet
+from wharf.errors import Conflict, Internal, Invalid
 from wharf.spec.container import ContainerConfig, Healthcheck, HostConfig
 from wharf.spec.network import parse_port_bindings, parse_port_range
 from wharf.spec.quote import go_quote
 
 MAX_HOST_NAME = 64
 """Of the kernel (__NEW_UTS_LEN)."""
+LINKS_WITH_HOST = "host type networking can't be used with links. This would result in undefined behavior"
 GATEWAY_WORD = "host-gateway"
 MIN_HEALTH_TIME = 1_000_000
 """Nanoseconds."""
@@ -133,8 +134,6 @@ def _is_address(text: str) -> bool:
 def _refuse_missing(host: HostConfig) -> None:
     if host.isolation.lower() not in ("", "default"):
         raise Invalid(f"invalid isolation ({host.isolation[:100]}): linux only supports 'default'")
-    if host.links:
-        raise NotImplementedYet("links of a container: not there yet")
 
 
 def _check_restart(host: HostConfig) -> None:
@@ -188,6 +187,8 @@ def check_network_conflicts(config: ContainerConfig, host: HostConfig) -> None:
     """What makes no sense with `--network container:` and `--uts host`; raises Invalid in Docker's words."""
     if host.uts_mode == "host" and config.hostname:
         raise Invalid("conflicting options: hostname and the UTS mode")
+    if host.links and host.network_mode == "host":
+        raise Invalid(f"conflicting options: {LINKS_WITH_HOST}")
     if not _of_container(host.network_mode):
         return
     conflicts = (
@@ -202,7 +203,7 @@ def check_network_conflicts(config: ContainerConfig, host: HostConfig) -> None:
     )
     for given, text in conflicts:
         if given:
-            raise Invalid(text if text.startswith("container type") else f"conflicting options: {text}")
+            raise Invalid(f"conflicting options: {text}")
 
 
 def check_update(host: HostConfig) -> None:

@@ -3,7 +3,8 @@
 Values may be dataclasses of `spec`: whoever writes the JSON turns them into Docker's.
 """
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,7 @@ class InspectExtras:
     health: Mapping[str, Any] | None = None
     sandbox_key: str = ""
     apparmor: str = ""
+    links: list[str] | None = None
 
 
 @dataclass(slots=True)
@@ -35,6 +37,8 @@ class SummaryExtras:
     image: str = ""
     size_rw: int | None = None
     size_root_fs: int | None = None
+    names: Sequence[str] = ()
+    """Its own name and those that links give it."""
 
 
 def container_inspect(record: ContainerRecord, extras: InspectExtras) -> dict[str, Any]:
@@ -56,7 +60,7 @@ def container_inspect(record: ContainerRecord, extras: InspectExtras) -> dict[st
         "ProcessLabel": record.process_label,
         "AppArmorProfile": extras.apparmor,
         "ExecIDs": extras.exec_ids or None,
-        "HostConfig": record.host_config,
+        "HostConfig": dataclasses.replace(record.host_config, links=extras.links),
         "GraphDriver": {"Data": dict(extras.graph) or None, "Name": extras.driver},
     }
     if extras.size_root_fs is not None:
@@ -124,7 +128,7 @@ def container_summary(record: ContainerRecord, extras: SummaryExtras, now: datet
     """One element of GET /containers/json."""
     out: dict[str, Any] = {
         "Id": record.id,
-        "Names": ["/" + record.name],
+        "Names": ["/" + name for name in extras.names or (record.name,)],
         "Image": extras.image or record.config.image or record.image_id,
         "ImageID": record.image_id,
         "Command": command_line(record.path, record.args),

@@ -371,6 +371,12 @@ class ContainerRecord:
     """While running: network -> interface inside."""
     wanted_macs: dict[str, str] = field(default_factory=dict)
     """Network -> the address that was asked for; `networks` has the one of this run."""
+    links: dict[str, str] = field(default_factory=dict)
+    """On the default bridge: alias -> id of the other container."""
+    link_names: dict[str, str] = field(default_factory=dict)
+    """What those containers are called, or were when they went."""
+    link_env: list[str] = field(default_factory=list)
+    """While running: the variables of its links."""
     changing: str = ""
     """The interface that a change of the running sandbox is about, "" when there is none."""
     sandbox_id: str = ""

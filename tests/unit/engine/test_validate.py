@@ -4,7 +4,7 @@ import pytest
 
 from wharf.engine.signals import parse_signal
 from wharf.engine.validate import check_config, check_host_config, parse_size, refuse_nul
-from wharf.errors import Internal, Invalid, NotImplementedYet, WharfError
+from wharf.errors import Internal, Invalid, WharfError
 from wharf.spec.container import (
     ContainerConfig,
     CreateRequest,
@@ -55,11 +55,6 @@ def test_host_configs(host: HostConfig, words: str) -> None:
     with pytest.raises(WharfError) as caught:
         check_host_config(host)
     assert words in caught.value.message
-
-
-def test_what_is_not_there_yet_says_so() -> None:
-    with pytest.raises(NotImplementedYet, match="links"):
-        check_host_config(HostConfig(links=["a:b"]))
 
 
 def test_sizes() -> None:
