@@ -39,7 +39,10 @@ class Binding:
 
 @dataclass(slots=True)
 class _Book:
-    owners: dict[Key, str] = field(default_factory=dict)
+    owners: dict[Key, tuple[str, Port]] = field(default_factory=dict)
+    """The endpoint and its own port."""
+    hosts: dict[tuple[str, int], set[str]] = field(default_factory=dict)
+    """Protocol and number -> host addresses of the owners."""
     released: dict[Key, float] = field(default_factory=dict)
     cursor: int = 0
 
@@ -67,21 +70,36 @@ class PortTable:
         """Note the ports of a container that runs already; its monitor holds the sockets."""
         with self._lock:
             for port in ports:
-                self._book.owners[_key(port)] = owner
+                self._own(owner, port)
 
     def release(self, endpoint: Endpoint) -> None:
         """Give an endpoint's ports back."""
         now = time.monotonic()
         with self._lock:
             for port in endpoint.ports:
-                if self._book.owners.get(_key(port)) == endpoint.id:
-                    del self._book.owners[_key(port)]
+                if self._disown(port, endpoint.id):
                     self._book.released[_key(port)] = now
 
     def _forget(self, owner: str, bound: list[Binding]) -> None:
         for binding in bound:
-            self._book.owners.pop(_key(binding.port), None)
+            self._disown(binding.port, owner)
             binding.socket.close()
+
+    def _own(self, owner: str, port: PublishedPort) -> None:
+        host, protocol, number = key = _key(port)
+        self._book.owners[key] = owner, port.port
+        self._book.hosts.setdefault((protocol, number), set()).add(host)
+
+    def _disown(self, port: PublishedPort, owner: str) -> bool:
+        host, protocol, number = key = _key(port)
+        if self._book.owners.get(key, ("",))[0] != owner:
+            return False
+        del self._book.owners[key]
+        hosts = self._book.hosts[protocol, number]
+        hosts.discard(host)
+        if not hosts:
+            del self._book.hosts[protocol, number]
+        return True
 
     def _bind_one(self, owner: str, container: IPv4Address | IPv6Address, request: PortRequest) -> list[Binding]:
         hosts = [request.host_ip] if request.host_ip is not None else _every_address()
@@ -90,7 +108,7 @@ class PortTable:
         failure: Internal | None = None
         for number in self._candidates(request):
             try:
-                bound = self._bind_hosts(container, request, hosts, number)
+                bound = self._bind_hosts((owner, container), request, hosts, number)
             except Internal as error:
                 if not request.first or request.first == request.last:
                     failure = error
@@ -100,7 +118,7 @@ class PortTable:
                     failure = Internal(f"Bind for {hosts[0]}:{request.first} failed: all ports are allocated")
                 continue
             for binding in bound:
-                self._book.owners[_key(binding.port)] = owner
+                self._own(owner, binding.port)
             if not request.first:
                 self._book.cursor = number + 1
             return bound
@@ -116,14 +134,15 @@ class PortTable:
         yield from range(first, start)
 
     def _bind_hosts(
-        self, container: IPv4Address | IPv6Address, request: PortRequest, hosts: list[str], number: int
+        self, whose: tuple[str, IPv4Address | IPv6Address], request: PortRequest, hosts: list[str], number: int
     ) -> list[Binding]:
-        """Bind one number on all hosts, the same for IPv4 and IPv6; raises Internal."""
+        """Bind one number on all hosts, the same for IPv4 and IPv6; raises Internal. `whose`: endpoint and address."""
+        owner, container = whose
         bound: list[Binding] = []
         with ExitStack() as undo:
             for host in hosts:
                 published = PublishedPort(request.port, host, number)
-                self._refuse_own(published)
+                self._refuse_own(owner, published)
                 try:
                     sock = self._bind_patiently(published)
                 except OSError as error:
@@ -133,11 +152,19 @@ class PortTable:
             undo.pop_all()
         return bound
 
-    def _refuse_own(self, wanted: PublishedPort) -> None:
+    def _refuse_own(self, owner: str, wanted: PublishedPort) -> None:
+        """Raises Internal where an endpoint of ours has this port: on the same address, on any, or on one of those that
+        any means."""
+        protocol, number = wanted.port.protocol, wanted.host_port
         any_host = "::" if wanted.is_ipv6 else "0.0.0.0"
-        for host in (wanted.host_ip, any_host):
-            if (host, wanted.port.protocol, wanted.host_port) in self._book.owners:
-                raise Internal(f"Bind for {_in_brackets(host)}:{wanted.host_port} failed: port is already allocated")
+        for host in sorted(self._book.hosts.get((protocol, number), ())):
+            if (":" in host) != wanted.is_ipv6 or (
+                host not in (wanted.host_ip, any_host) and wanted.host_ip != any_host
+            ):
+                continue
+            if self._book.owners[host, protocol, number] == (owner, wanted.port):
+                raise Internal(f"failed to listen on {protocol.upper()} socket: address already in use")
+            raise Internal(f"Bind for {_in_brackets(host)}:{number} failed: port is already allocated")
 
     def _bind_patiently(self, wanted: PublishedPort) -> socket.socket:
         """Bind; where the port was ours a moment ago, wait for its last holder to end."""
