@@ -42,7 +42,20 @@ def _tmpfs(data: str) -> Difference:
     )
 
 
+def _refused_tmpfs(option: str) -> Difference:
+    text = 'error mounting "tmpfs" to rootfs at "/t": mount tmpfs:/t (via /proc/self/fd/6), flags: 0xe, '
+    return Difference(
+        "mounts: tmpfs options",
+        f"docker run --rm --tmpfs /t:{option} box:1 true",
+        "words of the older runc",
+        stderr=f"{_INIT_FAILED}{text}data: {option}: invalid argument{_HELP}",
+    )
+
+
 DIFFERENCES = (
+    _refused_tmpfs("size=nosuch"),
+    _refused_tmpfs("mode=9"),
+    _refused_tmpfs("size=1m:ro"),
     Difference(
         "run: environment, directory, names inside",
         "docker run --rm -h somehost --domainname example.org box:1 sh -c 'hostname; grep somehost /etc/hosts | "
