@@ -13,7 +13,7 @@ from wharf import __version__
 from wharf.engine.runtimes import listed_runtimes
 from wharf.engine.status import state_word
 from wharf.engine.times import format_time
-from wharf.kernel.cgroup.support import supported
+from wharf.kernel.cgroup.support import Support, supported
 from wharf.kernel.lsm import apparmor
 from wharf.spec.host import CgroupWorld
 
@@ -51,7 +51,7 @@ def system_info(engine: "Engine") -> dict[str, Any]:
         "SecurityOptions": _security(engine),
         "FirewallBackend": {"Driver": "nftables"},
         "CDISpecDirs": [],
-        "Warnings": [*_missing(engine), *engine.network.warnings()] or None,
+        "Warnings": [*_warnings(engine), *engine.network.warnings()] or None,
     }
 
 
@@ -122,9 +122,15 @@ def _resources(engine: "Engine") -> dict[str, Any]:
     }
 
 
-def _missing(engine: "Engine") -> list[str]:
-    """A warning for each limit that this kernel has not, in moby's order (daemon/info_unix.go)."""
-    has, v1 = supported(engine.host.cgroup_mounts), engine.host.cgroup_world is CgroupWorld.V1
+def _warnings(engine: "Engine") -> list[str]:
+    host = engine.host
+    missing = limit_warnings(supported(host.cgroup_mounts), host.cgroup_world is CgroupWorld.V1)
+    forwarding = _is_one("/proc/sys/net/ipv4/ip_forward")
+    return missing if forwarding else [*missing, "WARNING: IPv4 forwarding is disabled"]
+
+
+def limit_warnings(has: Support, v1: bool) -> list[str]:
+    """One for each limit that this kernel has not, in moby's order (daemon/info_unix.go)."""
     limits = (
         (has.memory, "memory limit"),
         (has.swap, "swap limit"),
@@ -140,9 +146,7 @@ def _missing(engine: "Engine") -> list[str]:
         (has.read_iops, "blkio throttle.read_iops_device" if v1 else "io.max (riops)"),
         (has.write_iops, "blkio throttle.write_iops_device" if v1 else "io.max (wiops)"),
     )
-    missing = [f"WARNING: No {name} support" for there, name in limits if not there]
-    forwarding = _is_one("/proc/sys/net/ipv4/ip_forward")
-    return missing if forwarding else [*missing, "WARNING: IPv4 forwarding is disabled"]
+    return [f"WARNING: No {name} support" for there, name in limits if not there]
 
 
 def _is_one(path: str) -> bool:

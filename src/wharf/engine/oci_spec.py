@@ -116,6 +116,8 @@ def build_spec(record: ContainerRecord, found: Found) -> Spec:
         spec["linux"]["mountLabel"] = record.mount_label
     if config.domainname:
         spec["domainname"] = config.domainname
+    if host.annotations:
+        spec["annotations"] = dict(host.annotations)
     return spec
 
 

@@ -1,13 +1,15 @@
 """Flags of `docker run` about the first process and its place: init, signals, parents, what the kernel cannot do."""
 
+import json
 import os
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.support.wharfd import Wharfd, docker_client
+from tests.support.wharfd import ROOT, Wharfd, docker_client
 from wharf.engine.devices import find_init
 from wharf.kernel.probe import probe
 from wharf.spec.host import CgroupWorld
@@ -92,6 +94,19 @@ def test_annotations_are_kept_and_need_a_name(daemon: Wharfd) -> None:
     daemon.docker("rm", name)
     refused = daemon.docker("create", "--annotation", "=x", "busybox", "true", check=False)
     assert "the empty string is not permitted as an annotation key" in refused.stderr
+
+
+def test_annotations_reach_the_runtime(tmp_path: Path) -> None:
+    """A runtime that keeps the specification it was given, and is ours otherwise."""
+    seen, program = tmp_path / "seen.json", tmp_path / "keeping"
+    own = ROOT / ".venv/bin/wharf-runtime"
+    keep = f'while [ $# -gt 0 ]; do [ "$1" != --bundle ] || cp "$2/config.json" {seen}; shift; done'
+    program.write_text(f'#!/bin/sh\n(case " $* " in *" create "*) {keep};; esac)\nexec {own} "$@"\n')
+    program.chmod(0o755)
+    with Wharfd("--add-runtime", f"keeping={program}") as running:
+        running.load_busybox()
+        running.docker("run", "--rm", "--runtime", "keeping", "--annotation", "a.b=c", "busybox", "true")
+    assert json.loads(seen.read_text())["annotations"]["a.b"] == "c"
 
 
 def test_isolation_is_that_of_linux(daemon: Wharfd) -> None:
