@@ -11,6 +11,7 @@ would each make some hundred kilobytes of shared memory its own.
 
 import _socket
 import array
+import errno
 import json
 import os
 import struct
@@ -78,7 +79,7 @@ def receive(sock: _socket.socket, flags: int = 0) -> tuple[dict[str, Any], list[
     try:
         # Ask for the size first: a buffer for the largest message would stay in a waiting monitor's memory.
         size = _next_size(sock, flags | _socket.MSG_PEEK | _socket.MSG_TRUNC)
-        data, ancillary, _, _ = sock.recvmsg(max(size, 1), _ANCILLARY, flags | _socket.MSG_CMSG_CLOEXEC)
+        data, ancillary, given, _ = sock.recvmsg(max(size, 1), _ANCILLARY, flags | _socket.MSG_CMSG_CLOEXEC)
     except (ConnectionResetError, BrokenPipeError) as error:
         raise Closed(str(error)) from None
     fds: list[int] = []
@@ -90,6 +91,9 @@ def receive(sock: _socket.socket, flags: int = 0) -> tuple[dict[str, Any], list[
     if not data:
         close_all(fds)
         raise Closed("end of file")
+    if given & _socket.MSG_CTRUNC:  # the kernel drops the descriptors that do not fit below our limit
+        close_all(fds)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     try:
         return _decode(data, fds), fds
     except BaseException:

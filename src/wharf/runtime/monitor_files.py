@@ -30,8 +30,11 @@ def listen(directory: str, name: str) -> _socket.socket:
 def remove(directory: str, name: str, others: bool) -> None:
     """Remove what the monitor `name` had, with `others` also what execs wrote while no wharfd was there to hear it."""
     paths = [f"{directory}/{name}", f"{directory}/{name}.json"]
-    if others:
-        paths += [f"{directory}/{entry}" for entry in os.listdir(directory) if entry.endswith(".exit")]
+    try:
+        entries = os.listdir(directory) if others else []
+    except FileNotFoundError:  # wharfd has forgotten the container already
+        entries = []
+    paths += [f"{directory}/{entry}" for entry in entries if entry.endswith(".exit")]
     for path in paths:
         try:
             os.unlink(path)

@@ -59,10 +59,14 @@ class Waiting:
             messages.close_all(fds)
             raise self._failure(message)
         self.pid, self._pidfd, self._monitor = message["pid"], fds[0], fds[1]
-        self.start_time = start_time(self.pid)
-        keeper.prepared(self, name, message["monitor"])
         if len(fds) >= 4:
             self.netns_fd, self.rtnl = fds[2], socket.socket(fileno=fds[3])
+        try:
+            self.start_time = start_time(self.pid)
+            keeper.prepared(self, name, message["monitor"])
+        except BaseException:  # no descriptor left, a full disk: the monitor must not wait for ever
+            self.abort()
+            raise
 
     def _answer(self) -> tuple[dict[str, Any], list[int]]:
         try:
@@ -71,6 +75,9 @@ class Waiting:
             self._channel.close()
             self._release()
             raise StartFailed(self._prefix + f"monitor: {error}") from None
+        except OSError:
+            self.abort()
+            raise
 
     def _failure(self, message: dict[str, Any]) -> StartFailed:
         text = message.get("text", message["op"])

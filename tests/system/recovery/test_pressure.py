@@ -16,6 +16,7 @@ from tests.support.wharfd import ROOT, Wharfd, docker_client
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pressure")]
 SIZE = "96m"
+SECONDS = 60.0
 RUN = ("run", "--rm", "busybox", "echo", "fine")
 
 
@@ -104,15 +105,66 @@ def test_a_data_root_that_became_read_only(daemon: Wharfd) -> None:
     healthy(daemon)
 
 
+def all_lines(daemon: Wharfd) -> int:
+    """A bit of everything: each line is served or refused in words, soon. How many were refused."""
+    lines = (
+        ("ps", "-a"), RUN, ("exec", "runs", "echo", "here"), ("logs", "--tail", "1", "runs"),
+        ("cp", f"{daemon.root}/busybox.tar", "idle:/copied"), ("cp", "idle:/bin", f"{daemon.root}/copied"),
+        ("commit", "idle", "made:1"), ("load", "-q", "-i", f"{daemon.root}/busybox.tar"), ("volume", "create", "more"),
+        ("stop", "-t", "0", "short"), ("start", "short"),
+    )  # fmt: skip
+    refusals = 0
+    for line in lines:
+        try:
+            out = subprocess.run(
+                [docker_client(), *line],
+                env=daemon.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                timeout=SECONDS,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"docker {' '.join(line)} does not end\n{daemon.log()}") from None
+        refusals += out.returncode != 0
+        assert out.returncode == 0 or (out.stderr.strip() and "Traceback" not in out.stderr), (line, out)
+    return refusals
+
+
 def test_no_more_descriptors(daemon: Wharfd) -> None:
     assert daemon.process is not None
     pid = daemon.process.pid
+    daemon.docker("run", "-d", "--name", "short", "busybox", "sleep", "1000")
     used = max(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
-    subprocess.run(["prlimit", "--pid", str(pid), f"--nofile={used + 3}:20000"], check=True)
-    out = daemon.docker(*RUN, check=False)
-    assert out.returncode != 0 and "Traceback" not in out.stderr, out
+    refusals = []
+    for more in (3, 6, 12):
+        subprocess.run(["prlimit", "--pid", str(pid), f"--nofile={used + more}:20000"], check=True)
+        refusals.append(all_lines(daemon))
+    assert refusals[0], "the limit was not felt"
     subprocess.run(["prlimit", "--pid", str(pid), "--nofile=20000:20000"], check=True)
+    assert all_lines(daemon) == 0, daemon.log()
     healthy(daemon)
+
+
+@pytest.mark.skipif(not os.path.isdir("/sys/fs/cgroup/pids"), reason="the cgroup of processes is of version 1 here")
+def test_wharfd_may_have_no_more_threads(daemon: Wharfd) -> None:
+    """Ends of containers are recorded all the same; what needs a thread of its own is refused."""
+    assert daemon.process is not None
+    pid = daemon.process.pid
+    daemon.docker("run", "-d", "--name", "short", "busybox", "sleep", "1000")
+    home = next(line.split(":")[2] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines() if ":pids:" in line)
+    group = Path(f"/sys/fs/cgroup/pids/wharf-test-{os.getpid()}")
+    group.mkdir()
+    try:
+        (group / "cgroup.procs").write_text(str(pid))
+        (group / "pids.max").write_text(str(len(os.listdir(f"/proc/{pid}/task"))))
+        assert all_lines(daemon), "the limit was not felt"
+        assert "limit of processes" in daemon.docker("cp", "idle:/bin/busybox", "-", check=False).stderr
+        (group / "pids.max").write_text("max")
+        assert all_lines(daemon) == 0, daemon.log()
+        healthy(daemon)
+    finally:
+        (group / "pids.max").write_text("max")
+        for text in (group / "cgroup.procs").read_text().split():
+            Path(f"/sys/fs/cgroup/pids{home}/cgroup.procs").write_text(text)
+        group.rmdir()
 
 
 @pytest.mark.skipif(not os.path.isdir("/sys/fs/cgroup/pids"), reason="the cgroup of processes is of version 1 here")
