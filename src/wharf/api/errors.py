@@ -1,6 +1,8 @@
 """The one table from errors to statuses, and the shape of an error body."""
 
+import errno
 import logging
+import os
 
 from wharf import errors
 from wharf.api.http import Reply
@@ -19,6 +21,8 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
 )
 """First match wins: a subclass stands before its base."""
 
+_WANT = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOMEM, errno.EAGAIN)
+"""Something of the host's is used up: no mistake of ours that a stack trace would show."""
 log = logging.getLogger("wharf.api")
 
 
@@ -29,13 +33,18 @@ def status_of(error: BaseException) -> int:
 
 def message_of(error: BaseException) -> str:
     """What a person reads."""
+    if isinstance(error, OSError) and error.errno:
+        text = os.strerror(error.errno).lower()
+        return f"{text}: {error.filename}" if error.filename else text
     return str(error) or type(error).__name__
 
 
 def reply_for(error: BaseException, what: str) -> Reply:
     """The answer for a failed request; `what` names it in the log when the failure is ours."""
     status = status_of(error)
-    if not isinstance(error, errors.WharfError):
+    if isinstance(error, OSError) and error.errno in _WANT:
+        log.warning("%s: %s", what, message_of(error))
+    elif not isinstance(error, errors.WharfError):
         log.error("%s failed", what, exc_info=error)
     elif status >= 500:
         log.warning("%s: %s", what, error)
