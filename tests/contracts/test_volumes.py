@@ -22,7 +22,7 @@ from wharf.engine.volumes import (
 )
 from wharf.errors import Conflict, Invalid, NotFound
 from wharf.spec.container import MountPoint
-from wharf.spec.volume import ANONYMOUS_LABEL, VolumeCreate
+from wharf.spec.volume import ANONYMOUS_LABEL, VolumeCreate, VolumeRecord
 
 
 @pytest.fixture
@@ -42,6 +42,17 @@ def test_create_inspect_and_create_again(engine: Any) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", made.created_at)
     assert (made.driver, made.scope, made.labels, made.options) == ("local", "local", {"a": "b"}, None)
     assert engine.events.seen == [("volume", "create", "data", {"driver": "local"})]
+
+
+def test_a_name_belongs_to_one_driver_and_keeps_its_first_options(engine: Any) -> None:
+    options = {"type": "tmpfs", "device": "tmpfs"}
+    made = create_volume(engine, VolumeCreate("data", driver_opts=options))
+    assert made.options == options
+    assert create_volume(engine, VolumeCreate("data")) == made
+    assert create_volume(engine, VolumeCreate("data", driver_opts={**options, "o": "size=1m"})) == made
+    engine.database.volumes.put(VolumeRecord("theirs", "/nowhere", made.created_at, driver="plugin"))
+    with pytest.raises(Conflict, match="create theirs: conflict: volume name must be unique"):
+        create_volume(engine, VolumeCreate("theirs"))
 
 
 def test_an_anonymous_volume(engine: Any) -> None:

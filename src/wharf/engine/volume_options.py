@@ -71,9 +71,10 @@ def mount_of(record: VolumeRecord) -> VolumeMount:
     found = _ADDRESS.search(words)
     if found and found[1] and not _is_address(found[1]):
         return VolumeMount(device, kind, words[: found.start(1)] + _resolve(found[1]) + words[found.end(1) :])
-    parts = urllib.parse.urlsplit(device)
-    if kind == "cifs" and not found and parts.hostname and not _is_address(parts.hostname):
-        device = device.replace(parts.netloc, _resolve(parts.hostname), 1)
+    if kind == "cifs" and not found:
+        parts = urllib.parse.urlsplit(device)  # `check_options` has seen that it is one
+        if parts.hostname and not _is_address(parts.hostname):
+            device = device.replace(parts.netloc, _resolve(parts.hostname), 1)
     return VolumeMount(device, kind, words)
 
 
@@ -89,8 +90,7 @@ def _resolve(host: str) -> str:
     """The first address, an IPv4 one where there is any."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise Internal(
-            f"error resolving passed in network volume address: lookup {host[:255]}: {error.strerror or error}"
-        ) from None
+    except (OSError, UnicodeError) as error:
+        reason = str(error.strerror).lower() if isinstance(error, OSError) else "no such host"
+        raise Internal(f"error resolving passed in network volume address: lookup {host[:255]}: {reason}") from None
     return str(sorted(found, key=lambda row: row[0] != socket.AF_INET)[0][4][0])
