@@ -18,7 +18,7 @@ VERBS = {
     "images": "images", "rmi": "images", "tag": "images", "history": "images", "commit": "images",
     "version": "system", "info": "system", "events": "system", "update": "update",
     "registry": "registry",
-    "stats": "stats",
+    "stats": "stats", "build": "build",
 }  # fmt: skip
 # noun -> its verbs -> (module, function)
 NOUNS = {
@@ -31,7 +31,7 @@ NOUNS = {
         "inspect": ("inspect", "container_inspect"), "prune": ("prune", "container_prune"),
     },
     "image": {
-        **{verb: (VERBS[verb], verb) for verb in ("save", "load", "import", "tag", "history")},
+        **{verb: (VERBS[verb], verb) for verb in ("save", "load", "import", "tag", "history", "build")},
         "ls": ("images", "images"), "list": ("images", "images"), "rm": ("images", "rmi"), "remove": ("images", "rmi"),
         "inspect": ("inspect", "image_inspect"), "bootstrap": ("bootstrap", "bootstrap"),
         "prune": ("prune", "image_prune"),
@@ -49,7 +49,7 @@ NOUNS = {
 }  # fmt: skip
 # What docker has and wharf has not yet: named, so that nobody takes it for a typing error.
 LATER = (
-    "bake build builder buildx checkpoint compose config context login logout manifest node plugin pull push search "
+    "bake builder buildx checkpoint compose config context login logout manifest node plugin pull push search "
     "secret service stack swarm trust"
 )
 TAKES_VALUE = {"-H": "host", "--host": "host", "-c": "context", "--context": "context", "--config": "config",

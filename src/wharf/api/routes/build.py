@@ -1,5 +1,6 @@
 """Builds: POST /build, as `docker build` without BuildKit and the SDKs send it; the build cache."""
 
+import base64
 import json
 import threading
 from typing import Any
@@ -107,7 +108,19 @@ def build_request(api: Api, request: Request) -> BuildRequest:
         limits=_limits(request),
     )
     names = tuple(dict.fromkeys(parse_name(text) for text in request.all("t") if text))
-    return BuildRequest(options, request.text("dockerfile") or "Dockerfile", names=names)
+    secrets = _secrets(request.headers.get("x-wharf-secrets", ""))
+    return BuildRequest(options, request.text("dockerfile") or "Dockerfile", names=names, secrets=secrets)
+
+
+def _secrets(text: str) -> dict[str, bytes]:
+    """What `wharf build --secret` sends: base64 of a JSON map of base64."""
+    if not text:
+        return {}
+    try:
+        raw = json.loads(base64.b64decode(text, validate=True))
+        return {str(name): base64.b64decode(value, validate=True) for name, value in raw.items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise Invalid(f"error reading secrets: {error}") from None
 
 
 def _pairs(request: Request, name: str) -> dict[str, str]:

@@ -67,6 +67,12 @@ class FileWork:
         finally:
             self.engine.snapshots.remove(key)
 
+    def remove_stubs(self, base: Tree, key: str, targets: list[str]) -> None:
+        """Take away what was only made so that something could be mounted upon it."""
+        with self.places([base]) as trees:
+            mount = asdict(self.engine.snapshots.mounts(key)[0])
+            self.engine.worker.run("files.stubs", {"mount": mount, "tree": trees[0], "targets": targets})
+
     def packed(self, base: Tree, key: str, epoch: int) -> Tree:
         """The base with one more layer: what the snapshot `key` holds of its own."""
         with self.engine.content.writer() as writer:

@@ -46,6 +46,46 @@ def apply_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     return {}
 
 
+def stubs_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    """Take away from the writable root `mount` the empty places that were made for the mounts of a step, and that
+    `tree`, which it stands on, has not. Result: `removed`."""
+    _own_namespace()
+    tree = _tree(args["tree"])
+    root = mount_root(args["mount"])
+    removed = [path for path in args["targets"] if _remove_stub(root, tree, path)]
+    return {"removed": len(removed)}
+
+
+def _remove_stub(root: int, tree: int, path: str) -> bool:
+    """The place itself, and the directories above it as far as they are empty and new."""
+    done = False
+    while path not in ("", "/"):
+        above, name = os.path.split(path)
+        try:
+            os.close(paths.open_in_root(tree, path))
+            return done  # it was there before
+        except OSError:
+            pass
+        try:
+            directory = paths.open_in_root(root, above or "/", paths.DIRECTORY)
+        except OSError:
+            return done
+        try:
+            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if stat.S_ISDIR(found.st_mode):
+                os.rmdir(name, dir_fd=directory)
+            elif stat.S_ISREG(found.st_mode) and not found.st_size:
+                os.unlink(name, dir_fd=directory)
+            else:
+                return done
+        except OSError:
+            return done
+        finally:
+            os.close(directory)
+        done, path = True, above
+    return done
+
+
 def context_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     """Unpack the plain archive fds[0] of a client into the directory fds[1]. Result: `size` (bytes), `entries`."""
     options = ApplyOptions(whiteouts=False, mknod=False, limits=Limits(**args["limits"]))
@@ -202,4 +242,9 @@ _ACTIONS: dict[str, Callable[[int, list[int], dict[str, Any]], None]] = {
     "Mkfile": _mkfile,
     "CopyFiles": _copy,
 }
-JOBS: dict[str, Job] = {"files.digest": digest_job, "files.apply": apply_job, "files.context": context_job}
+JOBS: dict[str, Job] = {
+    "files.digest": digest_job,
+    "files.apply": apply_job,
+    "files.context": context_job,
+    "files.stubs": stubs_job,
+}
