@@ -34,6 +34,7 @@ _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 
 _IFLA_IFALIAS, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 20, 26, 28
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
 _VETH_PEER, _BRPORT_HAIRPIN, _BRPORT_ISOLATED, _INET6_ADDR_GEN_MODE = 1, 4, 33, 8
+_BR_NF_CALL_IPTABLES, _BR_NF_CALL_IP6TABLES = 36, 37
 _IFA_F_NODAD = 0x02
 Address = IPv4Address | IPv6Address
 Interface = IPv4Interface | IPv6Interface
@@ -221,6 +222,13 @@ def new_bridge(name: str, mac: str, mtu: int, alias: str = "") -> list[Message]:
     if alias:
         messages.append(link_message(RTM_NEWLINK, 0, link_name(name) + attribute(_IFLA_IFALIAS, alias.encode())))
     return messages
+
+
+def filter_frames(name: str) -> Message:
+    """Let the packet filter see what passes a bridge, whatever bridge-nf-call-iptables and -ip6tables say."""
+    data = nested(_INFO_DATA, attribute(_BR_NF_CALL_IPTABLES, b"\x01"), attribute(_BR_NF_CALL_IP6TABLES, b"\x01"))
+    info = nested(_IFLA_LINKINFO, attribute(_INFO_KIND, b"bridge"), data)
+    return link_message(RTM_NEWLINK, 0, link_name(name) + info)
 
 
 def new_veth(name: str, bridge: int, mtu: int, peer: tuple[str, str, int], isolated: bool = False) -> list[Message]:

@@ -56,10 +56,32 @@ def apply(route: NetlinkSocket, plan: BridgePlan) -> Link:
         # Routers among containers do not tell the host its routes.
         if read_sysctl(f"ipv6/conf/{plan.name}/accept_ra"):
             write_sysctl(f"ipv6/conf/{plan.name}/accept_ra", "0")
+        # A host whose own link-local address is not yet decided asks no neighbour for its address: without this, the
+        # first second of a network's life is lost for what is forwarded to it.
+        if plan.address6 and read_sysctl(f"ipv6/conf/{plan.name}/accept_dad"):
+            write_sysctl(f"ipv6/conf/{plan.name}/accept_dad", "0")
+        if plan.closed:
+            _close(route, plan.name)
         route.transact([netlink.set_up(link.index)])
     except OSError as error:
         raise Unavailable(f"cannot {plan.describe()}: {error.strerror or error}") from error
     return link
+
+
+def shows_frames() -> bool:
+    """Whether this kernel can show bridged frames to the packet filter (br_netfilter)."""
+    return bool(read_sysctl("bridge/bridge-nf-call-iptables"))
+
+
+def _close(route: NetlinkSocket, name: str) -> None:
+    """Make frames between the bridge's ports the packet filter's affair. Without br_netfilter the ports are isolated
+    from one another (EndpointPlan.isolated), and the host answers ARP for all neighbours: what they have to say to one
+    another comes by the host, as packets (RFC 3069, proxy_arp_pvlan)."""
+    if shows_frames():
+        route.transact([netlink.filter_frames(name)])
+    else:
+        write_sysctl(f"ipv4/conf/{name}/proxy_arp_pvlan", "1")
+        write_sysctl(f"ipv4/conf/{name}/send_redirects", "0")
 
 
 def present(route: NetlinkSocket, plan: BridgePlan) -> BridgePlan:

@@ -124,7 +124,7 @@ def _bridge(record: NetworkRecord, subnets: tuple[Subnet, ...], names: Names, re
         host_binding=options.host_binding,
         trusted_interfaces=options.trusted_interfaces,
     )
-    plan = BridgePlan(name, own4, options.mtu or mtu, address6=own6, mark=names.mark(record.id))
+    plan = BridgePlan(name, own4, options.mtu or mtu, address6=own6, closed=not options.icc, mark=names.mark(record.id))
     return Layout(
         record.id,
         record.name,

@@ -308,7 +308,7 @@ class NetworkManager:
             endpoint,
             live.index,
             layout.sub_link(live.index),
-            isolated=layout.facts is not None and not layout.facts.icc and not layout.facts.is_default,
+            isolated=layout.bridge is not None and layout.bridge.closed and not bridge.shows_frames(),
             default4=endpoint.id == via4,
             default6=endpoint.id == via6,
             device_route=layout.device_route,

@@ -21,6 +21,8 @@ class BridgePlan:
     found: bool = False
     """True: a bridge with this address is there already and stays."""
     address6: IPv6Interface | None = None
+    closed: bool = False
+    """Its ports hear one another only where the packet filter lets them (`enable_icc` off)."""
     mark: str = ""
     """Alias that says whose it is (names.mark); "" for the default bridge, which is known by its name."""
 
