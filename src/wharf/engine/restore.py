@@ -3,7 +3,8 @@
 record says         the host says                        then
 running             its monitor answers                  adopted, as if nothing had happened
 running             the monitor left an exit record      ended with that code
-running             neither (machine reboot, kill)       cgroup killed, ended with 137 and the reason
+running             neither, in another boot             ended with 137: the machine was restarted
+running             neither (kill)                       cgroup killed, ended with 137 and the reason
 not running         a monitor answers                    a start that was not recorded: adopted as running
 removing            -                                    removed
 auto-remove, ended  -                                    removed
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
 LOST = "the container ended while the engine was not running, and left no record"
+REBOOTED = "the machine was restarted while the container ran"
 log = logging.getLogger("wharf.engine")
 
 
@@ -86,7 +88,8 @@ def _ended_meanwhile(engine: Engine, record: ContainerRecord) -> None:
     if ended is None and state.restarting:
         ended = ExitRecord(state.exit_code, finished_at=0)
     if ended is None:
-        ended = ExitRecord(137, 9, False, time.time_ns(), LOST)
+        rebooted = state.boot_id not in ("", engine.host.boot_id)
+        ended = ExitRecord(137, 9, False, time.time_ns(), REBOOTED if rebooted else LOST)
     reason = f" ({ended.reason})" if ended.reason else ""
     log.info("start-up: container %s ended meanwhile with %d%s", record.id, ended.code, reason)
     restart = should_restart(record, ended.code)
