@@ -33,8 +33,11 @@ def test_addresses_in_turn_then_the_one_released_longest_ago():
 
 def test_claimed_addresses_are_not_given_out():
     addresses = space()
-    addresses.claim(IPv4Address("10.0.0.3"))
+    addresses.claim(IPv4Address("10.0.0.3"), passed=True)
     assert str(addresses.take()) == "10.0.0.4"
+    wanted = space()
+    wanted.claim(IPv4Address("10.0.0.3"))
+    assert [str(wanted.take()) for _ in range(2)] == ["10.0.0.2", "10.0.0.4"]
     for taken in ("10.0.0.3", "10.0.0.1", "10.0.0.7", "10.0.1.1"):
         with pytest.raises(Invalid):
             addresses.claim(IPv4Address(taken))
