@@ -51,4 +51,13 @@ def update(session: Session, args: list[str]) -> int:
         body["RestartPolicy"] = restart_policy(flags["restart"])
     if not body:
         raise ExitWith("you must provide one or more flags when using this command")
-    return session.each(names, lambda name: session.client().post(f"/containers/{name}/update", body))
+    warnings: list[str] = []
+
+    def change(name: str) -> None:
+        answer = session.client().post(f"/containers/{name}/update", body) or {}
+        warnings.extend(answer.get("Warnings") or [])
+
+    status = session.each(names, change)
+    for warning in warnings:  # on standard output, behind the names, as docker has it
+        session.line(warning)
+    return status
