@@ -12,11 +12,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import engines, memory
+from bench import engines, memory, network
 from bench.archive import docker_archive
 from bench.cases import MANY, Case, cases, files_layer
 from bench.engines import Engine
 from bench.load import percentiles_under_load
+from bench.names import names
 
 DISK_PLACE = ".cache/bench"
 
@@ -77,6 +78,9 @@ def main() -> int:
         for case in cases(work):
             if options.only in case.name:
                 measure(case, peers, options.repeat)
+        if options.only in "dns":
+            names(peers)
+        network.rates(peers, min(options.repeat, 10), options.only)
         if not options.only:
             idle_memory(peers)
             command_line(peers[0], options.repeat)
