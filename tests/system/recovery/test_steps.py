@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import tarfile
 import time
@@ -24,6 +25,8 @@ from tests.support.wharfd import ROOT, Wharfd, docker_client
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("steps")]
 SECONDS = 30.0
+STILL = 5
+"""Looks a tenth of a second apart that must show the same."""
 
 
 def steps() -> list[str]:
@@ -49,8 +52,13 @@ class Operation:
 
 
 RUN = "run -d --name cc -p 18099:80 -v /data busybox sleep 1000"
-STATE = "inspect -f {{.Name}}|{{.State.Running}}|{{.State.Paused}}|{{len .Mounts}}|{{len .NetworkSettings.Ports}} cc"
+STATE = "inspect -f '{{.Name}} {{.State.Running}} {{.State.Paused}} {{len .Mounts}} {{len .NetworkSettings.Ports}}' cc"
 GONE = ("rm -f -v cc", "volume rm vv")
+NET = "network create --ipv6 --subnet 10.99.0.0/24 --subnet fd00:99::/64 nn"
+ON_NET = "run -d --name nc busybox sleep 1000"
+NET_GONE = ("rm -f nc", "network rm nn")
+NET_STATE = "network ls --format {{.Name}}"
+PLACES = "inspect -f '{{range $k, $v := .NetworkSettings.Networks}}{{$k}}={{$v.Gateway}} {{end}}' nc"
 STOPPED = (RUN, "kill cc", "wait cc")
 IMAGES = "images -a -q --no-trunc"
 OPERATIONS = {
@@ -69,6 +77,12 @@ OPERATIONS = {
         "rmi other:2",
         ("rmi -f other:1", "rmi -f other:2"),
         "images --format {{.Tag}}",
+    ),
+    "network-create": Operation((), NET, NET_GONE, NET_STATE),
+    "network-remove": Operation((NET,), "network rm nn", NET_GONE, NET_STATE),
+    "connect": Operation((NET, ON_NET), "network connect --gw-priority 5 nn nc", NET_GONE, PLACES),
+    "disconnect": Operation(
+        (NET, ON_NET, "network connect --gw-priority 5 nn nc"), "network disconnect nn nc", NET_GONE, PLACES
     ),
     "volume-create": Operation((), "volume create vv", ("volume rm vv",), "volume ls -q"),
     "volume-remove": Operation(("volume create vv",), "volume rm vv", ("volume rm vv",), "volume ls -q"),
@@ -115,9 +129,11 @@ class Cut:
         self.states: dict[str, tuple[tuple[str, Footprint], tuple[str, Footprint]]] = {}
 
     def docker(self, line: str) -> tuple[int, str]:
-        words = line.format(root=self.daemon.root).split(" ") if "{root}" in line else line.split(" ")
-        out = self.daemon.docker(*words, check=False)
+        out = self.daemon.docker(*self.words(line), check=False)
         return out.returncode, out.stdout + out.stderr
+
+    def words(self, line: str) -> list[str]:
+        return shlex.split(line.replace("{root}", self.daemon.root))
 
     def must(self, lines: tuple[str, ...]) -> None:
         for line in lines:
@@ -155,12 +171,14 @@ class Cut:
         return self.states[name]
 
     def quiet(self) -> Footprint:
-        """The footprint once it stays the same."""
-        last = footprint(self.daemon)
-        for _ in range(100):
+        """The footprint once it stays the same for half a second; a process is still a number before it has a name."""
+        last, same = footprint(self.daemon), 0
+        for _ in range(200):
             time.sleep(0.1)
             now = footprint(self.daemon)
-            if now == last and not any("trash/" in key for key in now):
+            restless = any("trash/" in key or key.removeprefix("process: ").isdigit() for key in now)
+            same = same + 1 if now == last and not restless else 0
+            if same == STILL:
                 return now
             last = now
         raise AssertionError("the host does not come to rest")
@@ -198,9 +216,8 @@ def test_a_crash_leaves_the_old_state_or_the_new_one(cut: Cut, name: str, step: 
     old, new = cut.known(name)
     cut.must(operation.before)
     cut.restart(step)
-    words = operation.cut.format(root=daemon.root) if "{root}" in operation.cut else operation.cut
     client = subprocess.Popen(
-        [docker_client(), *words.split(" ")], env=daemon.environment, stdin=subprocess.DEVNULL,
+        [docker_client(), *cut.words(operation.cut)], env=daemon.environment, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert daemon.process is not None
