@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import network
 from bench.engines import Engine
 
 Step = Callable[[Engine], object]
@@ -93,6 +94,21 @@ def cases(work: Path) -> list[Case]:
         ),
         Case("20 runs at once", together, 0.25),
         Case("50 x run -d -p", start_many, 0.25, then=Case("rm -f of the 50", remove_many, 0.25)),
+        Case(
+            "run, user network, published port",
+            run("--network", network.NETWORK, "-p", "80"),
+            0.20,
+            once=network.make_network,
+            finish=network.remove_network,
+        ),
+        Case(
+            f"{network.CROWD} on one network",
+            network.start_crowd,
+            0.25,
+            once=network.make_network,
+            finish=network.remove_network,
+            then=Case(f"rm -f of the {network.CROWD}", network.remove_crowd, 0.25),
+        ),
         Case(
             f"load of {FILES} files",
             lambda engine: engine.run("load", "-i", str(work / "image.tar")),
