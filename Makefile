@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 WORKERS ?= 2
 
-.PHONY: dist test-dist test-runc help setup check test test-vm bench demo clean record lock soak
+.PHONY: soak-network dist test-dist test-runc help setup check test test-vm bench demo clean record lock soak
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,8 @@ test-runc: setup  ## the conformance lines with every container run by Debian's 
 bench: setup  ## times Wharf beside a peer given by PEER="..." and prints medians and ratios
 	$(BIN)/python -m bench
 
+soak-network: setup  ## hundreds of kills between the steps of networks, a thousand networks, 500 endpoints on one bridge
+	$(BIN)/python -m tests.soak.network
 soak: setup  ## a thousand runs, hundreds of kills: nothing may grow, nothing may be lost (WHARF_SOAK_RUNS=… scales it down)
 	$(BIN)/python -m tests.soak
 
