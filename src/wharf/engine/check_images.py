@@ -31,18 +31,20 @@ def check_images(engine: Engine) -> list[Found]:
     unnamed: list[Digest] = []
     snapshots: list[Digest] = []
 
+    index: list[Found] = []
+
     def look() -> None:
         blobs, chains = engine.images.unnamed()
         unnamed.extend(blobs)
         snapshots.extend(chains)
+        index.extend(_check_index(engine))
 
     if engine.images.operations.alone(look):
         sweep = engine.images.operations.request_sweep
         found += [(Finding("blob", str(digest), "no image names it"), sweep) for digest in unnamed]
         found += [(Finding("snapshot", str(digest), "no image and no container needs it"), sweep)
                   for digest in snapshots]  # fmt: skip
-        found += _check_index(engine)
-    return found
+    return found + index
 
 
 def _check_image(engine: Engine, image: ImageRecord, seen: set[Digest]) -> Iterator[Found]:

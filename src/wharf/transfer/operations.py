@@ -1,8 +1,8 @@
 """What keeps a blob alive between its arrival and the row that names it.
 
-An operation (a load, an import, a commit) is a lease on everything: the sweep of unnamed blobs and snapshots waits
-until no operation is under way, then runs once. A crash needs no clean-up of leases: at the next start nothing is
-under way, and the sweep takes what no row names.
+An operation (a load, an import, a commit, a change of rows) is a lease on everything: the sweep of unnamed blobs and
+snapshots waits until no operation is under way, then runs once. A crash needs no clean-up of leases: at the next start
+nothing is under way, and the sweep takes what no row names.
 """
 
 import contextlib

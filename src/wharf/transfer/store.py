@@ -111,39 +111,43 @@ class ImageStore:
         `target` is what the names point to where it is not the image's own manifest (an index).
         Everything the record names must be in the stores already. Durable when it returns.
         """
-        with self.database.transaction():
-            known = self.database.images.get(str(record.id))
-            # An image that is here already keeps the manifest it came with.
-            self.database.images.put(replace(known or record, names=(), last_tagged=record.last_tagged))
-            for reference in names:
-                self.database.names.put(NameRecord(reference, record.id, target or (known or record).manifest))
-        faults.done("image:recorded")
-        self.project()
-        faults.done("image:index")
+        with self.operations.operation():
+            with self.database.transaction():
+                known = self.database.images.get(str(record.id))
+                # An image that is here already keeps the manifest it came with.
+                self.database.images.put(replace(known or record, names=(), last_tagged=record.last_tagged))
+                for reference in names:
+                    self.database.names.put(NameRecord(reference, record.id, target or (known or record).manifest))
+            faults.done("image:recorded")
+            self.project()
+            faults.done("image:index")
 
     def tag(self, image: ImageRecord, reference: Reference) -> None:
         """Give an image one more name. Raises NotFound when the image was deleted meanwhile."""
-        with self.database.transaction():
-            record = self.database.images.get(str(image.id))
-            if record is None:
-                raise NotFound(f"No such image: {image.id}")
-            self.database.images.put(replace(record, last_tagged=time.time_ns()))
-            self.database.names.put(NameRecord(reference, image.id, record.manifest))
-        self.project()
+        with self.operations.operation():
+            with self.database.transaction():
+                record = self.database.images.get(str(image.id))
+                if record is None:
+                    raise NotFound(f"No such image: {image.id}")
+                self.database.images.put(replace(record, last_tagged=time.time_ns()))
+                self.database.names.put(NameRecord(reference, image.id, record.manifest))
+            self.project()
 
     def untag(self, reference: Reference) -> None:
         """Take a name away; the image stays."""
-        self.database.names.delete(reference.canonical())
-        faults.done("image-untag:recorded")
-        self.project()
+        with self.operations.operation():
+            self.database.names.delete(reference.canonical())
+            faults.done("image-untag:recorded")
+            self.project()
 
     def remove(self, image: ImageRecord) -> None:
         """Remove an image with its names, in one write; blobs and snapshots follow when nothing else needs them."""
-        self.database.images.delete(str(image.id))
-        faults.done("image-delete:recorded")
-        self.project()
-        faults.done("image-delete:index")
-        self.operations.request_sweep()
+        with self.operations.operation():
+            self.database.images.delete(str(image.id))
+            faults.done("image-delete:recorded")
+            self.project()
+            faults.done("image-delete:index")
+            self.operations.request_sweep()  # at the end of this operation: nobody sees rows without their files
 
     def project(self) -> None:
         """Rewrite the blob store's index.json from the rows."""
