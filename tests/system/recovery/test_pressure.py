@@ -60,6 +60,26 @@ def refused(daemon: Wharfd, words: str, *line: str) -> None:
     assert "Traceback" not in out.stderr and "Error(" not in out.stderr, out.stderr
 
 
+def goes_on(daemon: Wharfd) -> None:
+    """What runs is seen, its log is read."""
+    assert daemon.docker("inspect", "-f", "{{.State.Running}}", "runs").stdout == "true\n"
+    assert "runs" in daemon.docker("ps", "--format", "{{.Names}}").stdout
+    assert daemon.docker("logs", "runs").stdout.startswith("line 0\nline 1\n")
+
+
+def whole_log(daemon: Wharfd) -> None:
+    """Lines that found no room may be missing; none is torn or doubled, and new ones come."""
+    seen = daemon.docker("logs", "runs").stdout.splitlines()
+    numbers = [int(line.removeprefix("line ")) for line in seen]
+    assert numbers == sorted(set(numbers))
+    with subprocess.Popen(
+        [docker_client(), "logs", "-f", "--tail", "0", "runs"], env=daemon.environment, stdout=subprocess.PIPE
+    ) as follower:
+        assert follower.stdout is not None
+        assert int(follower.stdout.readline().removeprefix(b"line ")) > numbers[-1]
+        follower.kill()
+
+
 def test_a_full_disk(daemon: Wharfd, place: str) -> None:
     archive = Path(f"{daemon.root}/busybox.tar").read_bytes()
     filler = Path(place) / "filler"
@@ -77,10 +97,15 @@ def test_a_full_disk(daemon: Wharfd, place: str) -> None:
     refused(daemon, full, "create", "busybox", "true")
     refused(daemon, full, "volume", "create", "more")
     assert load.returncode == 0 or re.search(full, load.stderr.decode()), load.stderr
-    assert daemon.docker("inspect", "-f", "{{.State.Running}}", "runs").stdout == "true\n"
-    assert "runs" in daemon.docker("ps", "--format", "{{.Names}}").stdout
+    refused(daemon, full, "start", "idle")
+    refused(daemon, full, "commit", "runs", "made:1")
+    refused(daemon, full, "cp", f"{daemon.root}/busybox.tar", "runs:/copied")
+    refused(daemon, full, "exec", "runs", "true")
+    goes_on(daemon)
     filler.unlink()
     healthy(daemon)
+    whole_log(daemon)
+    assert "copied" not in daemon.docker("exec", "runs", "ls", "-a", "/").stdout
     daemon.kill()
     daemon.start()
     healthy(daemon)
@@ -91,9 +116,14 @@ def test_a_data_root_that_became_read_only(daemon: Wharfd) -> None:
     subprocess.run(["mount", "--bind", root, root], check=True)
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", root], check=True)
-        refused(daemon, r"(?i)read-only file ?system|readonly database", *RUN)
-        refused(daemon, r"(?i)read-only file ?system|readonly database", "volume", "create", "more")
-        assert "runs" in daemon.docker("ps", "--format", "{{.Names}}").stdout
+        words = r"(?i)read-only file ?system|readonly database"
+        refused(daemon, words, *RUN)
+        refused(daemon, words, "create", "busybox", "true")
+        refused(daemon, words, "start", "idle")
+        refused(daemon, words, "commit", "runs", "made:1")
+        refused(daemon, words, "load", "-i", f"{daemon.root}/busybox.tar")
+        refused(daemon, words, "volume", "create", "more")
+        goes_on(daemon)
         daemon.kill()
         with pytest.raises(AssertionError) as refusal:
             daemon.start()
