@@ -57,8 +57,7 @@ def links() -> set[str]:
 
 def cgroups() -> set[str]:
     """Cgroups that an engine made, in every hierarchy."""
-    root = Path("/sys/fs/cgroup")
-    return {str(path) for path in root.rglob("*") if path.is_dir() and "wharf" in str(path)}
+    return {path for path, _, _ in os.walk("/sys/fs/cgroup") if "wharf" in path}
 
 
 def firewall() -> set[str]:
