@@ -3,7 +3,7 @@
 import errno
 import os
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Interface
 from pathlib import Path
@@ -16,6 +16,8 @@ from wharf.network.names import Names
 from wharf.network.plan import BridgePlan
 
 _SYSCTL = Path("/proc/sys/net")
+_TOGETHER = 50
+"""Interfaces from this many on are removed at once; and how many go into one packet."""
 
 
 def random_mac() -> str:
@@ -84,10 +86,22 @@ def _close(route: NetlinkSocket, name: str) -> None:
         write_sysctl(f"ipv4/conf/{name}/send_redirects", "0")
 
 
-def present(route: NetlinkSocket, plan: BridgePlan) -> BridgePlan:
+def addresses_by_link(route: NetlinkSocket) -> dict[int, set[netlink.Interface]]:
+    """All addresses of the host by the index of their interface."""
+    found: dict[int, set[netlink.Interface]] = {}
+    for family in (AF_INET, AF_INET6):
+        for index, address in netlink.addresses(route, family):
+            found.setdefault(index, set()).add(address)
+    return found
+
+
+def present(
+    route: NetlinkSocket, plan: BridgePlan, known: Mapping[int, set[netlink.Interface]] | None = None
+) -> BridgePlan:
     """The plan for a bridge of a user-defined network, kept where one with its addresses is there already.
 
-    Raises Unavailable where the name is taken by an interface of another kind.
+    `known`: the addresses of the host, for one who asks for many bridges. Raises Unavailable where the name is taken by
+    an interface of another kind.
     """
     link = netlink.link(route, plan.name)
     if link is None:
@@ -96,21 +110,29 @@ def present(route: NetlinkSocket, plan: BridgePlan) -> BridgePlan:
         raise Unavailable(f"interface {plan.name} exists and is no bridge")
     if link.alias != plan.mark:  # the administrator's: it is used as it is
         return replace(plan, found=True)
-    found = {
-        item for family in (AF_INET, AF_INET6) for at, item in netlink.addresses(route, family) if at == link.index
-    }
+    found = (addresses_by_link(route) if known is None else known).get(link.index, set())
     return replace(plan, found={item for item in (plan.address, plan.address6) if item} <= found)
 
 
 def remove_marked(route: NetlinkSocket, names: Names, keep: Collection[str]) -> list[str]:
     """Remove what this instance made for networks (bridges, dummies, VLANs) that are not in `keep`; their names."""
-    removed = []
-    for link in netlink.links(route):
-        network_id = names.marked(link.alias)
-        if network_id and network_id not in keep:
+    links = netlink.links(route)
+    ours = [link for link in links if (found := names.marked(link.alias)) and found not in keep]
+    if len(ours) < _TOGETHER:
+        for link in ours:
             delete(route, link)
-            removed.append(link.name)
-    return removed
+    else:
+        _delete_together(route, ours, {link.group for link in links})
+    return [link.name for link in ours]
+
+
+def _delete_together(route: NetlinkSocket, links: Sequence[Link], groups: set[int]) -> None:
+    """Remove many interfaces in one request, under a group number that nobody else has."""
+    while (group := secrets.randbits(31)) in groups | {0}:
+        pass
+    for start in range(0, len(links), _TOGETHER):
+        route.transact([netlink.put_in_group(link.index, group) for link in links[start : start + _TOGETHER]])
+    route.transact([netlink.delete_group(group)])
 
 
 def remove(route: NetlinkSocket, name: str) -> None:

@@ -1,5 +1,6 @@
 """A network that lives on the host: its layout, the interface that carries it, the addresses it has given out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 
@@ -114,10 +115,11 @@ class LiveNetwork:
 
     # -- on the host ---------------------------------------------------------------------------------------------
 
-    def bring_up(self, route: NetlinkSocket) -> None:
-        """Make or find what carries the network; raises Unavailable, Invalid, NotImplementedYet."""
+    def bring_up(self, route: NetlinkSocket, known: Mapping[int, set[netlink.Interface]] | None = None) -> None:
+        """Make or find what carries the network; `known` as in bridge.present. Raises Unavailable, Invalid,
+        NotImplementedYet."""
         if self.layout.bridge is not None:
-            self.index = bridge.apply(route, bridge.present(route, self.layout.bridge)).index
+            self.index = bridge.apply(route, bridge.present(route, self.layout.bridge, known)).index
         elif self.layout.parent is not None:
             _probe(route, self.layout.driver)
             self.index = _parent(route, self.layout.parent, self.layout.driver).index

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from socket import AF_INET, AF_INET6
 
@@ -97,6 +97,7 @@ class Networks:
     def restore(self, route: NetlinkSocket) -> None:
         """Bring the stored networks onto the host and remove what is left of others. One that the host no longer
         carries (its parent interface is gone) stays, with a warning: its endpoints cannot start."""
+        known = bridge.addresses_by_link(route)
         for record in self._store.all():
             if record.name in PREDEFINED or record.id in self._records:
                 continue
@@ -110,13 +111,13 @@ class Networks:
                 self.adopt(record)
                 continue
             self.adopt(record, live)
-            self._bring_up(route, live)
+            self._bring_up(route, live, known)
         for name in _remove_strays(route, self._names, self._records):
             self._warn(f"removed interface {name}: no network has it")
 
-    def _bring_up(self, route: NetlinkSocket, live: LiveNetwork) -> None:
+    def _bring_up(self, route: NetlinkSocket, live: LiveNetwork, known: Mapping[int, set[netlink.Interface]]) -> None:
         try:
-            live.bring_up(route)
+            live.bring_up(route, known)
         except (WharfError, OSError) as error:
             self._warn(f"network {live.record.name} cannot be brought up: {error}")
 
