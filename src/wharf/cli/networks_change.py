@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-
 from wharf.cli.flags import ANY, Command
 from wharf.cli.listing import add_filters, filter_flag
 from wharf.cli.prune import confirmed
@@ -259,4 +257,6 @@ def _pairs(given: list[str]) -> dict[str, str]:
 
 def _split(given: list[str]) -> list[str]:
     """Values that may stand in one flag with commas between them."""
+    import csv
+
     return [value for text in given for row in csv.reader([text]) for value in row]
