@@ -21,7 +21,8 @@ VERSION = 1
 KNOWN_VERSIONS = (1,)
 INLINE_LIMIT = 48 << 10
 MAX_MESSAGE = 16 << 20
-MAX_FDS = 64
+MAX_FDS = 253
+"""Of one message: SCM_MAX_FD, the kernel's own limit (unix(7))."""
 APPLYING = "unable to apply cgroup configuration: "
 """How a failure begins that runc has before it calls the first process its init."""
 
