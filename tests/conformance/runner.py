@@ -85,8 +85,12 @@ class Runner:
         names = [line.split()[0 if "<none>" not in line else 1] for line in there]
         if extra := [name for name in names if name not in IMAGES]:
             self.docker("rmi", "-f", *extra)
-        if not set(IMAGES) <= set(names):
-            self.docker("load", "-i", str(self.archive))
+        if set(IMAGES) <= set(names):
+            tagged = self.docker("image", "inspect", "--format", "{{.Metadata.LastTagTime}}", *IMAGES)
+            if all(line.startswith("0001-") for line in tagged.splitlines()):
+                return
+            self.docker("rmi", "-f", *IMAGES)  # a name that was given stays in their metadata
+        self.docker("load", "-i", str(self.archive))
 
 
 class _Play:

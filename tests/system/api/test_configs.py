@@ -75,7 +75,6 @@ def test_nul_is_refused_anywhere(api: Client, config: dict[str, Any]) -> None:
         ({"HostConfig": {"CpusetCpus": "9" * 5000}}, "for cpuset cpus: invalid format"),
         ({"Hostname": "a\n6.6.6.6 evil"}, "invalid hostname"),
         ({"Domainname": "a\n6.6.6.6 evil"}, "invalid hostname"),
-        ({"Volumes": {"/../..": {}}}, "destination can't be '/'"),
         ({"HostConfig": {"CgroupParent": "/../../x"}}, "invalid cgroup parent"),
     ],
 )
@@ -158,7 +157,8 @@ def test_failed_containers_leave_nothing(api: Client, daemon: Wharfd) -> None:
     before = cgroups(daemon)
     log = {"LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "9" * 5000}}}
     hosts = ({"Sysctls": {"vm.x": "1"}}, log)
-    for config in ({"Cmd": ["/nope"]}, {"User": "nope"}, *({"HostConfig": host} for host in hosts)):
+    over_root = {"Volumes": {"/../..": {}}}  # taken when it is made, as by Docker; nothing is mounted over the root
+    for config in ({"Cmd": ["/nope"]}, {"User": "nope"}, over_root, *({"HostConfig": host} for host in hosts)):
         assert api.run(config).status >= 400
     assert before and cgroups(daemon) == before
     assert api.ask("GET", f"{V}/containers/json?all=1").json() == []
