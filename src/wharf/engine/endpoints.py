@@ -70,8 +70,8 @@ def check_settings(engine: Engine, name: str, settings: EndpointSettings) -> Non
     errors += [
         f"invalid link-local IP address: {text[:80]}" for text in asked.link_local_ips or () if not _is_any(text)
     ]
-    if layout is not None:
-        subnets = [(subnet.network, subnet.static) for subnet in layout.subnets]
+    if network is not None:
+        subnets = [(subnet.network, subnet.static) for subnet in layout.subnets] if layout else []
         for version, text in ((4, asked.ipv4_address), (6, asked.ipv6_address)):
             errors += _outside(text, [net for net, static in subnets if static and net.version == version])
     try:
