@@ -124,9 +124,14 @@ class LiveNetwork:
             _probe(route, self.layout.driver)
             self.index = _parent(route, self.layout.parent, self.layout.driver).index
 
+    def carrier(self) -> str:
+        """The interface on the host that carries the network."""
+        layout = self.layout
+        return layout.bridge.name if layout.bridge else layout.parent.name if layout.parent else ""
+
     def take_down(self, route: NetlinkSocket) -> None:
         """Remove what `bring_up` made; an interface of the administrator's stays."""
-        name = self.layout.bridge.name if self.layout.bridge else self.layout.parent.name if self.layout.parent else ""
+        name = self.carrier()
         link = netlink.link(route, name) if name else None
         mark = self.layout.bridge.mark if self.layout.bridge else self.layout.parent.mark if self.layout.parent else ""
         if link is not None and link.alias == mark:

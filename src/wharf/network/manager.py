@@ -355,7 +355,8 @@ class NetworkManager:
     def strays(self) -> list[tuple[Finding, Callable[[], object] | None]]:
         """What the host has of this network and no container stands behind, or the other way round; each with what
         mends it. Blocks for some tenths of a second when something is found."""
-        found = strays.stray_veths(self._route, self._names, lambda: list(self._held.values()))
+        found = self._networks.strays(self._route)
+        found += strays.stray_veths(self._route, self._names, lambda: list(self._held.values()))
         with self._lock:  # no endpoint comes or goes; those being wired have no elements yet
             wired = [endpoint for endpoint in self._held.values() if endpoint.id not in self._open]
         suspects = list(strays.wrong_elements(self._firewall, self._names, wired))
@@ -375,7 +376,7 @@ class NetworkManager:
         wanted = Addressing(self._config.bip, remembered, self._config.default_pools or DEFAULT_POOLS)
         try:
             present = bridge.present_address(self._route, self._names.bridge)
-            routes = netlink.routes(self._route)
+            routes = [*netlink.routes(self._route), *self._networks.stored_subnets()]
         except OSError as error:
             raise Unavailable(f"cannot read this host's interfaces and routes: {error}") from error
         return plan_bridge(self._names.bridge, self._config.mtu, wanted, present, routes)

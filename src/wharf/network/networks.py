@@ -13,6 +13,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from socket import AF_INET, AF_INET6
 
 from wharf.errors import Conflict, Denied, Invalid, NotFound, Unavailable, WharfError
@@ -25,8 +26,10 @@ from wharf.network.layout import DRIVERS, Layout, read_layout, same_bridge
 from wharf.network.live import LiveNetwork
 from wharf.network.names import Names
 from wharf.network.subnets import OVERLAP, Subnet, parse_subnets
+from wharf.spec.finding import Finding
 from wharf.spec.network import PREDEFINED, AddressPool, BridgeFacts, Ipam, IpamConfig, NetworkRecord
 
+Found = tuple[Finding, Callable[[], object] | None]
 MAX_NETWORKS = 20_000
 """More bridges than that no kernel carries well; a longer list can only be a mistake."""
 
@@ -92,6 +95,15 @@ class Networks:
         """The bridge networks as the firewall sees them, the default one first."""
         return sorted((item.facts for item in self.layouts() if item.facts), key=lambda item: not item.is_default)
 
+    def stored_subnets(self) -> list[Network]:
+        """Subnets of the networks that are stored, whether they are on the host yet or not (after a reboot)."""
+        found = []
+        for record in self._store.all():
+            if record.name not in PREDEFINED and not record.config_only:
+                with contextlib.suppress(WharfError):
+                    found += [subnet.network for subnet in parse_subnets(record.ipam.config or ())]
+        return found
+
     # -- start-up ------------------------------------------------------------------------------------------------
 
     def restore(self, route: NetlinkSocket) -> None:
@@ -120,6 +132,24 @@ class Networks:
             live.bring_up(route, known)
         except (WharfError, OSError) as error:
             self._warn(f"network {live.record.name} cannot be brought up: {error}")
+
+    def strays(self, route: NetlinkSocket) -> list[Found]:
+        """Interfaces with this instance's mark that no network has, and networks without theirs, each with what mends
+        it. Raises OSError."""
+        with self._changing, self.lock:
+            links = netlink.links(route)
+            present = {link.name for link in links}
+            found: list[Found] = [
+                (Finding("link", link.name, "no network has it"), partial(bridge.delete, route, link))
+                for link in links
+                if (network_id := self._names.marked(link.alias)) and network_id not in self._records
+            ]
+            for live in self._live.values():
+                carrier = live.carrier()
+                if carrier and carrier not in present:
+                    problem = f"its interface {carrier} is not on the host"
+                    found.append((Finding("network", live.record.name, problem), partial(live.bring_up, route)))
+        return found
 
     # -- making and removing -------------------------------------------------------------------------------------
 
@@ -169,10 +199,11 @@ class Networks:
             faults.done("network-remove:stored")
             if live is None:
                 return
-            if live.layout.facts is not None:
-                rules.remove_network(live.layout.facts)
-            faults.done("network-remove:rules")
-            live.take_down(route)
+            with contextlib.ExitStack() as rest:  # the bridge goes too where the rules cannot
+                rest.callback(live.take_down, route)
+                if live.layout.facts is not None:
+                    rules.remove_network(live.layout.facts)
+                faults.done("network-remove:rules")
             faults.done("network-remove:bridge")
 
     def retire(self, record: NetworkRecord) -> None:

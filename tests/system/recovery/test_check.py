@@ -161,3 +161,19 @@ def test_other_methods_are_not_there(daemon: Wharfd) -> None:
         client.connect(daemon.socket)
         client.sendall(b"DELETE /wharf/v1/system/check HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n")
         assert client.recv(12) == b"HTTP/1.1 404"
+
+
+def test_a_bridge_without_a_network_and_a_network_without_a_bridge(daemon: Wharfd) -> None:
+    made = daemon.docker("network", "create", "lone").stdout.strip()
+    mark = subprocess.run(
+        [*daemon.enter, "ip", "-j", "link", "show", f"br-{made[:12]}"], capture_output=True, text=True, check=True
+    )
+    alias = json.loads(mark.stdout)[0]["ifalias"]
+    ip = [*daemon.enter, "ip", "link"]
+    subprocess.run([*ip, "add", "br-stray", "type", "bridge"], check=True)
+    subprocess.run([*ip, "set", "br-stray", "alias", alias.replace(made, STRANGER)], check=True)
+    mended(daemon, "link", "br-stray")
+    subprocess.run([*ip, "del", f"br-{made[:12]}"], check=True)
+    mended(daemon, "network", "lone")
+    daemon.docker("run", "--rm", "--network", "lone", "busybox", "true")
+    daemon.docker("network", "rm", "lone")
