@@ -121,7 +121,7 @@ def measure(case: Case, peers: list[Engine], repeat: int) -> None:
     samples: dict[tuple[str, str], list[float]] = {(half.name, engine.name): [] for half in halves for engine in peers}
     for engine in peers:
         case.once(engine)
-    for _ in range(repeat):
+    for _ in range(min(repeat, case.most or repeat)):
         for engine in peers:
             case.before(engine)
             for half in halves:
