@@ -116,6 +116,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         exec_root=settings.exec_root,
         bip=settings.bip,
         ip_forward=settings.ip_forward,
+        icc=settings.icc,
         publish=publish_address(settings),
         forward_accept=settings.forward_accept,
         default_pools=tuple(settings.default_address_pools),

@@ -32,7 +32,7 @@ _REFUSED = """
     cgroup-parent containerd containerd-namespace containerd-plugins-namespace data-root-quota
     default-cgroupns-mode default-gateway default-gateway-v6 default-ipc-mode default-network-opts
     default-shm-size default-ulimits dns dns-opts dns-search fixed-cidr
-    fixed-cidr-v6 graph http-proxy https-proxy no-proxy proxies host-gateway-ip host-gateway-ips icc init
+    fixed-cidr-v6 graph http-proxy https-proxy no-proxy proxies host-gateway-ip host-gateway-ips init
     init-path ip-masq ip6tables iptables ipv6 log-format min-api-version mtu
     network-control-plane-mtu node-generic-resources oom-score-adjust raw-logs rootless
     storage-opts userland-proxy userland-proxy-path
@@ -58,6 +58,8 @@ class Settings:
     default_address_pools: list[AddressPool] = field(default_factory=list)
     ip_forward: bool = True
     """Forwarding of packets may be switched on; else networks that need it are refused while it is off."""
+    icc: bool = True
+    """Containers of the default bridge may talk to one another."""
     ip: str = ""
     """The host address of ports that are published without one; "" is every address."""
     publish: str = ""
@@ -113,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     add("-l", "--log-level", choices=LOG_LEVELS, help="least level of what is logged")
     add("--bip", metavar="CIDR", help="address of the default bridge")
     add("--default-address-pool", dest="default_address_pools", action="append", metavar="base=CIDR,size=N")
+    add("--icc", nargs="?", const=True, type=_boolean, metavar="BOOL", help="the default bridge's containers may talk")
     add("--ip", metavar="ADDRESS", help="host address of ports published without one (0.0.0.0)")
     add(
         "--ip-forward",
@@ -259,7 +262,7 @@ _NOT_IN_FILE = ("config_file", "warnings", "idle_timeout", "validate")
 _KINDS: dict[str, type] = {
     "runtimes": dict,
     "debug": bool, "tls": bool, "tlsverify": bool, "no-new-privileges": bool,
-    "live-restore": bool, "selinux-enabled": bool, "ip-forward": bool, "forward-accept": bool,
+    "live-restore": bool, "selinux-enabled": bool, "ip-forward": bool, "icc": bool, "forward-accept": bool,
     "shutdown-timeout": int, "log-opts": dict, "hosts": list,
     "labels": list, "default-address-pools": list, "exec-opts": list,
 }  # fmt: skip

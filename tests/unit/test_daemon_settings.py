@@ -94,3 +94,8 @@ def test_settings_of_the_hosts_packet_filter(tmp_path: Path) -> None:
             settings(tmp_path, file)
     with pytest.raises(Invalid, match="invalid boolean value"):
         settings(tmp_path, {}, "--ip-forward=maybe")
+
+
+def test_icc_is_on_unless_it_is_switched_off(tmp_path: Path) -> None:
+    assert settings(tmp_path, {}).icc and not settings(tmp_path, {"icc": False}).icc
+    assert not settings(tmp_path, {}, "--icc=false").icc

@@ -74,7 +74,7 @@ def _host_config(flags: Values, binds: list[str], bindings: ports_flag.Bindings)
         "DnsOptions": flags.get("dns-option", []),
         "DnsSearch": flags.get("dns-search", []),
         "IpcMode": flags.get("ipc", ""),
-        "Links": flags.get("link"),
+        "Links": None if networks_flag.is_user_defined(_networks(flags)[0]["target"]) else flags.get("link"),
         "ShmSize": flags.get("shm-size", 0),
         "MemorySwappiness": flags.get("memory-swappiness", -1),
         "OomKillDisable": flags.get("oom-kill-disable", False),

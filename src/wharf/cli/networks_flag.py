@@ -52,7 +52,7 @@ def _priority(text: str) -> int:
 def check(networks: list[dict[str, Any]], flags: dict[str, Any]) -> None:
     """Which networks and flags do not go together; raises Invalid in docker's words."""
     names = [network["target"] for network in networks]
-    if len(names) > 1 and not all(map(_is_user_defined, names)):
+    if len(names) > 1 and not all(map(is_user_defined, names)):
         raise Invalid("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
     for name in names:
         if names.count(name) > 1:
@@ -61,7 +61,7 @@ def check(networks: list[dict[str, Any]], flags: dict[str, Any]) -> None:
     for key, flag, what in _ONCE:
         if first.get(key) and flags.get(flag):
             raise Invalid(f"conflicting options: cannot specify both --{flag} and per-network {what}")
-    if (first.get("aliases") or flags.get("network-alias")) and not _is_user_defined(first["target"]):
+    if (first.get("aliases") or flags.get("network-alias")) and not is_user_defined(first["target"]):
         raise Invalid("network-scoped aliases are only supported for user-defined networks")
     for mac in (flags.get("mac-address"), *(network.get("mac") for network in networks)):
         if mac and not _is_mac(mac):
@@ -96,12 +96,13 @@ def endpoint(wanted: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
         config["LinkLocalIPs"] = wanted.get("link_local") or flags.get("link-local-ip")
     settings["IPAMConfig"] = config or None
     settings["Aliases"] = wanted.get("aliases") or flags.get("network-alias")
-    settings["Links"] = flags.get("link") if _is_user_defined(wanted["target"]) else None
+    settings["Links"] = flags.get("link") if is_user_defined(wanted["target"]) else None
     settings["MacAddress"] = wanted.get("mac") or flags.get("mac-address", "")
     settings["DriverOpts"] = wanted.get("options")
     settings["GwPriority"] = wanted.get("priority", 0)
     return settings
 
 
-def _is_user_defined(name: str) -> bool:
+def is_user_defined(name: str) -> bool:
+    """Whether a network is none of those that are always there."""
     return name not in ("default", "bridge", "host", "none") and not name.startswith("container:")

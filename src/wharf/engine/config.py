@@ -26,6 +26,8 @@ class EngineConfig:
     default_pools: tuple[AddressPool, ...] = ()
     mtu: int = 1500
     ip_forward: bool = True
+    icc: bool = True
+    """Containers of the default bridge may talk to one another."""
     publish: str = ""
     """The host address of `-p` without one; "" is every address."""
     forward_accept: bool = False

@@ -81,6 +81,7 @@ class Engine:
             config.mtu,
             config.ip_forward,
             seed,
+            icc=config.icc,
             publish=config.publish,
             forward_accept=config.forward_accept,
         )

@@ -7,6 +7,7 @@ when it starts again. On user-defined networks a link is an alias that the resol
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -107,6 +108,12 @@ def _name_of(engine: Engine, record: ContainerRecord, target: str) -> str:
         return record.link_names.get(target, target[:12])
 
 
+def needed_first(record: ContainerRecord) -> list[str]:
+    """Ids of the containers that must run before this one can start."""
+    joined = record.host_config.network_mode.partition("container:")[2]
+    return [*record.links.values(), *([joined] if joined else [])]
+
+
 def parents(engine: Engine, target: str) -> list[ContainerRecord]:
     """Who has a link to a container."""
     return [record for record in engine.containers.all() if target in record.links.values()]
@@ -187,14 +194,32 @@ def _ranges(ports: Sequence[Port]) -> Iterable[tuple[Port, Port]]:
             first = None
 
 
+def open_links(engine: Engine, record: ContainerRecord) -> None:
+    """Let a container that has its addresses reach the ports of those that it has links to, where the default bridge's
+    containers may not talk otherwise. Raises Internal."""
+    for target_id in dict.fromkeys(record.links.values()):
+        with contextlib.suppress(NotFound):
+            _open(engine, record, engine.containers.find(target_id))
+
+
+def _open(engine: Engine, record: ContainerRecord, target: ContainerRecord) -> None:
+    places = [item.networks.get(DEFAULT) for item in (record, target)]
+    addresses = [place.ip_address for place in places if place is not None and place.ip_address]
+    if len(addresses) == 2:
+        engine.network.link(
+            addresses[0], addresses[1], [Port.parse(text) for text in target.config.exposed_ports or ()]
+        )
+
+
 def tell_parents(engine: Engine, target: ContainerRecord) -> None:
-    """A container that others have links to has started: put its address into their hosts files."""
+    """A container that others have links to has started: put its address into their hosts files, and let them in."""
     settings = target.networks.get(DEFAULT)
     if settings is None or not settings.ip_address:
         return
     for record in parents(engine, target.id):
         if not record.state.running or DEFAULT not in record.networks:
             continue
+        _open(engine, record, target)
         aliases = [alias for alias, ident in record.links.items() if ident == target.id]
         path = f"{engine.directory(record.id)}/hosts"
         try:

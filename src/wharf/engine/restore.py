@@ -16,12 +16,15 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING
 
 from wharf.engine.container import Container, LiveExec
 from wharf.engine.endpoints import endpoints_of, forget
 from wharf.engine.exec_start import on_exec_exit
 from wharf.engine.exit import on_exit
+from wharf.engine.links import needed_first, open_links
 from wharf.engine.networks_connect import mend
 from wharf.engine.remove import discard, remove_now
 from wharf.engine.restart_policy import restarts_with_daemon, should_restart
@@ -152,9 +155,11 @@ def _is_id(key: str) -> bool:
 def restart_after_open(engine: Engine) -> None:
     """Listen for the ends of what runs; finish removals that were begun or are due, and start what its policy wants,
     in the background. Not before the network knows the endpoints: an end gives them back."""
+    wanted: list[Container] = []
     for container in engine.containers:
         _mend_networks(engine, container)
         _watch(engine, container)
+        _open_links(engine, container)
         record, state = container.record, container.record.state
         ended = state.started_at != ZERO_TIME or state.error
         if state.removal_in_progress or (record.host_config.auto_remove and not state.running and ended):
@@ -162,7 +167,30 @@ def restart_after_open(engine: Engine) -> None:
             state.removal_in_progress = False
             engine.loop.pool.submit(_quietly_remove, engine, container)
         elif not state.running and ended and _wants_start(record):
-            engine.loop.pool.submit(_quietly_start, engine, container)
+            wanted.append(container)
+    begun: dict[str, Future[None]] = {}
+    for container in _in_order(wanted):
+        first = [begun[other] for other in needed_first(container.record) if other in begun]
+        begun[container.id] = engine.loop.pool.submit(_quietly_start, engine, container, first)
+
+
+def _in_order(containers: Iterable[Container]) -> Iterator[Container]:
+    """Those that others need before those that need them; a ring is cut somewhere."""
+    waiting = {container.id: container for container in containers}
+    seen, placed = set[str](), set[str]()
+    for container in waiting.values():
+        stack = [container]
+        while stack:
+            current = stack[-1]
+            if current.id not in seen:
+                seen.add(current.id)
+                needed = needed_first(current.record)
+                stack += [waiting[other] for other in needed if other in waiting and other not in seen]
+                continue
+            stack.pop()
+            if current.id not in placed:
+                placed.add(current.id)
+                yield current
 
 
 def _mend_networks(engine: Engine, container: Container) -> None:
@@ -170,6 +198,14 @@ def _mend_networks(engine: Engine, container: Container) -> None:
         mend(engine, container)
     except (WharfError, OSError) as error:
         log.warning("start-up: container %s: a change of its networks cannot be mended: %s", container.id, error)
+
+
+def _open_links(engine: Engine, container: Container) -> None:
+    try:
+        if container.record.state.running:
+            open_links(engine, container.record)
+    except WharfError as error:
+        log.warning("start-up: container %s: %s", container.id, error.message)
 
 
 def _watch(engine: Engine, container: Container) -> None:
@@ -194,7 +230,9 @@ def _quietly_remove(engine: Engine, container: Container) -> None:
         log.warning("%s", error.message)
 
 
-def _quietly_start(engine: Engine, container: Container) -> None:
+def _quietly_start(engine: Engine, container: Container, first: Iterable[Future[None]]) -> None:
+    """Start once these are done: they were handed to the pool before, so they run even where it has one thread."""
+    wait(first)
     with container.lock:
         if container.record.state.running or container.record.state.removal_in_progress:
             return

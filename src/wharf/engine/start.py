@@ -34,7 +34,7 @@ from wharf.engine.hosts_files import (
 )
 from wharf.engine.id_maps import IdMaps, applied, maps_of_process
 from wharf.engine.labels import labelled_root, relabel_sources
-from wharf.engine.links import resolve_links, tell_parents
+from wharf.engine.links import open_links, resolve_links, tell_parents
 from wharf.engine.log_options import log_attributes, log_sizes
 from wharf.engine.mount_support import check_mounts
 from wharf.engine.oci_spec import SHM, Found, build_spec
@@ -130,6 +130,7 @@ def _start(engine: Engine, container: Container, undo: contextlib.ExitStack) -> 
     waiting.callback(sandboxed.abort)
     if published:
         wire(engine, record, published, sandboxed)
+        open_links(engine, record)
         faults.done("start:network")
     _attach_waiting(container, sandboxed.attach)
     faults.done("start:attached")

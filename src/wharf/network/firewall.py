@@ -29,6 +29,8 @@ class Firewall:
         self._socket = NftSocket(names.table)
         self._flows = conntrack.open_socket()
         self._lock = threading.Lock()
+        self._linked: dict[Address, dict[Address, list[Element]]] = {}
+        """Target -> source -> what lets it in."""
 
     def load(self, networks: Sequence[BridgeFacts], endpoints: Iterable[Endpoint]) -> None:
         """Replace the whole table but the administrator's chain, with the elements of running endpoints, in one
@@ -75,18 +77,26 @@ class Firewall:
                 self._forget(UdpFlows(answered_by=address, ipv6=address.version == 6))
 
     def link(self, source: Address, target: Address, ports: Iterable[Port]) -> None:
-        """Let `source` reach these ports of `target` on a network without icc; IPv4 only, as ARP is answered for
-        neighbours there and nothing of the kind for IPv6. Raises Internal."""
-        if source.version == target.version == 4:
+        """Let `source` reach these ports of `target` on a network without icc, again is fine; IPv4 only. Raises
+        Internal."""
+        if source.version != 4 or target.version != 4:
+            return
+        elements = [rules.linked_element(str(source), str(target), port.number, port.protocol) for port in ports]
+        with self._lock:
+            known = self._linked.setdefault(target, {}).setdefault(source, [])
+            fresh = [element for element in elements if element not in known]
             try:
-                self._socket.add("linked", _linked(source, target, ports))
+                self._socket.add("linked", fresh)
             except OSError as error:
                 raise Internal(f"cannot link {source} to {target}: {error.strerror}") from error
+            known += fresh
 
-    def unlink(self, source: Address, target: Address, ports: Iterable[Port]) -> None:
-        """The reverse of `link`; again is fine."""
-        if source.version == target.version == 4:
-            self._socket.discard("linked", _linked(source, target, ports))
+    def cut(self, address: Address) -> None:
+        """Take the links from and to an address away; without any is fine."""
+        with self._lock:
+            gone = list(self._linked.pop(address, {}).values())
+            gone += [sources.pop(address) for sources in self._linked.values() if address in sources]
+            self._socket.discard("linked", [element for elements in gone for element in elements])
 
     def _forget(self, flows: UdpFlows) -> None:
         with contextlib.suppress(OSError):  # flows end by themselves too, only later
@@ -116,7 +126,3 @@ class Firewall:
 
 def _udp(endpoint: Endpoint) -> list[PublishedPort]:
     return [port for port in endpoint.ports if port.port.protocol == "udp"]
-
-
-def _linked(source: Address, target: Address, ports: Iterable[Port]) -> list[Element]:
-    return [rules.linked_element(str(source), str(target), port.number, port.protocol) for port in ports]

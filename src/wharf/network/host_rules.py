@@ -65,9 +65,9 @@ class HostRules:
         """See Firewall.link."""
         self.filter.link(source, target, ports)
 
-    def unlink(self, source: Address, target: Address, ports: Iterable[Port]) -> None:
-        """See Firewall.unlink."""
-        self.filter.unlink(source, target, ports)
+    def cut(self, address: Address) -> None:
+        """See Firewall.cut."""
+        self.filter.cut(address)
 
     def remove(self) -> None:
         """Take all of it away; forwarding stays as it is. Raises Unavailable."""

@@ -40,6 +40,7 @@ from wharf.spec.network import (
     BridgeFacts,
     Endpoint,
     NetworkRecord,
+    Port,
     PortRequest,
     Resolver,
 )
@@ -295,6 +296,12 @@ class NetworkManager:
         """Tell netd anew what a sandbox's endpoints are called."""
         self._name(kept, target, resolver)
 
+    def link(self, source: str, target: str, ports: Sequence[Port]) -> None:
+        """Let a container of the default bridge reach ports of another, by their addresses, where they may not talk
+        otherwise; until either gives its address back. Raises Internal."""
+        if not self._config.icc:
+            self._firewall.link(IPv4Address(source), IPv4Address(target), ports)
+
     def _plan_endpoint(self, published: Published, beside: Sequence[Endpoint]) -> EndpointPlan:
         endpoint = published.endpoint
         live = self._networks.live(endpoint.network_id)
@@ -345,6 +352,10 @@ class NetworkManager:
             published.close()
         if held and held.names and self._relay:
             self._relay.leave(held)
+        if held and not self._config.icc:
+            with contextlib.suppress(OSError):
+                for address in held.addresses:
+                    self._firewall.cut(address)
         if held and held.ports:
             if self._relay:
                 self._relay.release(held)  # first: once it has forgotten, it cannot take a successor's elements away
@@ -379,12 +390,13 @@ class NetworkManager:
             routes = [*netlink.routes(self._route), *self._networks.stored_subnets()]
         except OSError as error:
             raise Unavailable(f"cannot read this host's interfaces and routes: {error}") from error
-        return plan_bridge(self._names.bridge, self._config.mtu, wanted, present, routes)
+        plan = plan_bridge(self._names.bridge, self._config.mtu, wanted, present, routes)
+        return dataclasses.replace(plan, closed=not self._config.icc)
 
     def _bring_up_default(self) -> None:
         """Make the default bridge and keep the records of the predefined networks."""
         known = {record.name: record for record in self._store.all()}
-        for record in predefined(known, self._names.bridge, self._config.mtu):
+        for record in predefined(known, self._plan):
             live = default_network(record, self._plan) if record.name == "bridge" else None
             if live is not None:
                 live.index = bridge.apply(self._route, self._plan).index

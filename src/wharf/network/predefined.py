@@ -19,7 +19,9 @@ def default_network(record: NetworkRecord, plan: BridgePlan) -> LiveNetwork:
     address = plan.address
     assert address is not None
     record.ipam.config = [IpamConfig(subnet=str(address.network), gateway=str(address.ip))]
-    facts = BridgeFacts(record.id, record.name, plan.name, address.network, address.ip, is_default=True)
+    facts = BridgeFacts(
+        record.id, record.name, plan.name, address.network, address.ip, icc=not plan.closed, is_default=True
+    )
     subnets = (Subnet(address.network, address.ip, static=False),)
     return LiveNetwork(record, Layout(record.id, record.name, "bridge", subnets, plan.mtu, bridge=plan, facts=facts))
 
@@ -31,15 +33,15 @@ def subnet_of(record: NetworkRecord) -> IPv4Interface | None:
     return None
 
 
-def predefined(known: Mapping[str, NetworkRecord], bridge_name: str, mtu: int) -> list[NetworkRecord]:
+def predefined(known: Mapping[str, NetworkRecord], plan: BridgePlan) -> list[NetworkRecord]:
     """The records of bridge, host and none: copies of those kept, else new ones."""
     options = {
         "com.docker.network.bridge.default_bridge": "true",
-        "com.docker.network.bridge.enable_icc": "true",
+        "com.docker.network.bridge.enable_icc": "false" if plan.closed else "true",
         "com.docker.network.bridge.enable_ip_masquerade": "true",
         "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
-        "com.docker.network.bridge.name": bridge_name,
-        "com.docker.network.driver.mtu": str(mtu),
+        "com.docker.network.bridge.name": plan.name,
+        "com.docker.network.driver.mtu": str(plan.mtu),
     }
     drivers = {"bridge": "bridge", "host": "host", "none": "null"}
     records = []

@@ -7,6 +7,7 @@
     publish      map lookups: first by address, then by port alone; publish6 the same for IPv6
     nat-out      postrouting, srcnat by source: NAT out of the network; published ports reached from the same bridge, or
                                      from 127/8
+    input        input, filter       from an internal network to ports that netd relays: nothing
     forward      forward, filter     WHARF-USER, then out of an internal network: nothing; then into a network: answers,
                                      published ports, and what its mode lets in
     WHARF-USER                       the administrator's: what is in it stays
@@ -27,6 +28,7 @@ from wharf.spec.network import BridgeFacts, Endpoint, GatewayMode, PublishedPort
 USER_CHAIN = "WHARF-USER"
 _ANY4, _ADDRESSED4, _OPEN4 = "published", "published-on", "open4"
 _ANY6, _ADDRESSED6, _OPEN6 = "published6", "published6-on", "open6"
+_RELAYED, _RELAYED_ON = "relayed6", "relayed6-on"
 _PROTOCOL_NUMBERS = {"tcp": 6, "udp": 17, "sctp": 132}
 MAPS = {
     _ANY4: "map inet_proto . inet_service : ipv4_addr . inet_service",
@@ -35,6 +37,9 @@ MAPS = {
     _ADDRESSED6: "map ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service",
     _OPEN4: "set ipv4_addr . inet_proto . inet_service",
     _OPEN6: "set ipv6_addr . inet_proto . inet_service",
+    _RELAYED: "set inet_proto . inet_service",
+    _RELAYED_ON: "set ipv6_addr . inet_proto . inet_service",
+    "shut-in": "set ifname",
     "linked": "set ipv4_addr . ipv4_addr . inet_proto . inet_service",
     "bridges": "set ifname",
     "sources": "map ifname : verdict",
@@ -45,8 +50,9 @@ MAPS = {
     "routed4": "set ipv4_addr",
     "routed6": "set ipv6_addr",
 }
-"""Name -> kind and type. `published*`: host ports; `open*`: container ports of routed networks; `linked`: from, to."""
-PORT_MAPS = (_ANY4, _ADDRESSED4, _ANY6, _ADDRESSED6, _OPEN4, _OPEN6)
+"""Name -> kind and type. `published*`: host ports; `open*`: container ports of routed networks; `relayed*`: those of
+netd, which `shut-in`, the bridges of internal networks, may not have; `linked`: from, to."""
+PORT_MAPS = (_ANY4, _ADDRESSED4, _ANY6, _ADDRESSED6, _OPEN4, _OPEN6, _RELAYED, _RELAYED_ON)
 _WITH_SUBNETS = ("nat4", "nat6", "routed4", "routed6")
 
 _BASE = {
@@ -82,6 +88,11 @@ _BASE = {
         "ip saddr vmap @nat4",
         "ip6 saddr vmap @nat6",
     ],
+    "input": [
+        "type filter hook input priority filter; policy accept;",
+        f"meta nfproto ipv6 iifname @shut-in meta l4proto . th dport @{_RELAYED} drop",
+        f"iifname @shut-in ip6 daddr . meta l4proto . th dport @{_RELAYED_ON} drop",
+    ],
     "forward": [
         "type filter hook forward priority filter; policy accept;",
         f"iifname @bridges jump {USER_CHAIN}",
@@ -112,6 +123,7 @@ def network_rules(facts: BridgeFacts) -> NetworkRules:
     if facts.internal:
         chains[f"out-of-{ident}"] = [f"oifname != {bridge} drop"]
         elements["out-of"] = [f"{bridge} : jump out-of-{ident}"]
+        elements["shut-in"] = [bridge]
     for number, subnet, mode in ((4, facts.subnet4, facts.mode4), (6, facts.subnet6, facts.mode6)):
         if subnet is None:
             continue
@@ -241,9 +253,12 @@ def elements_of(endpoint: Endpoint) -> dict[str, list[Element]]:
 
 
 def _map_of(endpoint: Endpoint, port: PublishedPort) -> str | None:
-    """Where a published port is kept; None for what netd relays (a host's IPv6 address of a container without)."""
+    """Where a published port is kept; None for one that leads nowhere. A host's IPv6 address of a container without
+    any is relayed by netd."""
     if (endpoint.address6 if port.is_ipv6 else endpoint.address) is None:
-        return None
+        if not port.is_ipv6 or not port.host_port:
+            return None
+        return _RELAYED if ip_address(port.host_ip).is_unspecified else _RELAYED_ON
     if not port.host_port:
         return _OPEN6 if port.is_ipv6 else _OPEN4
     if ip_address(port.host_ip).is_unspecified:
@@ -253,12 +268,13 @@ def _map_of(endpoint: Endpoint, port: PublishedPort) -> str | None:
 
 def _element(endpoint: Endpoint, port: PublishedPort, name: str) -> Element:
     held = endpoint.address6 if port.is_ipv6 else endpoint.address
-    assert held is not None  # _map_of has seen to it
     protocol, inner = bytes([_PROTOCOL_NUMBERS[port.port.protocol]]), port.port.number.to_bytes(2, "big")
+    key = (protocol, port.host_port.to_bytes(2, "big"))
+    host = () if name in (_ANY4, _ANY6, _RELAYED) else (ip_address(port.host_ip).packed,)
+    if held is None:
+        return Element((*host, *key))
     if name in (_OPEN4, _OPEN6):
         return Element((held.ip.packed, protocol, inner))
-    key = (protocol, port.host_port.to_bytes(2, "big"))
-    host = () if name in (_ANY4, _ANY6) else (ip_address(port.host_ip).packed,)
     return Element((*host, *key), (held.ip.packed, inner))
 
 

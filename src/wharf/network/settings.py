@@ -17,6 +17,8 @@ class NetworkConfig:
     ip_forward: bool = True
     seed: bytes = bytes(20)
     """A digest that only this instance has: its IPv6 subnets come from it."""
+    icc: bool = True
+    """Containers of the default bridge may talk to one another; else by links and published ports alone."""
     publish: str = ""
     """The host address of `-p` without one, where the network names none; "" is every address."""
     forward_accept: bool = False

@@ -161,9 +161,14 @@ def test_without_icc_containers_meet_by_published_ports_and_links_alone(lab: Lab
     world.firewall.link(a.endpoint.address.ip, b.endpoint.address.ip, ports)
     assert world.can(a.netns, b.v4) == a.v4 and reaches(ask_udp, a.netns, b.v4, 53) == a.v4
     assert world.cannot(a.netns, b.v4, 81) and world.cannot(b.netns, a.v4)
-    world.firewall.unlink(a.endpoint.address.ip, b.endpoint.address.ip, ports)
-    world.firewall.unlink(a.endpoint.address.ip, b.endpoint.address.ip, ports)
-    assert world.cannot(a.netns, b.v4)
+    for cut in (a, b):  # either end
+        world.firewall.link(a.endpoint.address.ip, b.endpoint.address.ip, ports)
+        world.firewall.link(a.endpoint.address.ip, b.endpoint.address.ip, ports)
+        assert world.can(a.netns, b.v4)
+        assert cut.endpoint.address
+        world.firewall.cut(cut.endpoint.address.ip)
+        world.firewall.cut(cut.endpoint.address.ip)
+        assert world.cannot(a.netns, b.v4)
 
 
 def test_routed_networks_let_published_ports_in_at_the_containers_own_address(world: World):

@@ -28,6 +28,7 @@ def test_ports_lie_in_the_map_of_their_kind():
         "published": ["tcp . 8080"],
         "published-on": ["127.0.0.1 . udp . 53"],
         "open4": ["172.18.0.2 . sctp . 9"],
+        "relayed6": ["tcp . 8080"],
     }
     assert keys(BOTH)["published6"] == ["tcp . 8080"]
     assert keys(replace(BOTH, address=None)) == {"published6": ["tcp . 8080"]}

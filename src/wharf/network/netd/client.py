@@ -138,12 +138,12 @@ class NetdClient:
     def _ask(self, message: dict[str, Any], descriptors: list[int] | None = None) -> dict[str, Any]:
         """Send and await the answer; {} and a warning when netd does not do it: IPv4 works without."""
         with self._lock:
-            for attempt in (1, 2):
+            for attempt in (1, 2, 3):  # one that is dying may take a connection and answer no more
                 try:
                     return self._exchange({"v": messages.VERSION, **message}, descriptors)
                 except (OSError, ValueError, Unavailable) as error:
                     self._disconnect()
-                    if attempt == 2 or isinstance(error, TimeoutError):
+                    if attempt == 3 or isinstance(error, TimeoutError):
                         self._warn(f"netd does not answer ({message['op']}): {error}")
                         break
         return {}
