@@ -14,7 +14,7 @@ from wharf import __version__
 from wharf.api.listen import TlsFiles, close_listeners, inherited_listeners, open_listener
 from wharf.api.routes import ROUTES
 from wharf.api.server import Api, Listener, Server
-from wharf.build.builder import Builder
+from wharf.build.service import BuildService
 from wharf.daemonconfig import Settings, cgroup_driver, publish_address, read_settings
 from wharf.daemonreload import added_runtimes, reload_settings
 from wharf.engine.config import EngineConfig
@@ -71,8 +71,8 @@ async def _serve(settings: Settings, argv: list[str]) -> int:
     except BaseException:
         close_listeners(listeners)
         raise
-    builder = await loop.run_in_executor(None, Builder, engine)
-    server = Server(Api(engine, builder), ROUTES)
+    builds = await loop.run_in_executor(None, BuildService, engine)
+    server = Server(Api(engine, builds), ROUTES)
     _reload_on_hangup(loop, settings, argv, engine)
     idle: asyncio.Task[None] | None = None
     try:
@@ -88,7 +88,7 @@ async def _serve(settings: Settings, argv: list[str]) -> int:
         if idle is not None:
             idle.cancel()
         await server.close()
-        await loop.run_in_executor(None, builder.close)
+        await loop.run_in_executor(None, builds.close)
         await loop.run_in_executor(None, engine.close)
     return 0
 

@@ -48,7 +48,7 @@ class Api:
     """What handlers need: the engine, its builder, threads for its blocking use cases, and the loop."""
 
     engine: Any
-    builder: Any = None
+    builds: Any = None
     pool: SteadyPool = field(default_factory=lambda: SteadyPool(WORKERS, "api", READY))
     stream_pool: SteadyPool = field(default_factory=lambda: SteadyPool(STREAM_WORKERS, "stream", READY))
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)

@@ -20,8 +20,9 @@ from wharf.build.cache import BuildCache
 from wharf.build.lower import CONTEXT, Target, lower
 from wharf.build.ops.executor import Executor
 from wharf.build.ops.files import FileWork
-from wharf.build.ops.run import STEP_LABEL, Locks, StepWork
+from wharf.build.ops.run import Locks, StepWork
 from wharf.build.options import BaseImage, LowerOptions
+from wharf.build.service import EMPTIED
 from wharf.build.solver.solver import Progress, Solver
 from wharf.build.times import text_of
 from wharf.build.tree import EMPTY, Tree
@@ -30,8 +31,7 @@ from wharf.dockerfile.instructions import Dockerfile
 from wharf.dockerfile.parse import parse_dockerfile
 from wharf.engine.image_events import publish_image_event
 from wharf.engine.image_inspect import find_image
-from wharf.engine.remove import remove_container
-from wharf.errors import Invalid, NotFound, WharfError
+from wharf.errors import Invalid, NotFound
 from wharf.spec.image import MEDIA_CONFIG, Descriptor, Image, Manifest
 from wharf.spec.image_record import ImageRecord
 from wharf.spec.platform import Platform
@@ -70,31 +70,21 @@ class Built:
 class Builder:
     """The build service of one engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, root: str) -> None:
         self.engine = engine
-        self._root = os.path.join(engine.config.data_root, "build")
-        for name in ("contexts", "steps", "downloads", "places"):
-            path = os.path.join(self._root, name)
-            engine.trash.discard(path)
-            os.makedirs(path, mode=0o700)
-        os.makedirs(os.path.join(self._root, "caches"), mode=0o711, exist_ok=True)
+        self._root = root
+        for name in EMPTIED:
+            os.makedirs(os.path.join(root, name), mode=0o700, exist_ok=True)
+        os.makedirs(os.path.join(root, "caches"), mode=0o711, exist_ok=True)
         self.cache = BuildCache(engine.database, engine.images)
         files = FileWork(engine, os.path.join(self._root, "places"))
         steps = StepWork(engine, files, self._root, Locks())
         self._executor = Executor(engine, files, steps, os.path.join(self._root, "downloads"))
         self._solver: Solver[Tree] = Solver(self._executor, self.cache, WORKERS)
-        self._remove_steps()
 
     def close(self) -> None:
         """Wait for the steps that run."""
         self._solver.close()
-
-    def _remove_steps(self) -> None:
-        """Containers of steps that an end of the daemon cut off."""
-        for record in self.engine.containers.all():
-            if (record.config.labels or {}).get(STEP_LABEL):
-                with contextlib.suppress(WharfError):
-                    remove_container(self.engine, record.id, force=True, volumes=True)
 
     @contextlib.contextmanager
     def context(self, archive: Readable) -> Iterator[str]:

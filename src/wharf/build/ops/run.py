@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from wharf.build.graph import CopyFiles, Exec, MountKind, StepMount, Vertex
 from wharf.build.ops.files import FileWork
+from wharf.build.service import STEP_LABEL
 from wharf.build.solver.solver import Job
 from wharf.build.tree import EMPTY, Tree
 from wharf.engine.container import AttachRequest
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
     from wharf.engine.container import Container
     from wharf.engine.engine import Engine
 
-STEP_LABEL = "io.wharf.build.step"
-"""Containers of builds: one that a crash left is removed at the next start."""
 _SIGKILL = 9
 _HEADER = 8
 
