@@ -295,7 +295,7 @@ class TestImage:
         [
             ("FROM busybox\nRNN x", "dockerfile parse error on line 2: unknown instruction: RNN"),
             ("", "the Dockerfile (Dockerfile) cannot be empty"),
-            ("FROM nosuchimage", "pull access denied for nosuchimage"),
+            ("FROM nosuchimage", "lookup registry-1.docker.io: no such host"),
             ("FROM busybox AS a\nCOPY --from=a /x /y", "circular dependency detected on stage: a"),
         ],
     )
@@ -340,3 +340,34 @@ def test_nothing_is_left_behind(context: Context, daemon: Wharfd) -> None:
     after = settled(daemon, (before,))
     grown = {key for key in after if after[key] > before.get(key, 0) and not key.startswith(("file:", "nft"))}
     assert not grown
+
+
+def test_a_daemon_killed_in_mid_build_leaves_nothing(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    with Wharfd() as daemon:
+        daemon.load_busybox()
+        (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN echo done > /done\nRUN echo reached; sleep 1000")
+        environment = {**daemon.environment, "DOCKER_BUILDKIT": "0"}
+        client = subprocess.Popen(
+            [docker_client(), "build", "-t", "cut", str(tmp_path)], env=environment, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        assert client.stdout is not None
+        assert any("reached" in line for line in client.stdout)
+        daemon.kill()
+        client.stdout.close()
+        assert client.wait(30) != 0
+        daemon.start()
+        assert daemon.docker("ps", "-aq").stdout == "" and daemon.docker("images", "-q", "cut").stdout == ""
+        left = [
+            path
+            for name in ("contexts", "steps", "places")
+            for path in Path(daemon.root, "data/build").glob(f"{name}/*")
+        ]
+        assert not left
+        (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN echo done > /done")
+        done = subprocess.run(
+            [docker_client(), "build", str(tmp_path)], env=environment, capture_output=True, text=True, check=True
+        )
+        assert "Using cache" in done.stdout
