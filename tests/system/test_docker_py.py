@@ -161,3 +161,33 @@ def test_volumes(client: Any) -> None:
     volume.remove()
     with pytest.raises(NotFound):
         client.volumes.get("sdk-volume")
+
+
+def test_networks(client: Any) -> None:
+    pools = [docker.types.IPAMPool(subnet="10.93.0.0/24", gateway="10.93.0.254", aux_addresses={"kept": "10.93.0.2"})]
+    network = client.networks.create(
+        "py", driver="bridge", ipam=docker.types.IPAMConfig(pool_configs=pools), labels={"a": ""}
+    )
+    with pytest.raises(APIError, match="already exists") as caught:
+        client.networks.create("py", check_duplicate=True)
+    assert caught.value.status_code == 409
+    box = client.containers.run("busybox", ["sleep", "300"], detach=True, network="py")
+    try:
+        network.reload()
+        assert [item.id for item in network.containers] == [box.id]
+        box.reload()
+        assert box.attrs["NetworkSettings"]["Networks"]["py"]["IPAddress"] == "10.93.0.1"
+        with pytest.raises(APIError, match="active endpoints") as caught:
+            network.remove()
+        assert caught.value.status_code == 403
+        network.disconnect(box)
+        network.connect(box, ipv4_address="10.93.0.77", aliases=["seven"])
+        box.reload()
+        found = box.attrs["NetworkSettings"]["Networks"]["py"]
+        assert found["IPAddress"] == "10.93.0.77" and "seven" in found["DNSNames"]
+        assert [item.name for item in client.networks.list(names=["py"], filters={"label": "a"})] == ["py"]
+    finally:
+        box.remove(force=True)
+    assert client.networks.prune()["NetworksDeleted"] == ["py"]
+    with pytest.raises(NotFound):
+        client.networks.get("py")
