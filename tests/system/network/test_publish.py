@@ -54,14 +54,16 @@ def net(lab6: Lab, make_net: Callable[..., Net]) -> Net:
     return make_net(netd=True)
 
 
-def network(net: Net, number: int, v4: bool = True, v6: bool = True, **options: str) -> NetworkRecord:
+def network(
+    net: Net, number: int, v4: bool = True, v6: bool = True, internal: bool = False, **options: str
+) -> NetworkRecord:
     configs = []
     if v4:
         configs.append(IpamConfig(subnet=f"10.40.{number}.0/24", gateway=f"10.40.{number}.1"))
     if v6:
         configs.append(IpamConfig(subnet=f"fd40:{number}::/64", gateway=f"fd40:{number}::1"))
     chosen = {BRIDGE + key: value for key, value in options.items()}
-    wanted = NetworkRecord(f"net{number}", "", "", enable_ipv4=v4, enable_ipv6=v6, options=chosen)
+    wanted = NetworkRecord(f"net{number}", "", "", enable_ipv4=v4, enable_ipv6=v6, internal=internal, options=chosen)
     wanted.ipam = Ipam(config=configs)
     return net.manager.create(wanted)
 
@@ -110,6 +112,18 @@ def test_a_container_with_ipv4_alone_is_relayed_to(net: Net, monitor: int):
     for address in ("::1", "fd20::2"):
         assert ask_tcp(net.lab.host, address, 8080) == ask_udp(net.lab.host, address, 5353) == "10.40.1.1"
     assert ask_tcp(net.lab.outside, "fd20::2", 8080) == "10.40.1.1"
+
+
+def test_an_internal_network_gets_no_relayed_port(net: Net, monitor: int):
+    """Not by its own bridge's address either. The same does arrive once the rule is gone, so the test can see."""
+    network(net, 1, v6=False)
+    start(net, "net1", WEB, monitor=monitor)
+    shut_in = start(net, network(net, 2, internal=True).name)
+    for address in ("fd40:2::1", "fd20::2"):
+        assert not reaches(ask_tcp, shut_in.netns, address, 8080, 0.5)
+    assert ask_tcp(start(net, network(net, 3).name).netns, "fd40:3::1", 8080) == "10.40.1.1"
+    run("nft", "flush", "chain", "inet", "wharf", "input")
+    assert ask_tcp(shut_in.netns, "fd40:2::1", 8080) == "10.40.1.1"
 
 
 def test_addresses_of_the_host_have_ports_of_their_own(net: Net, monitor: int):
