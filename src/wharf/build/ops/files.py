@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from wharf.build.graph import CopyFiles, FileAction, Files, Vertex
 from wharf.build.tree import EMPTY, Tree
+from wharf.kernel.paths import DIRECTORY
 from wharf.spec.digest import Digest
 from wharf.spec.image import MEDIA_LAYER, Descriptor
+from wharf.storage.files.jobs import digest_selected
 from wharf.storage.layers.pack import pack
 from wharf.transfer.store import EXTRACT_PREFIX
 from wharf.transfer.unpack import ensure_unpacked
@@ -42,18 +44,21 @@ class FileWork:
 
     def digest(self, tree: Tree, action: CopyFiles) -> Digest:
         """The content that an action copies of a tree."""
+        args = {
+            "sources": list(action.sources),
+            "excludes": list(action.excludes),
+            "ignore": list(tree.ignore),
+            "parents": action.parents,
+            "owners": not action.zero_owner,
+        }
+        if tree.directory:  # nothing to mount: a worker would only take longer
+            top = os.open(tree.directory, DIRECTORY)
+            try:
+                return Digest(digest_selected(top, args))
+            finally:
+                os.close(top)
         with self.places([tree]) as trees:
-            result = self.engine.worker.run(
-                "files.digest",
-                {
-                    "tree": trees[0],
-                    "sources": list(action.sources),
-                    "excludes": list(action.excludes),
-                    "ignore": list(tree.ignore),
-                    "parents": action.parents,
-                    "owners": not action.zero_owner,
-                },
-            )
+            result = self.engine.worker.run("files.digest", {"tree": trees[0], **args})
         return Digest(str(result["digest"]))
 
     @contextlib.contextmanager

@@ -25,15 +25,19 @@ _MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\xfd7zXZ\0", "lzma"))
 
 
 def digest_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-    """`digest` of what the words `sources` select in `tree`; `names` of what matched."""
+    """`digest` of what the words `sources` select in `tree`."""
     _own_namespace()
-    tree = _tree(args["tree"])
+    return {"digest": digest_selected(_tree(args["tree"]), args)}
+
+
+def digest_selected(tree: int, args: dict[str, Any]) -> str:
+    """The digest itself; for a plain directory it needs no process of its own. Raises NotFound, Invalid."""
     excluded = Excluded(args["excludes"], args["ignore"])
     found = [item for word in args["sources"] for item in select(tree, word, parents=args["parents"])]
     kept = [item for item in found if _wanted(tree, item.path, excluded)]
     if found and not kept and not any(char in word for word in args["sources"] for char in "*?["):
         raise Invalid(f'"{found[0].path}": not found: it is excluded by .dockerignore')
-    return {"digest": digest_sources(tree, kept, excluded, owners=args["owners"])}
+    return digest_sources(tree, kept, excluded, owners=args["owners"])
 
 
 def apply_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
