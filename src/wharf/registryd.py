@@ -101,7 +101,8 @@ def _serve(options: argparse.Namespace) -> int:
     one_heap()
     lock = _take_root(options.root)
     metadata = RegistryMetadata(os.path.join(options.root, "registry.db"))
-    registry = Registry(RegistryBlobs(options.root), metadata, Leases(options.gc_grace), readonly=options.read_only)
+    registry = Registry(RegistryBlobs(options.root), metadata, Leases(options.gc_grace))
+    registry.readonly = options.read_only
     access_log = AccessLog("", 1) if options.access_log == "-" else AccessLog(options.access_log)
     app = App(registry, _access(options, metadata), access_log)
     if bool(options.tls_cert) != bool(options.tls_key):

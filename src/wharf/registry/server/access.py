@@ -28,6 +28,10 @@ class OpenAccess:
         """Always."""
         return True
 
+    def sees(self, request: Request, repository: str) -> bool:
+        """Everything."""
+        return True
+
     def refusal(self, request: Request, repository: str, actions: str) -> RegistryError:
         """Never needed, but complete."""
         return RegistryError("DENIED")
@@ -58,6 +62,10 @@ class BasicAccess:
         if not repository:
             return bool(request.user)
         return action in self._rights.actions(request.user, repository)
+
+    def sees(self, request: Request, repository: str) -> bool:
+        """What the user may pull."""
+        return self.allows(request, repository, "pull")
 
     def refusal(self, request: Request, repository: str, actions: str) -> RegistryError:
         """401 for strangers, 403 for users."""
@@ -99,6 +107,10 @@ class TokenAccess:
         if found is None or action not in found[1].get(repository, ()):
             return False
         return action in self._rights.actions(request.user, repository)
+
+    def sees(self, request: Request, repository: str) -> bool:
+        """What the user may pull, whatever the token at hand is for."""
+        return "pull" in self._rights.actions(request.user, repository)
 
     def refusal(self, request: Request, repository: str, actions: str) -> RegistryError:
         """401 with the scope that is needed: a client with a token for less gets another one."""

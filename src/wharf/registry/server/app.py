@@ -1,5 +1,6 @@
 """From a request to its answer: path, rights, handler; every failure becomes the specification's envelope."""
 
+import errno
 import logging
 import ssl
 import time
@@ -32,6 +33,10 @@ class Access(Protocol):
         """Whether the client may pull, push or delete there; the repository "" stands for the registry itself."""
         ...
 
+    def sees(self, request: Request, repository: str) -> bool:
+        """Whether the catalog shows the repository to the client."""
+        ...
+
     def refusal(self, request: Request, repository: str, actions: str) -> RegistryError:
         """401 with a challenge for strangers, 403 for those we know."""
         ...
@@ -57,11 +62,10 @@ class App:
             return lambda request, target: handler(registry, request, target)
 
         get_blob, get_manifest, uploading = on(blobs.get), on(manifests.get), self.uploading
-        may_pull: Callable[[Request, str], bool] = lambda request, name: self._access.allows(request, name, "pull")  # noqa: E731
         table: dict[str, dict[str, tuple[str, Handler]]] = {
             "base": {"GET": ("", _base)},
             "token": {"GET": ("none", self._token), "POST": ("none", self._token)},
-            "catalog": {"GET": ("", lambda request, target: lists.catalog(registry, request, may_pull))},
+            "catalog": {"GET": ("", lambda request, target: lists.catalog(registry, request, self._access.sees))},
             "blob": {"GET": ("pull", get_blob), "DELETE": ("delete", on(blobs.delete))},
             "uploads": {"POST": ("push", uploading.start)},
             "upload": {
@@ -107,6 +111,11 @@ class App:
             log.warning("%s %s: %s", request.method, request.path, error)
             wrapped = RegistryError("UNAVAILABLE" if isinstance(error, Unavailable) else "UNKNOWN", error.message)
             return Response(wrapped.status, wrapped.body())
+        except OSError as error:
+            log.error("%s %s: %s", request.method, request.path, error)
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            failed = RegistryError("INSUFFICIENT_STORAGE" if full else "UNKNOWN")
+            return Response(failed.status, failed.body())
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             failed = RegistryError("UNKNOWN")

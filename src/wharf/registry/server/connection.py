@@ -1,8 +1,8 @@
-"""One client connection, served by one thread: blocking reads, `sendfile` for blobs, one request after the other.
+"""One client connection, served by one thread: blocking reads and writes, one request after the other.
 
     waiting (for a head) -> serving -> waiting | closed
 
-A thread and not a coroutine, because the work is copying: `recv_into`, hashing, `write` and `sendfile` all release the
+A thread and not a coroutine, because the work is copying: `recv_into`, hashing, `pwrite` and `send` all release the
 interpreter's lock, and none of them crosses a loop. A connection that waits for a head may be cut at any time by the
 listener, to make room for another (`idle_since`): slow or idle clients never keep others out.
 
@@ -42,7 +42,6 @@ MAX_LINGER = 16 << 20
 """Bytes of an unread body that are thrown away before the connection is closed."""
 LINGER_SECONDS = 2.0
 MAX_CHUNK_LINE = 4096
-SENDFILE_MOST = 1 << 30
 
 
 class Serve(Protocol):
@@ -62,7 +61,7 @@ class Connection:
         self.stopping = False
         self._serve = serve
         self._ahead = bytearray()
-        self._piece = memoryview(bytearray(PIECE))
+        self._big: memoryview | None = None
 
     def run(self) -> None:
         """Serve until the client is done, misbehaves or is cut; closes the socket."""
@@ -84,32 +83,41 @@ class Connection:
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
+    @property
+    def _piece(self) -> memoryview:
+        """A buffer while a body is copied: connections that wait have none, so hundreds of them cost little."""
+        if self._big is None:
+            self._big = memoryview(bytearray(PIECE))
+        return self._big
+
     # Reading.
 
     def receive(self, most: int) -> memoryview:
         """Some bytes, at most `most`, valid until the next call; raises ConnectionError at the end of the stream."""
+        piece = self._piece
         if self._ahead:
             size = min(most, len(self._ahead), PIECE)
-            self._piece[:size] = self._ahead[:size]
+            piece[:size] = self._ahead[:size]
             del self._ahead[:size]
-            return self._piece[:size]
+            return piece[:size]
         try:
-            size = self.socket.recv_into(self._piece, min(most, PIECE))
+            size = self.socket.recv_into(piece, min(most, PIECE))
         except (BlockingIOError, ssl.SSLWantReadError):
             raise ConnectionError("the client sent nothing for too long") from None
         if not size:
             raise ConnectionError("the client closed the connection")
-        return self._piece[:size]
+        return piece[:size]
 
     def line(self) -> bytes:
         """A line of chunked framing without its end; raises BadRequest when it is too long."""
         while (end := self._ahead.find(b"\n")) < 0:
             if len(self._ahead) > MAX_CHUNK_LINE:
                 raise BadRequest("chunk line too long")
-            size = self.socket.recv_into(self._piece, PIECE)
+            piece = self._piece
+            size = self.socket.recv_into(piece, PIECE)
             if not size:
                 raise ConnectionError("the client closed the connection")
-            self._ahead += self._piece[:size]
+            self._ahead += piece[:size]
         found = bytes(self._ahead[:end]).removesuffix(b"\r")
         del self._ahead[: end + 1]
         return found
@@ -128,23 +136,24 @@ class Connection:
             if time.monotonic() > deadline:
                 return None
             try:
-                size = self.socket.recv_into(self._piece, 16384)
+                data = self.socket.recv(16384)
             except (BlockingIOError, ssl.SSLWantReadError):
                 return None
-            if not size:
+            if not data:
                 return None
-            self._ahead += self._piece[:size]
+            self._ahead += data
         if end > MAX_HEAD_BYTES:
             raise BadRequest("request header too large", 431)
-        data = bytes(self._ahead[:end])
+        head = bytes(self._ahead[:end])
         del self._ahead[: end + 4]
-        return parse_head(data)
+        return parse_head(head)
 
     # One exchange.
 
     def _one(self) -> bool:
         """Serve one request; whether another may follow."""
         self.idle_since = time.monotonic()
+        self._big = None
         if self.stopping:
             return False
         try:
@@ -209,20 +218,15 @@ class Connection:
             self.socket.sendall(data)
 
     def _send_file(self, part: FilePart) -> None:
-        offset, end = part.offset, part.offset + part.length
-        if self.scheme == "https":
-            while offset < end:
-                size = os.preadv(part.file.fileno(), [self._piece[: min(PIECE, end - offset)]], offset)
-                if not size:
-                    raise ConnectionError("the file has become shorter")
-                self._send(self._piece[:size])
-                offset += size
-            return
-        out, source = self.socket.fileno(), part.file.fileno()
+        """Copied through one buffer that stays in the processor's cache, and not by sendfile(2): on loopback page
+        fragments cost the reader twice what they save here (512 MB: 0.33 s of processor for both sides, not 0.41)."""
+        offset, end, source = part.offset, part.offset + part.length, part.file.fileno()
+        piece = self._piece
         while offset < end:
-            size = os.sendfile(out, source, offset, min(end - offset, SENDFILE_MOST))
+            size = os.preadv(source, [piece[: min(PIECE, end - offset)]], offset)
             if not size:
                 raise ConnectionError("the file has become shorter")
+            self._send(piece[:size])
             offset += size
 
     def send_continue(self) -> None:
@@ -325,7 +329,7 @@ def _expects(head: Head) -> bool:
 
 
 def _bound_waits(sock: socket.socket) -> None:
-    """Blocking calls that end: the kernel's own time-outs cost no poll(2) a read, and hold for sendfile too."""
+    """Blocking calls that end: the kernel's own time-outs cost no poll(2) a read or write."""
     sock.setblocking(True)
     _set_timeout(sock, IO_SECONDS)
     with contextlib.suppress(OSError):

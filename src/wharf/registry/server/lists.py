@@ -31,13 +31,13 @@ def tags(registry: Registry, request: Request, target: Target) -> Response:
     return Response(200, json.dumps({"name": target.repository, "tags": names}).encode() + b"\n", headers)
 
 
-def catalog(registry: Registry, request: Request, may_pull: Callable[[Request, str], bool]) -> Response:
+def catalog(registry: Registry, request: Request, sees: Callable[[Request, str], bool]) -> Response:
     """The repositories that the client may pull from, in lexical order."""
     most, last = page_of(request)
     names: list[str] = []
     while most and len(names) <= most:
         more = registry.metadata.repositories.names(last, _SCAN)
-        names += [name for name in more if may_pull(request, name)]
+        names += [name for name in more if sees(request, name)]
         if len(more) < _SCAN:
             break
         last = more[-1]

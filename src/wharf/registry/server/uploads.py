@@ -32,6 +32,14 @@ MIN_CHUNK = "0"
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?(\d{1,18})-(\d{1,18})(?:/(?:\d{1,18}|\*))?\Z")
 
 
+class _Turn:
+    """Whose turn it is on an upload; kept while anybody works on it or waits."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+
+
 class Uploading:
     """The uploads' handlers and the files that they keep open."""
 
@@ -40,7 +48,7 @@ class Uploading:
         self._registry = registry
         self._may_pull = may_pull
         self._lock = threading.Lock()
-        self._busy: dict[str, threading.Lock] = {}
+        self._turns: dict[str, _Turn] = {}
         self._kept: OrderedDict[str, UploadFile] = OrderedDict()
 
     def start(self, request: Request, target: Target) -> Response:
@@ -182,18 +190,22 @@ class Uploading:
     def _hold(self, repository: str, name: str, wait: float = BUSY_SECONDS) -> Iterator[UploadFile]:
         """The upload's file, for this request alone; raises RegistryError."""
         with self._lock:
-            lock = self._busy.setdefault(name, threading.Lock())
-        if not lock.acquire(timeout=wait):
-            raise RegistryError("BLOB_UPLOAD_INVALID", "another request works on this upload", status=409)
+            turn = self._turns.setdefault(name, _Turn())
+            turn.users += 1
         try:
-            if self._registry.metadata.uploads.repository(name) != repository:
-                raise RegistryError("BLOB_UPLOAD_UNKNOWN", detail={"uuid": name[:100]})
-            yield self._file(name)
+            if not turn.lock.acquire(timeout=wait):
+                raise RegistryError("BLOB_UPLOAD_INVALID", "another request works on this upload", status=409)
+            try:
+                if self._registry.metadata.uploads.repository(name) != repository:
+                    raise RegistryError("BLOB_UPLOAD_UNKNOWN", detail={"uuid": name[:100]})
+                yield self._file(name)
+            finally:
+                turn.lock.release()
         finally:
-            lock.release()
             with self._lock:
-                if name not in self._kept and not lock.locked():
-                    self._busy.pop(name, None)
+                turn.users -= 1
+                if not turn.users:
+                    del self._turns[name]
 
     def _file(self, name: str) -> UploadFile:
         with self._lock:
@@ -207,17 +219,16 @@ class Uploading:
             raise RegistryError("BLOB_UPLOAD_UNKNOWN", detail={"uuid": name[:100]}) from None
         with self._lock:
             self._kept[name] = file
-            self._close_oldest(name)
+            self._close_oldest()
         return file
 
-    def _close_oldest(self, but: str) -> None:
+    def _close_oldest(self) -> None:
         """Keep the number of open files bounded; those at work stay open. The lock is held."""
         for name in list(self._kept):
             if len(self._kept) <= MAX_OPEN_FILES:
                 return
-            if name != but and not self._busy[name].locked():
+            if name not in self._turns:
                 self._kept.pop(name).close()
-                self._busy.pop(name, None)
 
     def _forget(self, name: str) -> None:
         with self._lock:
@@ -226,10 +237,10 @@ class Uploading:
             file.close()
 
     def _drop(self, name: str) -> None:
-        """The upload ends without a blob."""
+        """The upload ends without a blob. The bytes go first: on a full disk they make room for recording it."""
         self._forget(name)
-        self._registry.metadata.uploads.end(name)
         self._registry.blobs.discard(name)
+        self._registry.metadata.uploads.end(name)
 
 
 def _created(repository: str, digest: Digest) -> Response:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from wharf.errors import NotFound, Unavailable
+from wharf.errors import Invalid, NotFound, Unavailable
 from wharf.kernel.syncing import start_writeback
 from wharf.spec.digest import Digest
 from wharf.storage.content import CHUNK, ContentStore
@@ -103,8 +103,11 @@ class RegistryBlobs:
         return self.content.has(digest)
 
     def put(self, data: bytes) -> Digest:
-        """Store a small document."""
-        return self.content.put(data).digest
+        """Store a small document; raises Unavailable when the disk is nearly full."""
+        try:
+            return self.content.put(data).digest
+        except Invalid as error:  # the disk is nearly full
+            raise Unavailable(error.message) from None
 
     def upload(self, name: str, create: bool) -> UploadFile:
         """Start an upload, or go on with one; raises NotFound."""

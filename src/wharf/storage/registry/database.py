@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from wharf.errors import Internal
+from wharf.errors import Internal, Unavailable
 from wharf.storage.registry.schema import MIGRATIONS
 
 BUSY_SECONDS = 30.0
@@ -55,17 +55,29 @@ class Database:
                 self._depth -= 1
                 if self._depth == 0:
                     self._owner = 0
-                    self._writer.execute("ROLLBACK")
+                    self._rollback()
                 raise
             self._depth -= 1
             if self._depth == 0:
                 self._owner = 0
-                self._writer.execute("COMMIT")
+                try:
+                    self._writer.execute("COMMIT")
+                except sqlite3.OperationalError as error:
+                    self._rollback()
+                    raise Unavailable(f"cannot record it: {error}") from error
+
+    def _rollback(self) -> None:
+        """SQLite rolls back by itself when the disk is full; another ROLLBACK would be an error then."""
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
 
     def write(self, statement: str, *values: Any) -> int:
         """One writing statement, in the current transaction or one of its own; the number of rows touched."""
         with self.transaction():
-            return self._writer.execute(statement, values).rowcount
+            try:
+                return self._writer.execute(statement, values).rowcount
+            except sqlite3.OperationalError as error:
+                raise Unavailable(f"cannot record it: {error}") from error
 
     def rows(self, statement: str, *values: Any) -> list[Row]:
         """All rows of a query; inside this thread's transaction its own writes are seen."""
