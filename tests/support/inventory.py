@@ -30,7 +30,8 @@ def processes() -> set[str]:
         except OSError:
             continue
         if state != "Z" and any(
-            word in line for word in ("wharfd", "wharf.launcherd", "wharf.network.netd", "wharf-runtime")
+            word in line
+            for word in ("wharfd", "wharf.launcherd", "wharf.network.netd", "wharf-runtime", "wharf-registry")
         ):
             found.add(f"{entry.name} {line[:120]}")
     return found
