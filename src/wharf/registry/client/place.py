@@ -1,0 +1,213 @@
+"""Requests to one place: scheme, authorization, redirects, and trying again.
+
+What changes nothing is tried again after a cut, 5xx, and 429 with a Retry-After: up to `attempts` times, with growing
+pauses. A redirect is followed for GET and HEAD only, at most MAX_REDIRECTS times, and never with credentials.
+"""
+
+import random
+import ssl
+import threading
+from collections.abc import Mapping
+
+from wharf.errors import Unauthorized, Unavailable
+from wharf.registry.client.challenge import parse_challenges
+from wharf.registry.client.errors import Misbehaves, StillUnauthorized, Unreachable, refused, unreachable
+from wharf.registry.client.http import Answer, Body, Connections
+from wharf.registry.client.tokens import Authorizer, Tokens
+from wharf.registry.client.trust import Origin, host_of, is_insecure, join_url, split_url
+from wharf.registry.client.values import NOBODY, ClientConfig, Credentials
+
+MAX_REDIRECTS = 10
+MAX_CHALLENGES = 2
+"""A registry may ask for more than it asked at first (a wider scope), once."""
+PROBE_SECONDS = 2.0
+"""For TLS with an insecure host: a server that speaks none may wait for the rest of what it takes for a request."""
+_REDIRECTS = (301, 302, 303, 307, 308)
+_PASSING = (408, 429, 500, 502, 503, 504)
+NO_HEADERS: Mapping[str, str] = {}
+
+
+class Client:
+    """What all places share: connections, tokens, and what was found out about hosts. Safe for many threads."""
+
+    def __init__(self, config: ClientConfig) -> None:
+        self.config = config
+        self.connections = Connections(config)
+        self.tokens = Tokens()
+        self._schemes: dict[str, str] = {}
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self.connections.close()
+
+    def place(
+        self, domain: str, credentials: Credentials = NOBODY, mirror: str = "", *, offline: bool = False
+    ) -> "Place":
+        """The registry of a domain, or a mirror of it by URL, which is never shown credentials.
+
+        `offline`: ask for an identity token as well.
+        """
+        return Place(self, domain, NOBODY if mirror else credentials, mirror, offline=offline)
+
+    def places(self, domain: str, credentials: Credentials = NOBODY) -> "list[Place]":
+        """The mirrors of a domain, then its registry."""
+        mirrors = [self.place(domain, mirror=url) for url in self.config.mirrors.get(domain, ())]
+        return [*mirrors, self.place(domain, credentials)]
+
+    def origin_of(self, host: str) -> Origin:
+        """Where `host[:port]` answers: https; http where that is allowed and nobody speaks TLS. Raises Unreachable."""
+        secure, _ = split_url(f"https://{host}/")
+        if not is_insecure(self.config, secure.host, f"{secure.host}:{secure.port}"):
+            return secure
+        plain, _ = split_url(f"http://{host}/")
+        known = self._schemes.get(host)
+        if known:
+            return secure if known == "https" else plain
+        try:
+            self.connections.dial(secure, PROBE_SECONDS)
+            self._schemes[host] = "https"
+            return secure
+        except (ssl.SSLError, ConnectionResetError, EOFError, TimeoutError):
+            self._schemes[host] = "http"
+        except OSError as error:
+            if secure.port == plain.port:
+                raise unreachable("get", f"http://{host}/v2/", error) from None
+        return plain
+
+    def forget(self, host: str) -> None:
+        """The host may have changed its mind about TLS."""
+        self._schemes.pop(host, None)
+
+
+class Place:
+    """One host that answers for the names of a domain."""
+
+    def __init__(
+        self, client: Client, domain: str, credentials: Credentials, mirror: str, *, offline: bool = False
+    ) -> None:
+        self._client, self._mirror = client, mirror
+        self.domain = domain
+        self.host = host_of(domain)
+        self.cancelled = threading.Event()
+        """Ends pauses between attempts."""
+        self._authorizer = Authorizer(client.connections, client.tokens, client.config, domain, credentials)
+        self._authorizer.offline = offline
+        self._base = ""
+
+    def __str__(self) -> str:
+        return self._mirror or self.host
+
+    @property
+    def base(self) -> str:
+        """`https://host[:port]`, with a mirror's path; raises Unreachable."""
+        if not self._base:
+            if self._mirror:
+                split_url(self._mirror)
+                self._base = self._mirror.rstrip("/")
+            else:
+                self._base = str(self._client.origin_of(self.host))
+        return self._base
+
+    @property
+    def identity_token(self) -> str:
+        """What a realm gave to be remembered by, or ""."""
+        return self._authorizer.identity_token
+
+    def get(self, method: str, path: str, scope: str, headers: Mapping[str, str] = NO_HEADERS) -> Answer:
+        """GET or HEAD, tried again where that may help. Raises Refused, Unreachable, Unauthorized, Misbehaves."""
+        attempts = self._client.config.attempts
+        for attempt in range(1, attempts + 1):
+            try:
+                answer = self.send(method, path, scope, headers)
+            except Unreachable as error:
+                if attempt == attempts or not error.passing:
+                    self._client.forget(self.host)
+                    raise
+                self.pause(attempt)
+                continue
+            if answer.status < 400:
+                return answer
+            wait = self._wait_asked(answer)
+            again = answer.status in _PASSING and (answer.status != 429 or wait is not None) and attempt < attempts
+            if not again or (wait or 0) > self._client.config.max_wait:
+                raise self.refusal(answer)
+            answer.finish()
+            self.pause(attempt, wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    def send(
+        self, method: str, path: str, scope: str, headers: Mapping[str, str] = NO_HEADERS, body: Body = None
+    ) -> Answer:
+        """One request, again with credentials after a 401. `path` may be a whole URL that the registry gave.
+
+        The answer's status is the caller's to judge. Raises Unreachable, Unauthorized, Misbehaves.
+        """
+        url = self.resolve(path)
+        home = split_url(self.base)[0]
+        ours = split_url(url)[0] == home
+        authorization = self._authorizer.known(scope) if ours else ""
+        for _ in range(MAX_CHALLENGES + 1):
+            sent = {**headers, "Authorization": authorization} if authorization else headers
+            answer = self._follow(method, url, sent, body)
+            if answer.status != 401 or not ours or answer.origin != home:
+                return answer
+            challenges = parse_challenges(answer.headers("WWW-Authenticate"))
+            refusal = refused(401, b"" if method == "HEAD" else answer.read(), url)
+            answer.finish()
+            try:
+                fresh = self._authorizer.answer(home, challenges, scope, authorization)
+            except Unauthorized as error:
+                raise Unauthorized(f'{method.capitalize()} "{url}": {error.message}') from None
+            if fresh == authorization:
+                raise StillUnauthorized(refusal.message)
+            if not (body is None or isinstance(body, bytes)):
+                raise Unreachable(f'{method.capitalize()} "{url}": asked for credentials in the middle of an upload')
+            authorization = fresh
+        raise StillUnauthorized(refusal.message)
+
+    def resolve(self, path: str) -> str:
+        """A path below the registry, or what an answer named, as an URL. https is never left for http."""
+        if path.startswith(("/v2/", "/v1/")):
+            return f"{self.base}{path}"
+        url = join_url(self.base + "/", path)
+        here, there = split_url(self.base)[0], split_url(url)[0]
+        if here.scheme == "https" and there.scheme == "http":
+            if there.host != here.host:
+                raise Misbehaves(f"{here.netloc} sends us from https to http://{there.netloc}, which is refused")
+            return f"{here}{split_url(url)[1]}"  # a registry behind a TLS proxy that does not know of it
+        return url
+
+    def refusal(self, answer: Answer) -> Exception:
+        """The error that an answer of 400 and above stands for; the answer is at its end then."""
+        try:
+            data = answer.read()
+        except (Misbehaves, Unreachable):
+            data = b""
+        return refused(answer.status, data, answer.url.partition("?")[0])
+
+    def pause(self, attempt: int, asked: float | None = None) -> None:
+        """Before the next attempt; raises Unavailable when it was cancelled meanwhile."""
+        usual = self._client.config.backoff * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)
+        if self.cancelled.wait(usual if asked is None else asked):
+            raise Unavailable("context canceled")
+
+    @staticmethod
+    def _wait_asked(answer: Answer) -> float | None:
+        text = answer.header("Retry-After").strip()
+        return float(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
+
+    def _follow(self, method: str, url: str, headers: Mapping[str, str], body: Body) -> Answer:
+        """A request and its redirects. Credentials stay behind with the first."""
+        for _ in range(MAX_REDIRECTS):
+            answer = self._client.connections.send(method, url, headers, body)
+            target = answer.header("Location")
+            if method not in ("GET", "HEAD") or answer.status not in _REDIRECTS or not target:
+                return answer
+            answer.finish()
+            following = join_url(url, target)
+            new = split_url(following)[0]
+            if new.scheme == "http" and not is_insecure(self._client.config, new.host, f"{new.host}:{new.port}"):
+                raise Misbehaves(f"{split_url(url)[0]} redirects to http://{new.netloc}, which is refused")
+            headers = {name: value for name, value in headers.items() if name != "Authorization"}
+            url = following
+        raise Misbehaves(f"{url.partition('?')[0]}: stopped after {MAX_REDIRECTS} redirects")
