@@ -55,3 +55,20 @@ class NameRecord:
     reference: Reference
     image_id: Digest
     target: Descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class BlobLease:
+    """A blob that no image names yet and that stays until `until` (nanoseconds since 1970): a pull needs it."""
+
+    digest: Digest
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompressedLayer:
+    """What a plain layer became when it was compressed for a push; `encoder` names the program and its settings."""
+
+    plain: Digest
+    blob: Descriptor
+    encoder: str

@@ -238,6 +238,10 @@ class BlobWriter:
         self.size += len(data)
         return len(data)
 
+    def reader(self) -> BinaryIO:
+        """What was written so far, for whoever may read it before its digest is known; unbuffered."""
+        return open(self._staged, "rb", buffering=0)
+
     def _check_space(self) -> None:
         self._next_check = self.size + _SPACE_STEP
         space = os.fstatvfs(self._fd)

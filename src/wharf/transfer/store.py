@@ -26,6 +26,7 @@ from wharf.storage.content import ContentStore
 from wharf.storage.layers.unpack import Worker
 from wharf.storage.metadata import Database
 from wharf.storage.snapshots.overlay import OverlaySnapshotter
+from wharf.transfer.download import KeyedLocks
 from wharf.transfer.operations import Operations
 
 ANNOTATION_IMAGE_NAME = "io.containerd.image.name"
@@ -53,6 +54,7 @@ class ImageStore:
         self.host = host
         self.platform = of_machine(host.machine)
         self.operations = Operations(self._sweep)
+        self.locks = KeyedLocks()
         self.delete_lock = threading.Lock()
         """Held while an image is judged and deleted, so that two deletions do not judge by one another's past."""
         self.prune_lock = threading.Lock()
@@ -173,11 +175,13 @@ class ImageStore:
         return self.get(Digest.parse(rows[0][0])) if len(rows) == 1 else None
 
     def unnamed(self) -> tuple[list[Digest], set[Digest]]:
-        """Blobs that no row names, and committed snapshots that neither an image nor a container's snapshot stands on.
+        """Blobs that no row names or keeps, and committed snapshots that no image and no container stands on.
         Only right while no operation is under way."""
         images = self.database.images.all()
         blobs = {blob.digest for image in images for blob in image.blobs}
         blobs |= {name.target.digest for name in self.database.names.all()}
+        now = time.time_ns()
+        blobs |= {lease.digest for lease in self.database.leases.all() if lease.until > now}
         cached = self.database.build_cache.all()
         blobs |= {layer.digest for record in cached for layer in record.layers}
         kept = {chain_id for image in images for chain_id in image.chain}

@@ -3,12 +3,13 @@
 import hashlib
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from wharf.errors import Invalid
 from wharf.kernel import faults
 from wharf.spec.digest import Digest, chain_ids
 from wharf.spec.image import MEDIA_DOCKER_LAYER, MEDIA_LAYER, Descriptor, Manifest
-from wharf.storage.compression import decompressed
+from wharf.storage.compression import Readable, decompressed
 from wharf.storage.content import ContentStore
 from wharf.storage.layers.unpack import unpack as apply_layer
 from wharf.transfer.store import EXTRACT_PREFIX, ImageStore
@@ -37,10 +38,11 @@ def unpack(
         if layer.media_type in PLAIN_LAYERS and layer.digest != diff_id:
             raise Invalid(f"invalid layer {layer.digest}: its diffID is {diff_id} in the image config")
         if not store.snapshots.exists(chain_id):
-            _apply(store, layer, diff_id, parent, chain_id)
-        elif layer.media_type not in PLAIN_LAYERS and _diff_id(store, layer) != diff_id:
-            # The snapshot is there already, made from another blob: this one must still be what it says.
-            raise Invalid(f"invalid layer {layer.digest}: its diffID is not {diff_id}, as the image config has it")
+            plain = layer.media_type in PLAIN_LAYERS
+            with store.content.open(layer.digest) as blob:
+                apply_blob(store, layer, blob, Place(diff_id, parent, chain_id), known=plain)
+        else:
+            check_blob(store, layer, diff_id)
         sizes.append(store.snapshots.usage(chain_id))
         on_layer(diff_id, layer.size)
         parent = chain_id
@@ -55,28 +57,45 @@ def ensure_unpacked(store: ImageStore, layers: Sequence[Descriptor], diff_ids: S
             unpack(store, layers, diff_ids)
 
 
-def _apply(store: ImageStore, layer: Descriptor, diff_id: Digest, parent: Digest | None, chain_id: Digest) -> None:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a layer goes: what it is, what lies below it, and the name of both together."""
+
+    diff_id: Digest
+    parent: Digest | None
+    chain_id: Digest
+
+
+def apply_blob(store: ImageStore, layer: Descriptor, blob: Readable, place: Place, *, known: bool = False) -> None:
+    """Make the snapshot of a layer from what `blob` gives; nothing stays when it is not what its diffID says.
+
+    `known`: it is a file with the plain archive, whose digest was checked. Raises Invalid, and what `blob` raises.
+    """
     key = EXTRACT_PREFIX + uuid.uuid4().hex
-    plain = layer.media_type in PLAIN_LAYERS
-    store.snapshots.prepare(key, parent)
+    store.snapshots.prepare(key, place.parent)
     faults.done("image:layer-prepared")
     try:
-        with store.content.open(layer.digest) as blob:
-            apply_layer(
-                store.worker,
-                blob,
-                store.snapshots.layers(key),
-                host=store.host,
-                expected=diff_id,
-                known_diff_id=diff_id if plain else None,
-                name=str(layer.digest),
-            )
+        apply_layer(
+            store.worker,
+            blob,
+            store.snapshots.layers(key),
+            host=store.host,
+            expected=place.diff_id,
+            known_diff_id=place.diff_id if known else None,
+            name=str(layer.digest),
+        )
         faults.done("image:layer-applied")
-        store.snapshots.commit(key, chain_id)
+        store.snapshots.commit(key, place.chain_id)
         faults.done("image:layer-committed")
     except BaseException:
         store.snapshots.remove(key)
         raise
+
+
+def check_blob(store: ImageStore, layer: Descriptor, diff_id: Digest) -> None:
+    """The snapshot is there already, made from another blob: this one must still be what it says. Raises Invalid."""
+    if layer.media_type not in PLAIN_LAYERS and _diff_id(store, layer) != diff_id:
+        raise Invalid(f"invalid layer {layer.digest}: its diffID is not {diff_id}, as the image config has it")
 
 
 def _diff_id(store: ImageStore, layer: Descriptor) -> Digest:

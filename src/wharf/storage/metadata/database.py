@@ -18,7 +18,7 @@ from typing import Any
 from wharf.errors import Conflict, Internal
 from wharf.spec.build_record import BuildRecord
 from wharf.spec.container import ContainerRecord, ExecRecord
-from wharf.spec.image_record import ImageRecord, NameRecord
+from wharf.spec.image_record import BlobLease, CompressedLayer, ImageRecord, NameRecord
 from wharf.spec.network import NetworkRecord
 from wharf.spec.volume import VolumeRecord
 from wharf.storage.metadata.repository import Repository, Settings
@@ -75,6 +75,12 @@ class Database:
         )
         self.build_cache: Repository[BuildRecord] = Repository(
             self, "build_cache", BuildRecord, lambda item: {"id": item.id}
+        )
+        self.leases: Repository[BlobLease] = Repository(
+            self, "leases", BlobLease, lambda item: {"id": str(item.digest)}
+        )
+        self.compressed: Repository[CompressedLayer] = Repository(
+            self, "compressed", CompressedLayer, lambda item: {"id": str(item.plain)}
         )
         self.kv = Settings(self)
 

@@ -37,4 +37,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE build_cache (
             id TEXT PRIMARY KEY, format INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID""",
     ),
+    (
+        """CREATE TABLE leases (
+            id TEXT PRIMARY KEY, format INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID""",
+        """CREATE TABLE compressed (
+            id TEXT PRIMARY KEY, format INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID""",
+    ),
 )

@@ -1,0 +1,36 @@
+"""All tags of a repository, page by page (distribution specification, end-8)."""
+
+import re
+
+from wharf.errors import Invalid, WharfError
+from wharf.registry.client.errors import Misbehaves, for_pull
+from wharf.registry.client.repository import Repository
+from wharf.spec.image import load_json
+from wharf.spec.reference import Reference
+
+MAX_PAGE = 4 << 20
+MAX_PAGES = 1000
+MAX_TAGS = 100_000
+_NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
+
+
+def list_tags(repository: Repository, reference: Reference) -> list[str]:
+    """The tags, each once, as the registry orders them. Raises as a pull; Misbehaves when there is no end to them."""
+    tags: dict[str, None] = {}
+    path = f"/v2/{repository.path}/tags/list"
+    try:
+        for _ in range(MAX_PAGES):
+            answer = repository.origin.get("GET", path, repository.scope())
+            following = _NEXT.search(answer.header("Link"))
+            listed = load_json(answer.read(MAX_PAGE), "list of tags", MAX_PAGE).get("tags") or []
+            if not isinstance(listed, list) or not all(isinstance(tag, str) for tag in listed):
+                raise Invalid("invalid list of tags")
+            tags.update(dict.fromkeys(listed))
+            if following is None:
+                return list(tags)
+            if len(tags) > MAX_TAGS:
+                break
+            path = following[1]
+    except WharfError as error:
+        raise for_pull(error, reference) from None
+    raise Misbehaves(f"the list of tags of {reference.familiar_name} has no end")
