@@ -15,7 +15,7 @@ from wharf.api.listen import TlsFiles, close_listeners, inherited_listeners, ope
 from wharf.api.routes import ROUTES
 from wharf.api.server import Api, Listener, Server
 from wharf.build.service import BuildService
-from wharf.daemonconfig import Settings, cgroup_driver, publish_address, read_settings
+from wharf.daemonconfig import Settings, cgroup_driver, publish_address, read_settings, registry_settings
 from wharf.daemonreload import added_runtimes, reload_settings
 from wharf.engine.config import EngineConfig
 from wharf.engine.engine import Engine
@@ -133,6 +133,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         cgroup_driver=cgroup_driver(settings),
         runtimes=added_runtimes(settings),
         default_runtime=settings.default_runtime,
+        registries=registry_settings(settings),
     )
 
 

@@ -15,14 +15,15 @@ from typing import Any, NoReturn
 
 from wharf import __version__
 from wharf.engine.config import OWN_RUNTIME, RUNTIME_NAME
+from wharf.engine.registries import parse_registries
 from wharf.errors import Invalid
 from wharf.spec.network import AddressPool
+from wharf.spec.registry import RegistrySettings
 
 MAX_CONFIG_BYTES = 1 << 20
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 _REPORTED = """
-    allow-nondistributable-artifacts experimental features insecure-registries
-    max-concurrent-downloads max-concurrent-uploads max-download-attempts metrics-addr registry-mirrors
+    allow-nondistributable-artifacts experimental features metrics-addr
     storage-driver debug-addr builder swarm-default-advertise-addr
 """
 REPORTED = frozenset(_REPORTED.split())
@@ -87,6 +88,15 @@ class Settings:
     runtimes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Name -> path and arguments of an added OCI runtime."""
     default_runtime: str = RUNTIME_NAME
+    insecure_registries: list[str] = field(default_factory=list)
+    """Hosts (`name:port`) and networks where plain http and unknown certificates are taken."""
+    registry_mirrors: list[str] = field(default_factory=list)
+    """URLs of mirrors of docker.io; `domain=URL` of any other registry."""
+    registry_realms: list[str] = field(default_factory=list)
+    """`domain=host`: a host that may be shown a registry's credentials for tokens. Not one of dockerd's."""
+    max_concurrent_downloads: int = 3
+    max_concurrent_uploads: int = 5
+    max_download_attempts: int = 5
     validate: bool = False
     """Say whether the settings are sound, and end."""
     warnings: list[str] = field(default_factory=list)
@@ -139,6 +149,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--tlscert", metavar="FILE")
     add("--tlskey", metavar="FILE")
     add("--selinux-enabled", action="store_true", help="label containers where the host has SELinux")
+    add("--insecure-registry", dest="insecure_registries", action="append", metavar="HOST", help="plain http is taken")
+    add("--registry-mirror", dest="registry_mirrors", action="append", metavar="[DOMAIN=]URL", help="asked first")
+    add("--registry-realm", dest="registry_realms", action="append", metavar="DOMAIN=HOST", help="may see credentials")
+    add("--max-concurrent-downloads", type=int, metavar="N", help="layers that a pull fetches at once (3)")
+    add("--max-concurrent-uploads", type=int, metavar="N", help="layers that a push sends at once (5)")
+    add("--max-download-attempts", type=int, metavar="N", help="attempts of each download (5)")
     add("--live-restore", action="store_true", help="containers go on running when the daemon ends")
     add("--idle-timeout", type=int, metavar="SECONDS", help="end when nothing runs and nobody asks for so long")
     add("--add-runtime", dest="runtimes", action="append", metavar="NAME=PATH", help="another OCI runtime")
@@ -183,6 +199,7 @@ def with_defaults(settings: Settings) -> Settings:
         _check(lambda: ipaddress.ip_interface(settings.bip), f"invalid bip {settings.bip!r}: an address with a prefix")
     publish_address(settings)
     cgroup_driver(settings)
+    registry_settings(settings)
     if settings.default_runtime not in (RUNTIME_NAME, OWN_RUNTIME, *settings.runtimes):
         raise Invalid(f"specified default runtime '{settings.default_runtime[:100]}' does not exist")
     if settings.log_driver not in ("json-file", "none"):
@@ -197,6 +214,13 @@ def publish_address(settings: Settings) -> str:
     if settings.ip:
         _check(lambda: ipaddress.ip_address(settings.ip), f"invalid ip {settings.ip[:100]!r}: an address of this host")
     return settings.ip or ("127.0.0.1" if settings.publish == "loopback" else "")
+
+
+def registry_settings(settings: Settings) -> RegistrySettings:
+    """What the settings say of registries; raises Invalid."""
+    counts = (settings.max_concurrent_downloads, settings.max_concurrent_uploads, settings.max_download_attempts)
+    realms = [_pair(text) for text in settings.registry_realms]
+    return parse_registries(settings.insecure_registries, settings.registry_mirrors, realms, counts)
 
 
 def cgroup_driver(settings: Settings) -> str:
@@ -263,6 +287,8 @@ _KINDS: dict[str, type] = {
     "runtimes": dict,
     "debug": bool, "tls": bool, "tlsverify": bool, "no-new-privileges": bool,
     "live-restore": bool, "selinux-enabled": bool, "ip-forward": bool, "icc": bool, "forward-accept": bool,
+    "insecure-registries": list, "registry-mirrors": list, "registry-realms": list,
+    "max-concurrent-downloads": int, "max-concurrent-uploads": int, "max-download-attempts": int,
     "shutdown-timeout": int, "log-opts": dict, "hosts": list,
     "labels": list, "default-address-pools": list, "exec-opts": list,
 }  # fmt: skip

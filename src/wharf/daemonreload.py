@@ -6,11 +6,17 @@ import shutil
 import socket
 from typing import Any
 
-from wharf.daemonconfig import Settings
+from wharf.daemonconfig import Settings, registry_settings
 from wharf.engine.engine import Engine
 from wharf.engine.info import instance_uuid
 
-RELOADABLE = ("debug", "log_level", "labels", "shutdown_timeout", "live_restore", "runtimes", "default_runtime")
+REGISTRY = (
+    "insecure_registries", "registry_mirrors", "registry_realms", "max_concurrent_downloads",
+    "max_concurrent_uploads", "max_download_attempts",
+)  # fmt: skip
+RELOADABLE = (
+    "debug", "log_level", "labels", "shutdown_timeout", "live_restore", "runtimes", "default_runtime", *REGISTRY,
+)  # fmt: skip
 """Fields of Settings; the others need a restart."""
 _IGNORED = ("warnings", "config_file", "validate")
 
@@ -36,6 +42,7 @@ def reload_settings(old: Settings, new: Settings, engine: Engine) -> Settings:
         live_restore=now.live_restore,
         runtimes=added_runtimes(now),
         default_runtime=now.default_runtime,
+        registries=registry_settings(now),
     )
     for name in applied:
         log.info("reloaded: %s is %s, was %s", _directive(name), getattr(now, name), getattr(old, name))

@@ -60,7 +60,7 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
 
 
 def test_directives_without_effect_are_reported(tmp_path: Path) -> None:
-    assert "registry-mirrors is not used yet" in settings(tmp_path, {"registry-mirrors": []}).warnings[0]
+    assert "metrics-addr is not used yet" in settings(tmp_path, {"metrics-addr": ""}).warnings[0]
 
 
 @pytest.mark.parametrize(

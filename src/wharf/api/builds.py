@@ -6,6 +6,7 @@ Loaded with the first build (routes/build.py): what builds need takes memory tha
 import base64
 import json
 import threading
+from dataclasses import replace
 from typing import Any
 
 from wharf.api.http import Answer, Request
@@ -22,6 +23,7 @@ from wharf.engine.filters import until
 from wharf.errors import Invalid, NotImplementedYet, Unavailable
 from wharf.spec.platform import Platform
 from wharf.transfer.store import parse_name
+from wharf.wire.registry import parse_auths
 
 MAX_PAIRS = 10_000
 
@@ -58,6 +60,7 @@ def _build(builder: Builder, body: Any, wanted: BuildRequest, out: Outlet, *, qu
     def watch(target: Target) -> ClassicProgress:
         return ClassicProgress(target, (lambda value: None) if quiet else emit)
 
+    wanted = replace(wanted, told=(lambda value: None) if quiet else emit)
     with builder.context(body) as directory:
         file = builder.read(directory, wanted)
         try:
@@ -92,8 +95,6 @@ def build_request(api: Api, request: Request) -> BuildRequest:
         raise NotImplementedYet("squash is not there")
     if request.text("remote"):
         raise NotImplementedYet("build contexts by URL are not there yet: send the files themselves")
-    if request.text("pull") in ("1", "true", "True"):
-        raise NotImplementedYet("pulling base images before a build is not there yet")
     here = api.engine.images.platform
     platform = request.text("platform")
     options = LowerOptions(
@@ -111,7 +112,14 @@ def build_request(api: Api, request: Request) -> BuildRequest:
     )
     names = tuple(dict.fromkeys(parse_name(text) for text in request.all("t") if text))
     secrets = _secrets(request.headers.get("x-wharf-secrets", ""))
-    return BuildRequest(options, request.text("dockerfile") or "Dockerfile", names=names, secrets=secrets)
+    return BuildRequest(
+        options,
+        request.text("dockerfile") or "Dockerfile",
+        names=names,
+        secrets=secrets,
+        pull=request.flag("pull"),
+        logins=parse_auths(request.headers.get("x-registry-config", "")),
+    )
 
 
 def _secrets(text: str) -> dict[str, bytes]:

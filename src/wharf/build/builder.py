@@ -12,9 +12,9 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wharf.build.cache import BuildCache
 from wharf.build.lower import CONTEXT, Target, lower
@@ -30,12 +30,13 @@ from wharf.dockerfile.ignore import read_ignore
 from wharf.dockerfile.instructions import Dockerfile
 from wharf.dockerfile.parse import parse_dockerfile
 from wharf.engine.image_events import publish_image_event
-from wharf.engine.image_inspect import find_image
-from wharf.errors import Invalid, NotFound
+from wharf.engine.pull import find_or_pull
+from wharf.errors import Invalid
 from wharf.spec.image import MEDIA_CONFIG, Descriptor, Image, Manifest
 from wharf.spec.image_record import ImageRecord
 from wharf.spec.platform import Platform
 from wharf.spec.reference import Reference
+from wharf.spec.registry import RegistryLogin
 from wharf.storage.compression import Readable
 from wharf.storage.layers.unpack import unpack_files
 from wharf.transfer.unpack import put_manifest, unpack
@@ -57,6 +58,11 @@ class BuildRequest:
     text: str | None = None
     names: tuple[Reference, ...] = ()
     secrets: dict[str, bytes] = field(default_factory=dict)
+    pull: bool = False
+    """Ask the registries for base images that are here as well."""
+    logins: Mapping[str, RegistryLogin] = field(default_factory=dict)
+    told: Callable[[dict[str, Any]], None] = lambda message: None
+    """Hears Docker's messages of a pull."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +131,7 @@ class Builder:
         build = secrets.token_hex(8)
         ignore = self._ignore(directory, request)
         options = replace(request.options, ignore=ignore, build=build)
-        target = lower(file, options, _Images(self.engine))
+        target = lower(file, options, _Images(self.engine, request))
         report = watch(target)
         context = f"{build}:{CONTEXT}"
         self._executor.contexts[context] = Tree(directory=directory, ignore=ignore)
@@ -207,17 +213,14 @@ class Builder:
 
 @dataclass(frozen=True, slots=True)
 class _Images:
-    """Finds base images among those that are here."""
+    """Finds base images: those that are here, and those of registries."""
 
     engine: Engine
+    request: BuildRequest
 
     def image(self, reference: str, platform: Platform) -> BaseImage:
-        try:
-            record = find_image(self.engine, reference)
-        except NotFound:
-            raise NotFound(
-                f"pull access denied for {reference}, repository does not exist or may require 'docker login'"
-            ) from None
+        wanted = self.request
+        record = find_or_pull(self.engine, reference, platform, wanted.logins, wanted.told, always=wanted.pull)
         shown = reference
         with contextlib.suppress(Invalid):
             shown = Reference.parse(reference).with_default_tag().canonical()

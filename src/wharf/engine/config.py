@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from wharf.engine.id_maps import IdMaps
 from wharf.spec.network import AddressPool
+from wharf.spec.registry import RegistrySettings
 
 log = logging.getLogger("wharf.engine")
 
@@ -50,4 +51,5 @@ class EngineConfig:
     default_runtime: str = RUNTIME_NAME
     cgroup_driver: str = ""
     """cgroupfs or systemd; "" is what fits the host."""
+    registries: RegistrySettings = field(default_factory=RegistrySettings)
     warn: Callable[[str], None] = log.warning

@@ -21,6 +21,7 @@ from wharf.engine.info import instance_uuid
 from wharf.engine.live import LiveContainers
 from wharf.engine.loop import EngineLoop
 from wharf.engine.netd_guard import NetdGuard
+from wharf.engine.registries import Registries
 from wharf.engine.restore import restart_after_open, restore_containers
 from wharf.engine.runtimes import remove_foreign_parents
 from wharf.engine.security import default_apparmor
@@ -96,6 +97,7 @@ class Engine:
         if config.selinux and not host.selinux:
             config.warn("Wharf could not enable SELinux on the host system")
         self.pruning = threading.Lock()
+        self.registries = Registries()
         self.closing = False
 
     @classmethod
@@ -166,6 +168,7 @@ class Engine:
             # Whatever runtimes there are by now: who was added before may have left something.
             if self.host.cgroup_driver != SYSTEMD:
                 remove_foreign_parents(self.host.cgroup_mounts, self.cgroup_path("")[:-1])
+        self.registries.close()
         self.snapshots.close()
         self.trash.close()
         self.database.close()

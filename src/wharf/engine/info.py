@@ -45,7 +45,7 @@ def system_info(engine: "Engine") -> dict[str, Any]:
         "LoggingDriver": engine.config.log_driver,
         "NEventsListener": engine.events.listeners,
         **_host(engine),
-        **_registries(),
+        **_registries(engine),
         **_daemon(engine),
         **_runtimes(engine),
         "SecurityOptions": _security(engine),
@@ -178,19 +178,31 @@ def _pretty_name() -> str:
         return "Linux"
 
 
-def _registries() -> dict[str, Any]:
-    official = {"Mirrors": [], "Name": "docker.io", "Official": True, "Secure": True}
+def _registries(engine: "Engine") -> dict[str, Any]:
+    settings = engine.config.registries
+    mirrors = list(settings.mirrors.get("docker.io", ()))
+    configs: dict[str, Any] = {"docker.io": {"Mirrors": mirrors, "Name": "docker.io", "Official": True, "Secure": True}}
+    networks = ["::1/128", "127.0.0.0/8", *(text for text in settings.insecure if "/" in text)]
+    for host in settings.insecure:
+        if "/" not in host:
+            configs[host] = {"Mirrors": [], "Name": host, "Official": False, "Secure": False}
     return {
         "IndexServerAddress": INDEX_SERVER,
         "RegistryConfig": {
-            "IndexConfigs": {"docker.io": official},
-            "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"],
-            "Mirrors": None,
+            "IndexConfigs": configs,
+            "InsecureRegistryCIDRs": networks,
+            "Mirrors": mirrors or None,
         },
-        "HttpProxy": "",
-        "HttpsProxy": "",
-        "NoProxy": "",
+        "HttpProxy": _without_password(os.environ.get("HTTP_PROXY", os.environ.get("http_proxy", ""))),
+        "HttpsProxy": _without_password(os.environ.get("HTTPS_PROXY", os.environ.get("https_proxy", ""))),
+        "NoProxy": os.environ.get("NO_PROXY", os.environ.get("no_proxy", "")),
     }
+
+
+def _without_password(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    user, at, host = rest.rpartition("@")
+    return f"{scheme}{mark}xxxxx:xxxxx@{host}" if at and user else url
 
 
 def _daemon(engine: "Engine") -> dict[str, Any]:

@@ -80,7 +80,6 @@ ROUTES = (
     _missing("POST", "/build/cancel", "build cancel"),
     _missing("POST", "/session", "session (BuildKit)"),
     _missing("POST", "/grpc", "grpc (BuildKit)"),
-    _missing("GET", "/distribution/{name}/json", "distribution inspect"),
     _missing("GET", "/containers/{id}/attach/ws", "attach over a websocket"),
     _missing("GET", "/containers/{id}/checkpoints", "checkpoint"),
     _missing("POST", "/containers/{id}/checkpoints", "checkpoint"),

@@ -14,10 +14,14 @@ from wharf.engine.image_list import list_images
 from wharf.engine.image_prune import prune_images
 from wharf.engine.image_tag import tag_image
 from wharf.engine.image_transfer import ImportRequest, import_image, load_images, save_images
+from wharf.engine.pull import PullRequest, pull_image
+from wharf.engine.push import push_image
+from wharf.engine.search import search_images
 from wharf.errors import Invalid, NotImplementedYet
 from wharf.spec.container import ContainerConfig
 from wharf.wire import images
 from wharf.wire.codec import to_wire
+from wharf.wire.registry import parse_auth, platform_json
 
 TAR = "application/x-tar"
 
@@ -91,15 +95,7 @@ async def image_create(api: Api, request: Request) -> Answer:
     """POST /images/create: import with fromSrc, pull with fromImage."""
     source = request.text("fromSrc")
     if not source:
-        name = request.text("fromImage")
-        if not name:
-            raise Invalid("either fromImage or fromSrc is needed")
-        tag = request.text("tag")
-        shown = name if not tag or ":" in name.rsplit("/", 1)[-1] else f"{name}{'@' if ':' in tag else ':'}{tag}"
-        raise NotImplementedYet(
-            f"cannot pull {shown.removeprefix('docker.io/library/')}: pull is not there yet; load or import an image, "
-            "or make one with 'wharf image bootstrap'"
-        )
+        return await _pull(api, request)
     if source != "-":
         raise NotImplementedYet("import from a URL is not there yet; send the archive itself (fromSrc=-)")
     asked = ImportRequest(
@@ -113,14 +109,31 @@ async def image_create(api: Api, request: Request) -> Answer:
     return await progress(api, lambda emit: import_image(api.engine, stream, asked, emit))
 
 
+async def _pull(api: Api, request: Request) -> Answer:
+    if not request.text("fromImage"):
+        raise Invalid("either fromImage or fromSrc is needed")
+    wanted = PullRequest(
+        request.text("fromImage"),
+        request.text("tag"),
+        request.text("platform"),
+        parse_auth(request.headers.get("x-registry-auth", "")),
+    )
+    return await progress(api, lambda emit: pull_image(api.engine, wanted, emit))
+
+
 async def image_push(api: Api, request: Request) -> Answer:
     """POST /images/{name}/push"""
-    raise NotImplementedYet(f"cannot push {request.names['name']}: push is not there yet")
+    name, tag = request.names["name"], request.text("tag")
+    login = parse_auth(request.headers.get("x-registry-auth", ""))
+    platform = platform_json(request.text("platform"))
+    return await progress(api, lambda emit: push_image(api.engine, name, tag, login, emit, platform))
 
 
 async def image_search(api: Api, request: Request) -> Answer:
     """GET /images/search"""
-    raise NotImplementedYet("search is not there yet")
+    login = parse_auth(request.headers.get("x-registry-auth", ""))
+    limit = request.number("limit")
+    return json_reply(await api.run(search_images, api.engine, request.text("term"), limit, filters_of(request), login))
 
 
 async def commit(api: Api, request: Request) -> Answer:
@@ -147,7 +160,7 @@ async def commit(api: Api, request: Request) -> Answer:
 
 ROUTES = (
     Route("GET", "/images/json", image_list),
-    Route("GET", "/images/search", image_search, "501 search"),
+    Route("GET", "/images/search", image_search),
     Route("GET", "/images/get", image_save),
     Route("GET", "/images/{name}/get", image_save),
     Route("GET", "/images/{name}/json", image_inspect),
@@ -155,7 +168,7 @@ ROUTES = (
     Route("POST", "/images/create", image_create),
     Route("POST", "/images/load", image_load),
     Route("POST", "/images/prune", image_prune),
-    Route("POST", "/images/{name}/push", image_push, "501 push"),
+    Route("POST", "/images/{name}/push", image_push),
     Route("POST", "/images/{name}/tag", image_tag),
     Route("DELETE", "/images/{name}", image_delete),
     Route("POST", "/commit", commit),

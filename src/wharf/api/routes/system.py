@@ -10,14 +10,17 @@ from wharf.api.requests import filters_of, json_map, json_reply
 from wharf.api.router import MAX_VERSION, MIN_VERSION, Route, version_text
 from wharf.api.server import Api
 from wharf.api.streams import progress
+from wharf.engine.auth import check_login
 from wharf.engine.check import check_system
 from wharf.engine.disk_usage import disk_usage
+from wharf.engine.distribution import Distributed, inspect_distribution
 from wharf.engine.image_bootstrap import BootstrapRequest, bootstrap_image
 from wharf.engine.info import system_info
 from wharf.engine.list import ListRequest, list_containers
 from wharf.engine.version import version_info
-from wharf.errors import Invalid, NotImplementedYet
+from wharf.errors import Invalid
 from wharf.wire.codec import dumps, to_wire
+from wharf.wire.registry import login_of, parse_auth
 
 MAX_EVENTS_QUEUED = 8192
 """Events that wait for a slow client before it is cut off."""
@@ -118,8 +121,28 @@ async def df(api: Api, request: Request) -> Answer:
 
 
 async def auth(api: Api, request: Request) -> Answer:
-    """POST /auth"""
-    raise NotImplementedYet("login is not there yet")
+    """POST /auth: check a user's credentials at a registry."""
+    login = login_of(await json_map(request))
+    token = await api.run(check_login, api.engine, login)
+    return json_reply({"IdentityToken": token, "Status": "Login Succeeded"})
+
+
+async def distribution(api: Api, request: Request) -> Answer:
+    """GET /distribution/{name}/json: what a name stands for at its registry."""
+    found = await _distributed(api, request)
+    return json_reply({"Descriptor": found.descriptor.to_json(), "Platforms": found.platforms or None})
+
+
+async def distribution_manifest(api: Api, request: Request) -> Answer:
+    """GET /wharf/v1/distribution/{name}/manifest: the manifest or index itself, as its registry sent it."""
+    found = await _distributed(api, request)
+    headers = {"Docker-Content-Digest": str(found.descriptor.digest)}
+    return Reply(200, found.document, found.descriptor.media_type, headers)
+
+
+async def _distributed(api: Api, request: Request) -> Distributed:
+    login = parse_auth(request.headers.get("x-registry-auth", ""))
+    return await api.run(inspect_distribution, api.engine, request.names["name"], login)
 
 
 async def wharf_ping(api: Api, request: Request) -> Answer:
@@ -155,7 +178,9 @@ ROUTES = (
     Route("GET", "/info", info),
     Route("GET", "/events", events),
     Route("GET", "/system/df", df),
-    Route("POST", "/auth", auth, "501 login"),
+    Route("POST", "/auth", auth),
+    Route("GET", "/distribution/{name}/json", distribution),
+    Route("GET", "/wharf/v1/distribution/{name}/manifest", distribution_manifest),
     Route("GET", "/wharf/v1/_ping", wharf_ping),
     Route("POST", "/wharf/v1/bootstrap", bootstrap),
     Route("GET", "/wharf/v1/system/check", check),

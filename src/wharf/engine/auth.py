@@ -1,0 +1,22 @@
+"""Check a user's credentials at a registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wharf.engine.registries import credentials_of, domain_of
+from wharf.spec.registry import RegistryLogin
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+
+
+def check_login(engine: Engine, login: RegistryLogin) -> str:
+    """The identity token that stands for the credentials from now on, "" when the registry gives none.
+
+    Raises Unauthorized in Docker's words; Internal when the registry cannot be asked.
+    """
+    from wharf.registry.client.login import login as ask  # the HTTP client comes with it
+
+    client = engine.registries.client(engine.config.registries)
+    return ask(client, domain_of(login.server), credentials_of(login))

@@ -1,0 +1,115 @@
+"""Pull images from registries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from wharf.engine.image_events import publish_image_event
+from wharf.engine.registries import domain_of
+from wharf.errors import Invalid, NotFound
+from wharf.spec.image_record import ImageRecord
+from wharf.spec.platform import Platform
+from wharf.spec.reference import Reference
+from wharf.spec.registry import RegistryLogin
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """What a client asks for: a name, a tag or digest beside it (none: every tag), a platform ("": this machine's)."""
+
+    image: str
+    tag: str = ""
+    platform: str = ""
+    login: RegistryLogin = field(default_factory=RegistryLogin)
+
+
+def pull_image(engine: Engine, request: PullRequest, progress: Progress) -> ImageRecord | None:
+    """Pull; `progress` gets Docker's messages. The image, None when every tag was asked for.
+
+    Raises Invalid for a bad name or platform, NotFound, Unauthorized, Denied, Internal with Docker's words.
+    """
+    reference = requested(request.image, request.tag)
+    platform = Platform.parse(request.platform) if request.platform else None
+    if reference.tag or reference.digest:
+        return pull_reference(engine, reference, platform, request.login, progress)
+    from wharf.transfer.tags import list_tags
+
+    repository = engine.registries.repository(engine.config.registries, reference, request.login)
+    for tag in list_tags(repository, reference):
+        pull_reference(engine, replace(reference, tag=tag), platform, request.login, progress)
+    return None
+
+
+def pull_reference(
+    engine: Engine, reference: Reference, platform: Platform | None, login: RegistryLogin, progress: Progress
+) -> ImageRecord:
+    """Pull one name with a tag or a digest. Raises as `pull_image`."""
+    from wharf.transfer.pull import PullOptions, pull  # the HTTP client comes with it
+
+    settings = engine.config.registries
+    repository = engine.registries.repository(settings, reference, login)
+    done = pull(engine.images, repository, reference, PullOptions(platform, settings.downloads), progress)
+    shown = replace(reference, tag=None) if reference.digest else reference
+    publish_image_event(engine, "pull", done.image, shown.familiar())
+    here = done.image.image.platform
+    if platform and (here.os, here.architecture) != (platform.os, platform.architecture):
+        progress(
+            {
+                "status": f"WARNING: image with reference {shown.familiar()} was found but its platform ({here}) "
+                f"does not match the specified platform ({platform})"
+            }
+        )
+    return done.image
+
+
+def requested(image: str, tag: str) -> Reference:
+    """A name and what was said beside it: a tag, a digest, or nothing. Raises Invalid."""
+    reference = Reference.parse(image.strip())
+    if not tag:
+        return reference
+    mark = "@" if ":" in tag else ":"
+    try:
+        return Reference.parse(f"{reference.name}{mark}{tag}")
+    except Invalid:
+        raise Invalid("invalid reference format") from None
+
+
+def find_or_pull(
+    engine: Engine,
+    name: str,
+    platform: Platform,
+    logins: Mapping[str, RegistryLogin],
+    progress: Progress,
+    *,
+    always: bool = False,
+) -> ImageRecord:
+    """The image of a name: the one that is here if it is for the platform, else (or `always`) the registry's.
+
+    What is no name (an id) is never pulled. Raises as `pull_image`.
+    """
+    from wharf.transfer.store import ID_PREFIX
+
+    found: ImageRecord | None = None
+    try:
+        found = engine.images.resolve(name)
+    except NotFound:
+        if name.startswith("sha256:"):
+            raise
+    if found is not None and (ID_PREFIX.match(name) or (not always and _fits(found, platform))):
+        return found
+    reference = Reference.parse(name).with_default_tag()
+    login = next((item for host, item in logins.items() if domain_of(host) == reference.domain), RegistryLogin())
+    wanted = None if platform == engine.images.platform else platform
+    return pull_reference(engine, reference, wanted, login, progress)
+
+
+def _fits(image: ImageRecord, platform: Platform) -> bool:
+    here = image.image.platform
+    return (here.os, here.architecture) == (platform.os, platform.architecture)

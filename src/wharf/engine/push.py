@@ -1,0 +1,65 @@
+"""Push images to registries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from wharf.engine.image_events import publish_image_event
+from wharf.engine.pull import requested
+from wharf.errors import Invalid, NotFound
+from wharf.spec.platform import Platform
+from wharf.spec.reference import Reference
+from wharf.spec.registry import RegistryLogin
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+def push_image(
+    engine: Engine, name: str, tag: str, login: RegistryLogin, progress: Progress, platform: Platform | None = None
+) -> None:
+    """Push a name with its tag, every tag of it when there is none. `progress` gets Docker's messages.
+
+    Raises Invalid for a bad name; NotFound, Unauthorized, Denied, Internal with Docker's words.
+    """
+    reference = requested(name, tag)
+    if reference.digest:
+        raise Invalid("cannot push a digest reference")
+    progress({"status": f"The push refers to repository [{reference.name}]"})
+    names = [
+        item.reference
+        for item in engine.database.names.all()
+        if item.reference.name == reference.name and item.reference.tag and reference.tag in (None, item.reference.tag)
+    ]
+    if not names:
+        known = any(item.reference.name == reference.name for item in engine.database.names.all())
+        if known and reference.tag:
+            raise NotFound(f"tag does not exist: {reference.familiar()}")
+        raise NotFound(f"An image does not exist locally with the tag: {reference.familiar_name}")
+    for one in names:
+        _push_one(engine, one, login, progress, platform)
+
+
+def _push_one(
+    engine: Engine, reference: Reference, login: RegistryLogin, progress: Progress, platform: Platform | None
+) -> None:
+    from wharf.transfer.push import push  # the HTTP client comes with it
+
+    image = engine.images.named(reference)
+    if image is not None and platform is not None:
+        here = image.image.platform
+        if (here.os, here.architecture) != (platform.os, platform.architecture):
+            raise NotFound(
+                f"image with reference {reference.familiar()} was found but does not provide the specified platform "
+                f"({platform})"
+            )
+    settings = engine.config.registries
+    repository = engine.registries.repository(settings, reference, login)
+    push(engine.images, repository, reference, progress, settings.uploads)
+    image = engine.images.named(replace(reference, digest=None))
+    if image is not None:
+        publish_image_event(engine, "push", image, reference.familiar())

@@ -1,0 +1,104 @@
+"""The engine's client for registries: made when it is first needed, shared by all that pull and push."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from wharf import __version__
+from wharf.errors import Invalid
+from wharf.spec.reference import DEFAULT_DOMAIN, Reference
+from wharf.spec.registry import RegistryLogin, RegistrySettings
+
+if TYPE_CHECKING:
+    from wharf.registry.client.place import Client
+    from wharf.registry.client.repository import Repository
+    from wharf.registry.client.values import Credentials
+
+MAX_COUNT = 100
+_MIRROR = re.compile(r"https?://[^/@?#\s]+(/[^@?#\s]*)?\Z")
+
+
+class Registries:
+    """One client for the settings in force; tokens and connections are kept in it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._settings: RegistrySettings | None = None
+        self._client: Client | None = None
+
+    def client(self, settings: RegistrySettings) -> Client:
+        """The client; a new one when the settings have changed."""
+        from wharf.registry.client.place import Client  # http.client and ssl: only when they are wanted
+        from wharf.registry.client.values import ClientConfig
+
+        with self._lock:
+            if self._client is None or settings != self._settings:
+                self._settings = settings
+                self._client = Client(
+                    ClientConfig(
+                        insecure=settings.insecure,
+                        mirrors=settings.mirrors,
+                        realms=settings.realms,
+                        attempts=settings.attempts,
+                        user_agent=f"wharf/{__version__}",
+                    )
+                )
+            return self._client
+
+    def repository(self, settings: RegistrySettings, reference: Reference, login: RegistryLogin) -> Repository:
+        """The repository of a name, spoken to as `login`."""
+        from wharf.registry.client.repository import Repository
+
+        return Repository(self.client(settings), reference, credentials_of(login))
+
+    def close(self) -> None:
+        """Close idle connections."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+
+
+def credentials_of(login: RegistryLogin) -> Credentials:
+    """A user's login as the client takes it."""
+    from wharf.registry.client.values import Credentials
+
+    return Credentials(login.username, login.password, login.identity_token, login.registry_token)
+
+
+def domain_of(server: str) -> str:
+    """The domain of image names that a server address of a login stands for: `https://index.docker.io/v1/` and ""
+    are docker.io. Raises Invalid."""
+    host = server.strip().removeprefix("https://").removeprefix("http://").partition("/")[0]
+    if host in ("", "index.docker.io", "docker.io", "registry-1.docker.io"):
+        return DEFAULT_DOMAIN
+    if "@" in host or any(ord(letter) <= 32 or ord(letter) >= 127 for letter in host):
+        raise Invalid(f"invalid registry address {server[:200]!r}")
+    return host
+
+
+def parse_registries(
+    insecure: Sequence[str], mirrors: Sequence[str], realms: Sequence[tuple[str, str]], counts: tuple[int, int, int]
+) -> RegistrySettings:
+    """The daemon's settings from their texts: hosts and networks; `URL` (of docker.io) or `domain=URL`; domain and
+    host; downloads and uploads at once, attempts. Raises Invalid."""
+    names = ("max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts")
+    for name, count in zip(names, counts, strict=True):
+        if not 1 <= count <= MAX_COUNT:
+            raise Invalid(f"invalid {name} {count}: 1 to {MAX_COUNT}")
+    by_domain: dict[str, tuple[str, ...]] = {}
+    for text in mirrors:
+        domain, equals, url = text.partition("=")
+        domain, url = (domain, url) if equals and "/" not in domain else (DEFAULT_DOMAIN, text)
+        if not _MIRROR.match(url):
+            raise Invalid(f"invalid mirror: {url[:200]!r} is not an http or https URL")
+        by_domain[domain] = (*by_domain.get(domain, ()), url.rstrip("/"))
+    shown: dict[str, tuple[str, ...]] = {}
+    for domain, host in realms:
+        shown[domain] = (*shown.get(domain, ()), host)
+    for host in insecure:
+        if not host or "//" in host:
+            raise Invalid(f"invalid insecure registry {host[:200]!r}: a host with its port, or a network")
+    return RegistrySettings(tuple(insecure), by_domain, shown, *counts)
