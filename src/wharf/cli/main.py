@@ -19,6 +19,7 @@ VERBS = {
     "version": "system", "info": "system", "events": "system", "update": "update",
     "registry": "registry",
     "stats": "stats", "build": "build",
+    "pull": "transfer", "push": "transfer", "login": "login", "logout": "login", "search": "search",
 }  # fmt: skip
 # noun -> its verbs -> (module, function)
 NOUNS = {
@@ -31,7 +32,7 @@ NOUNS = {
         "inspect": ("inspect", "container_inspect"), "prune": ("prune", "container_prune"),
     },
     "image": {
-        **{verb: (VERBS[verb], verb) for verb in ("save", "load", "import", "tag", "history", "build")},
+        **{verb: (VERBS[verb], verb) for verb in ("save", "load", "import", "tag", "history", "build", "pull", "push")},
         "ls": ("images", "images"), "list": ("images", "images"), "rm": ("images", "rmi"), "remove": ("images", "rmi"),
         "inspect": ("inspect", "image_inspect"), "bootstrap": ("bootstrap", "bootstrap"),
         "prune": ("prune", "image_prune"),
@@ -45,13 +46,11 @@ NOUNS = {
         **{verb: ("networks_change", verb) for verb in ("create", "connect", "disconnect", "rm", "prune")},
         "remove": ("networks_change", "rm"),
     },
+    "manifest": {"inspect": ("manifest", "inspect")},
     "system": {"info": ("system", "info"), "events": ("system", "events"), "check": ("system_check", "check")},
 }  # fmt: skip
 # What docker has and wharf has not yet: named, so that nobody takes it for a typing error.
-LATER = (
-    "bake builder buildx checkpoint compose config context login logout manifest node plugin pull push search "
-    "secret service stack swarm trust"
-)
+LATER = "bake builder buildx checkpoint compose config context node plugin secret service stack swarm trust"
 TAKES_VALUE = {"-H": "host", "--host": "host", "-c": "context", "--context": "context", "--config": "config",
                "-l": "log_level", "--log-level": "log_level"}  # fmt: skip
 

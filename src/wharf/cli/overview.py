@@ -5,7 +5,12 @@ COMMON = (
     ("exec", "Execute a command in a running container"),
     ("ps", "List containers"),
     ("logs", "Fetch the logs of a container"),
+    ("pull", "Download an image from a registry"),
+    ("push", "Upload an image to a registry"),
     ("images", "List images"),
+    ("login", "Authenticate to a registry"),
+    ("logout", "Log out from a registry"),
+    ("search", "Search Docker Hub for images"),
     ("image bootstrap", "Make a base image from the distribution's package archive"),
     ("version", "Show the version information"),
     ("info", "Display system-wide information"),
@@ -43,13 +48,15 @@ OTHERS = (
 NOUN_SUMMARY = {
     "container": "Manage containers",
     "image": "Manage images",
+    "manifest": "Manage image manifests",
     "network": "Manage networks",
     "system": "Manage the daemon",
     "volume": "Manage volumes",
 }
 DOCKER_VERBS = {
     "container": "",
-    "image": "build pull push",
+    "image": "",
+    "manifest": "annotate create push rm",
     "network": "",
     "system": "df dial-stdio prune",
     "volume": "update",
@@ -68,6 +75,7 @@ _NOUN_VERBS = {
         ("prune", "Remove unused images"),
         ("rm", "Remove one or more images"),
     ),
+    "manifest": (("inspect", "Display an image manifest, or manifest list"),),
     "network": (
         ("connect", "Connect a container to a network"),
         ("create", "Create a network"),
