@@ -60,6 +60,13 @@ def test_what_is_no_request(registry: Registry, data: bytes) -> None:
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
+def test_tls_on_a_plain_port_is_refused_at_once(registry: Registry) -> None:
+    """Clients that may use either try TLS first; they wait for as long as nothing comes back."""
+    with socket.create_connection(("127.0.0.1", registry.port), SECONDS) as sock:
+        sock.sendall(b"\x16\x03\x01\x02\x00\x01")
+        assert sock.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
 def test_chunked_framing_that_is_wrong(registry: Registry) -> None:
     http = Http(registry.port)
     for number, payload in enumerate((b"zz\r\n", b"3\r\nabcX\r\n", b"-1\r\n", b"1" * 20 + b"\r\n")):

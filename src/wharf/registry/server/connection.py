@@ -128,6 +128,9 @@ class Connection:
         while True:
             while self._ahead[:2] == b"\r\n":
                 del self._ahead[:2]
+            if self._ahead and not 65 <= self._ahead[0] <= 90:
+                # Clients try TLS first where both are allowed: they must hear at once that this is none.
+                raise BadRequest("malformed request line")
             end = self._ahead.find(b"\r\n\r\n")
             if end >= 0:
                 break
