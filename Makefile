@@ -39,6 +39,7 @@ bench: setup  ## times Wharf beside a peer given by PEER="..." and prints median
 
 soak-network: setup  ## hundreds of kills between the steps of networks, a thousand networks, 500 endpoints on one bridge
 	$(BIN)/python -m tests.soak.network
+
 soak: setup  ## a thousand runs, hundreds of kills: nothing may grow, nothing may be lost (WHARF_SOAK_RUNS=… scales it down)
 	$(BIN)/python -m tests.soak
 
