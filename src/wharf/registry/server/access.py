@@ -16,6 +16,8 @@ from wharf.registry.server.tokens import TOKEN_SECONDS, Granted, Tokens
 MAX_SCOPES = 100
 MAX_FORM = 64 << 10
 REALM = "Wharf Registry"
+NOBODY = ("", "invalid")
+"""What a header that cannot be read stands for: no user has an empty name."""
 
 
 class OpenAccess:
@@ -188,5 +190,7 @@ def _basic(request: Request) -> tuple[str, str] | None:
     try:
         user, colon, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
-        return ("", "")
-    return (user, password) if colon else ("", "")
+        return NOBODY
+    if colon and not user and not password:
+        return None  # clients without credentials answer a challenge so (containers/image)
+    return (user, password) if colon else NOBODY
