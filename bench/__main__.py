@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import engines, memory, network
+from bench import engines, memory, network, registry
 from bench.archive import docker_archive
 from bench.cases import MANY, Case, cases, files_layer
 from bench.engines import Engine
@@ -80,6 +80,11 @@ def main() -> int:
                 measure(case, peers, options.repeat)
         if options.only in "dns":
             names(peers)
+        wanted = [case for case in registry.cases(work) if options.only in case.name]
+        if wanted:
+            with registry.registries(peers, work):
+                for case in wanted:
+                    measure(case, peers, min(options.repeat, 10))
         network.rates(peers, min(options.repeat, 10), options.only)
         if not options.only:
             idle_memory(peers)
