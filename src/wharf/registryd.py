@@ -8,9 +8,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
+from wharf import __version__
 from wharf.errors import Conflict, Invalid, WharfError
 from wharf.kernel.process import one_heap
+from wharf.registry.client.place import Client
+from wharf.registry.client.repository import Repository
+from wharf.registry.client.trust import HUB, HUB_HOST
+from wharf.registry.client.values import ClientConfig, Credentials
 from wharf.registry.server.access import BasicAccess, OpenAccess, TokenAccess
 from wharf.registry.server.access_log import AccessLog
 from wharf.registry.server.app import Access, App
@@ -18,10 +24,13 @@ from wharf.registry.server.collect import ABANDONED_SECONDS, Collector, collect
 from wharf.registry.server.leases import Leases
 from wharf.registry.server.listener import Listener, bind, tls_context
 from wharf.registry.server.passwords import Htpasswd, Passwords, hash_password
+from wharf.registry.server.proxy import Proxy
 from wharf.registry.server.rights import RIGHTS, Rights
 from wharf.registry.server.routes import valid_name
 from wharf.registry.server.state import GRACE_SECONDS, Registry
 from wharf.registry.server.tokens import Tokens
+from wharf.registry.server.upstream import Remote
+from wharf.spec.reference import Reference
 from wharf.storage.registry.blobs import RegistryBlobs
 from wharf.storage.registry.metadata import RegistryMetadata
 
@@ -94,6 +103,16 @@ def _serve_flags(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="then it is given up (%(default)s)",
     )
+    add("--proxy", default="", metavar="URL", help="be a cache of this registry: http(s)://host[:port]")
+    add("--proxy-user", default="", metavar="NAME", help="who we are there")
+    add("--proxy-password-file", default="", metavar="FILE")
+    add(
+        "--proxy-fresh",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long a tag is not asked for again (%(default)s)",
+    )
     add("--read-only", action="store_true", help="refuse whatever changes the registry")
 
 
@@ -102,7 +121,9 @@ def _serve(options: argparse.Namespace) -> int:
     lock = _take_root(options.root)
     metadata = RegistryMetadata(os.path.join(options.root, "registry.db"))
     registry = Registry(RegistryBlobs(options.root), metadata, Leases(options.gc_grace))
-    registry.readonly = options.read_only
+    registry.readonly = options.read_only or bool(options.proxy)
+    if options.proxy:
+        registry.upstream = _proxy(options, registry)
     access_log = AccessLog("", 1) if options.access_log == "-" else AccessLog(options.access_log)
     app = App(registry, _access(options, metadata), access_log)
     if bool(options.tls_cert) != bool(options.tls_key):
@@ -123,6 +144,26 @@ def _serve(options: argparse.Namespace) -> int:
     metadata.close()
     os.close(lock)
     return 0
+
+
+def _proxy(options: argparse.Namespace, registry: Registry) -> Proxy:
+    where = urlsplit(options.proxy)
+    if where.scheme not in ("http", "https") or not where.hostname or where.path.strip("/") or where.query:
+        raise Invalid(f"--proxy {options.proxy[:200]!r}: expected http(s)://host[:port]")
+    password = ""
+    if options.proxy_password_file:
+        with open(options.proxy_password_file, encoding="utf-8") as file:
+            password = file.readline(4096).rstrip("\n")
+    # Whoever writes http:// here wants it.
+    insecure = (where.netloc,) if where.scheme == "http" else ()
+    client = Client(ClientConfig(insecure=insecure, user_agent=f"wharf-registry/{__version__}"))
+    credentials = Credentials(options.proxy_user, password)
+    domain = HUB if where.netloc == HUB_HOST else where.netloc
+    return Proxy(
+        registry,
+        lambda name: Remote(Repository(client, Reference(domain, name), credentials)),
+        options.proxy_fresh,
+    )
 
 
 def _access(options: argparse.Namespace, metadata: RegistryMetadata) -> Access:
