@@ -162,19 +162,19 @@ class Registry:
         """Start on the port that it had, or on any."""
         address = f"127.0.0.1:{self.port}"
         command = [str(ROOT / ".venv/bin/wharf-registry"), "serve", "--root", self.root, "--addr", address, *self.flags]
-        self._listens.clear()
+        self._listens = threading.Event()  # its own: the reader of one that was killed may still be at its end
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+        threading.Thread(target=self._read, args=(self.process, self._listens), daemon=True).start()
         assert self._listens.wait(START_SECONDS) and self.process.poll() is None, "\n".join(self._lines)
 
-    def _read(self, process: subprocess.Popen[bytes]) -> None:
+    def _read(self, process: subprocess.Popen[bytes], listens: threading.Event) -> None:
         assert process.stderr
         for line in process.stderr:
             self._lines.append(line.decode(errors="replace").rstrip())
             if found := re.search(r"listens on 127\.0\.0\.1:(\d+)", self._lines[-1]):
                 self.port = int(found[1])
-                self._listens.set()
-        self._listens.set()
+                listens.set()
+        listens.set()
         process.stderr.close()
 
     def log(self) -> str:

@@ -143,9 +143,9 @@ def test_errors_have_dockers_words(client: Any) -> None:
         client.containers.get("nope")
     with pytest.raises(docker.errors.ImageNotFound):
         client.containers.create("nope:1")
-    with pytest.raises(APIError, match="not there yet") as caught:
+    with pytest.raises(APIError, match=r"registry-1\.docker\.io") as caught:  # no network leads there
         client.images.pull("alpine", tag="3")
-    assert caught.value.status_code == 501
+    assert caught.value.status_code == 500
     with pytest.raises(APIError, match="not a swarm manager") as caught:
         client.services.list()
     assert caught.value.status_code == 503

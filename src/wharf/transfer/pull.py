@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wharf.errors import Invalid, WharfError
-from wharf.kernel import faults
 from wharf.registry.client.errors import for_pull
 from wharf.registry.client.repository import Repository
 from wharf.registry.client.values import MAX_CONFIG, Document
@@ -103,7 +102,6 @@ def _pull(store: ImageStore, repository: Repository, reference: Reference, optio
         target = _stored(store, top)
         by_digest = replace(reference, tag=None, digest=top.digest)
         store.content.sync()
-        faults.done("pull:synced")
         store.add(before, tuple(dict.fromkeys((shown, by_digest))), target)
         _release(store, before, target)
         changed = True
@@ -287,7 +285,6 @@ class _Layers:
             lambda size: line.count("Downloading", size),
             line.say,
         )
-        faults.done("pull:blob")
 
     def _place(self, number: int, wanted: bool) -> int:
         """The layer's snapshot, made or found; its bytes."""
