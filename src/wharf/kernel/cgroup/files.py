@@ -9,7 +9,8 @@ REMOVE_TRIES = 200
 MAKE_TRIES = 10
 MADE = "trusted.wharf.made"
 LASTING = "wharf"
-"""How the engine's own parents are called: they stay for the next start and end with the engine."""
+"""How the engine's own parents are called, alone or with an instance's six digits behind a hyphen: they stay for the
+next start and end with the engine."""
 REMOVE_PAUSE = 0.002  # seconds; a killed process leaves its cgroup a moment after it was reaped
 
 
@@ -79,12 +80,17 @@ def make_parent(path: str) -> None:
         os.mkdir(path, 0o755)
     except FileExistsError:
         return
-    if os.path.basename(path).startswith(LASTING):
+    if _lasts(os.path.basename(path)):
         return
     try:
         os.setxattr(path, MADE, b"1")
     except OSError:  # no right, or a kernel older than 3.19: it stays, as with other engines
         return
+
+
+def _lasts(name: str) -> bool:
+    word, _, instance = name.partition("-")
+    return word == LASTING and (name == word or (len(instance) == 6 and not instance.strip("0123456789abcdef")))
 
 
 def remove_made_parents(path: str, root: str) -> None:
