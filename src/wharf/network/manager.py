@@ -7,7 +7,6 @@ A sandbox that runs is changed by attach and detach. Nothing of the hot path wal
 import contextlib
 import dataclasses
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 
@@ -35,6 +34,7 @@ from wharf.network.ports import PortTable
 from wharf.network.predefined import default_network, predefined, subnet_of
 from wharf.network.publishing import Published, by_mode
 from wharf.network.settings import EndpointRequest, NetworkConfig
+from wharf.network.strays import Holders
 from wharf.spec.finding import Finding
 from wharf.spec.network import (
     BridgeFacts,
@@ -63,6 +63,7 @@ class NetworkManager:
         self._ports = PortTable()
         self._open: dict[str, Published] = {}
         self._held: dict[str, Endpoint] = {}
+        self._leaving: dict[str, Endpoint] = {}
         self._closing, self._removal = contextlib.ExitStack(), contextlib.ExitStack()
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -346,6 +347,8 @@ class NetworkManager:
             published = self._open.pop(endpoint.id, None)
             held = self._held.pop(endpoint.id, None)
             live = self._networks.live(held.network_id) if held else None
+            if held:
+                self._leaving[held.id] = held
             if held and live:
                 live.give_back(held)
         if published:
@@ -362,22 +365,20 @@ class NetworkManager:
             with contextlib.suppress(OSError):
                 self._firewall.withdraw(held)
             self._ports.release(held)
+        self._leaving.pop(endpoint.id, None)
 
     def strays(self) -> list[tuple[Finding, Callable[[], object] | None]]:
         """What the host has of this network and no container stands behind, or the other way round; each with what
         mends it. Blocks for some tenths of a second when something is found."""
         found = self._networks.strays(self._route)
         found += strays.stray_veths(self._route, self._names, lambda: list(self._held.values()))
-        with self._lock:  # no endpoint comes or goes; those being wired have no elements yet
-            wired = [endpoint for endpoint in self._held.values() if endpoint.id not in self._open]
-        suspects = list(strays.wrong_elements(self._firewall, self._names, wired))
-        if not suspects:
-            return found
-        time.sleep(strays.DYING)
+        return found + strays.wrong_elements(self._firewall, self._names, self._holders)
+
+    def _holders(self) -> Holders:
         with self._lock:
-            wired = [endpoint for endpoint in self._held.values() if endpoint.id not in self._open]
-        again = {item.object for item, _ in strays.wrong_elements(self._firewall, self._names, wired)}
-        return found + [item for item in suspects if item[0].object in again]
+            wired = tuple(endpoint for endpoint in self._held.values() if endpoint.id not in self._open)
+            wiring = (endpoint for endpoint in self._held.values() if endpoint.id in self._open)
+            return Holders(wired, (*wiring, *self._leaving.values()))
 
     # -- inside --------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from wharf.errors import WharfError
@@ -37,26 +38,57 @@ def _veths(route: NetlinkSocket, names: Names, held: Callable[[], Sequence[Endpo
     return {name for name in present if name.startswith(names.veth_prefix)} - known
 
 
-def wrong_elements(firewall: PacketFilter, names: Names, held: Sequence[Endpoint]) -> Iterator[Found]:
-    """Published ports in the firewall that no endpoint has, and those of endpoints that are missing there."""
-    wanted: dict[tuple[str, str], Endpoint] = {}
-    for endpoint in held:
-        for map_name, elements in elements_of(endpoint).items():
-            for element in elements:
-                wanted[map_name, element_text(element.key)] = endpoint
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """Endpoints at one moment: those that are wired, and those on their way in or out, whose elements may be there or
+    not."""
+
+    wired: tuple[Endpoint, ...]
+    moving: tuple[Endpoint, ...]
+
+
+def wrong_elements(firewall: PacketFilter, names: Names, look: Callable[[], Holders]) -> list[Found]:
+    """Published ports in the firewall that no endpoint has, and those of endpoints that are missing there; looked at
+    twice when something is found, since what is being made or taken away settles by itself."""
+    suspects = _wrong_now(firewall, names, look)
+    if not suspects:
+        return []
+    time.sleep(DYING)
+    again = {finding.object for finding, _ in _wrong_now(firewall, names, look)}
+    return [item for item in suspects if item[0].object in again]
+
+
+def _wrong_now(firewall: PacketFilter, names: Names, look: Callable[[], Holders]) -> list[Found]:
+    before = look()
     try:
         present = set(_present(names.table))
     except (WharfError, ValueError) as error:
-        yield Finding("firewall", names.table, f"it cannot be read: {error}", safe=False), None
-        return
-    for name, key in sorted(present - wanted.keys()):
-        yield (
+        return [(Finding("firewall", names.table, f"it cannot be read: {error}", safe=False), None)]
+    after = look()
+    known = _elements((*before.wired, *before.moving, *after.wired, *after.moving))
+    settled = {endpoint.id for endpoint in before.wired} & {endpoint.id for endpoint in after.wired}
+    wanted = _elements(tuple(endpoint for endpoint in after.wired if endpoint.id in settled))
+    found: list[Found] = [
+        (
             Finding("nft element", f"{name} {key}", "no container publishes it"),
             partial(nft.load, f"delete element inet {names.table} {name} {{ {key} }}\n"),
         )
+        for name, key in sorted(present - known.keys())
+    ]
     for name, key in sorted(wanted.keys() - present):
         publish = partial(firewall.publish, wanted[name, key])
-        yield Finding("nft element", f"{name} {key}", "a container publishes it and it is not there"), publish
+        found.append((Finding("nft element", f"{name} {key}", "a container publishes it and it is not there"), publish))
+    return found
+
+
+def _elements(endpoints: Sequence[Endpoint]) -> dict[tuple[str, str], Endpoint]:
+    """Map and key of each element that the endpoints' ports have."""
+    return {
+        (map_name, element_text(element.key)): endpoint
+        for endpoint in endpoints
+        for map_name, elements in elements_of(endpoint).items()
+        for element in elements
+    }
 
 
 def _present(table: str) -> Iterator[tuple[str, str]]:
