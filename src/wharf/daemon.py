@@ -125,6 +125,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         labels=tuple(settings.labels),
         shutdown_timeout=settings.shutdown_timeout,
         live_restore=settings.live_restore,
+        restart_unhealthy=settings.restart_unhealthy,
         selinux=settings.selinux_enabled,
         debug=settings.debug,
         id_maps=parse_remap(settings.userns_remap),

@@ -83,6 +83,8 @@ class Settings:
     selinux_enabled: bool = False
     live_restore: bool = False
     """Containers go on running when wharfd is told to end."""
+    restart_unhealthy: bool = False
+    """Restart what its health check calls unhealthy and has a restart policy. Not one of dockerd's."""
     idle_timeout: int = 0
     """End after so many seconds without clients and running containers; 0 never. Not one of dockerd's."""
     runtimes: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -156,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-concurrent-uploads", type=int, metavar="N", help="layers that a push sends at once (5)")
     add("--max-download-attempts", type=int, metavar="N", help="attempts of each download (5)")
     add("--live-restore", action="store_true", help="containers go on running when the daemon ends")
+    add("--restart-unhealthy", action="store_true", help="restart what is unhealthy and has a restart policy")
     add("--idle-timeout", type=int, metavar="SECONDS", help="end when nothing runs and nobody asks for so long")
     add("--add-runtime", dest="runtimes", action="append", metavar="NAME=PATH", help="another OCI runtime")
     add("--default-runtime", metavar="NAME", help="runtime of containers that name none (runc: the one built in)")
@@ -286,7 +289,8 @@ _NOT_IN_FILE = ("config_file", "warnings", "idle_timeout", "validate")
 _KINDS: dict[str, type] = {
     "runtimes": dict,
     "debug": bool, "tls": bool, "tlsverify": bool, "no-new-privileges": bool,
-    "live-restore": bool, "selinux-enabled": bool, "ip-forward": bool, "icc": bool, "forward-accept": bool,
+    "live-restore": bool, "restart-unhealthy": bool,
+    "selinux-enabled": bool, "ip-forward": bool, "icc": bool, "forward-accept": bool,
     "insecure-registries": list, "registry-mirrors": list, "registry-realms": list,
     "max-concurrent-downloads": int, "max-concurrent-uploads": int, "max-download-attempts": int,
     "shutdown-timeout": int, "log-opts": dict, "hosts": list,

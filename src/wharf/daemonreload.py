@@ -15,7 +15,8 @@ REGISTRY = (
     "max_concurrent_uploads", "max_download_attempts",
 )  # fmt: skip
 RELOADABLE = (
-    "debug", "log_level", "labels", "shutdown_timeout", "live_restore", "runtimes", "default_runtime", *REGISTRY,
+    "debug", "log_level", "labels", "shutdown_timeout", "live_restore", "restart_unhealthy", "runtimes",
+    "default_runtime", *REGISTRY,
 )  # fmt: skip
 """Fields of Settings; the others need a restart."""
 _IGNORED = ("warnings", "config_file", "validate")
@@ -40,6 +41,7 @@ def reload_settings(old: Settings, new: Settings, engine: Engine) -> Settings:
         labels=tuple(now.labels),
         shutdown_timeout=now.shutdown_timeout,
         live_restore=now.live_restore,
+        restart_unhealthy=now.restart_unhealthy,
         runtimes=added_runtimes(now),
         default_runtime=now.default_runtime,
         registries=registry_settings(now),

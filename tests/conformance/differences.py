@@ -84,13 +84,6 @@ DIFFERENCES: tuple[Difference, ...] = (
         less=(".Server.BuildTime: text",),
         more=(".Server.Components[].Details.PythonVersion: text",),
     ),
-    Difference(
-        "inspect: configuration",
-        "docker create --name cc -e A=1 -l k=v -w /w -u app -h host.name --domainname dd --stop-signal INT "
-        "--stop-timeout 3 --health-cmd true -it --mac-address 02:00:00:00:00:09 box:1 echo a b",
-        "health checks are stored and not run yet: the client says so",
-        stderr="WARNING: Health checks are not run yet.\n",
-    ),
     _refused(
         "logs",
         "docker run --name local --log-driver local box:1 sh -c 'echo a; echo b'",

@@ -29,7 +29,7 @@ from wharf.dockerfile.ports import exposed_ports
 from wharf.dockerfile.signals import check_signal
 from wharf.errors import Invalid
 from wharf.spec.image import HealthConfig, ImageConfig
-from wharf.spec.quote import go_quote
+from wharf.spec.quote import go_duration, go_quote
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
 Words = Callable[[str], str]
@@ -178,23 +178,8 @@ def _healthcheck(config: ImageConfig, instruction: Healthcheck, words: Words) ->
 def _go_health(check: HealthConfig) -> str:
     times = (check.interval, check.timeout, check.start_period, check.start_interval)
     names = ("Interval", "Timeout", "StartPeriod", "StartInterval")
-    parts = [f"{name}:{_go_duration(value)}" for name, value in zip(names, times, strict=True)]
+    parts = [f"{name}:{go_duration(value)}" for name, value in zip(names, times, strict=True)]
     return f"{{Test:[{' '.join(check.test)}] {' '.join(parts)} Retries:{check.retries}}}"
-
-
-def _go_duration(nanoseconds: int) -> str:
-    """As Go's Duration prints it: `1m30s`, `1.5s`, `100ms`, `0s`."""
-    if nanoseconds < 10**9:
-        for size, unit in ((10**6, "ms"), (10**3, "µs"), (1, "ns")):
-            if nanoseconds >= size:
-                return f"{nanoseconds / size:.9f}".rstrip("0").rstrip(".") + unit
-        return "0s"
-    minutes, rest = divmod(nanoseconds, 60 * 10**9)
-    hours, minutes = divmod(minutes, 60)
-    seconds = f"{rest // 10**9}.{rest % 10**9:09d}".rstrip("0").rstrip(".") + "s"
-    if hours:
-        return f"{hours}h{minutes}m{seconds}"
-    return f"{minutes}m{seconds}" if minutes else seconds
 
 
 def _on_build(config: ImageConfig, instruction: OnBuild, words: Words) -> Effect:

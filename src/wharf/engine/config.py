@@ -39,6 +39,8 @@ class EngineConfig:
     live_restore: bool = False
     """Containers go on running when the engine is closed, unless the machine goes down."""
     debug: bool = False
+    restart_unhealthy: bool = False
+    """Restart what its checks call unhealthy and has a restart policy; a label of the container says otherwise."""
     selinux: bool = False
     """Label containers where the host has SELinux."""
     id_maps: IdMaps | None = None

@@ -19,6 +19,7 @@ from wharf.spec.container import ContainerRecord, ExecRecord
 from wharf.spec.network import Endpoint
 
 if TYPE_CHECKING:
+    from wharf.engine.health import HealthWatch
     from wharf.runtime.running import Running
 
 Condition = Literal["not-running", "next-exit", "removed"]
@@ -58,6 +59,8 @@ class Container:
         self.attaching: list[tuple[AttachRequest, Future[Any]]] = []
         self.restart_timer: Timer | None = None
         self.restart_delay = 0.0
+        self.health: HealthWatch | None = None
+        """The checks of the run that is on, when it has any and is not paused."""
         self.started_monotonic = 0.0
         self.execs: dict[str, LiveExec] = {}
         self.gate = Gate()

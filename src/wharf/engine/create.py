@@ -262,8 +262,10 @@ def _make_volume(engine: Engine, record: ContainerRecord, item: Planned, undo: c
 def _warnings(engine: Engine, request: CreateRequest, image: ImageRecord) -> list[str]:
     warnings = []
     check = request.config.healthcheck
-    if check and check.test and check.test[0] != "NONE":
-        warnings.append("Health checks are not run yet.")
+    if check and check.test and check.test[0] not in ("NONE", "CMD", "CMD-SHELL"):  # Docker takes it and is silent
+        warnings.append(
+            f'Unknown healthcheck type "{check.test[0][:100]}" (expected "CMD" or "CMD-SHELL"): not checked'
+        )
     host_config, platform = request.host_config, image.image.platform
     if not request.platform and platform.architecture and platform.architecture != engine.images.platform.architecture:
         warnings.append(

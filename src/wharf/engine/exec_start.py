@@ -105,7 +105,22 @@ def _end_of(item: LiveExec) -> Future[None]:
 def _start(
     engine: Engine, container: Container, item: LiveExec, running: Running, request: ExecStart
 ) -> socket.socket | None:
-    record, config = item.record, item.record.config
+    stream = launch_exec(engine, container, item, running, request)
+    assert item.running is not None
+    record = item.record
+    record.running, record.pid = True, item.running.pid
+    engine.database.execs.put(record, durable=False)
+    faults.done("exec:running")
+    item.running.on_exit(lambda ended: on_exec_exit(engine, container, item, ended))
+    return stream
+
+
+def launch_exec(
+    engine: Engine, container: Container, item: LiveExec, running: Running, request: ExecStart
+) -> socket.socket | None:
+    """Let it run: `item.running` is its process, the result its stream unless detached. Raises StartFailed, WharfError,
+    OSError; nothing is left then."""
+    config = item.record.config
     if config.working_dir and not config.working_dir.startswith("/"):
         raise StartFailed("OCI runtime exec failed: exec failed: Cwd must be an absolute path", 128)
     waiting = engine.supervisor.exec(_request(engine, container, item, request), running)
@@ -123,10 +138,6 @@ def _start(
         if stream is not None:
             stream.close()
         raise
-    record.running, record.pid = True, item.running.pid
-    engine.database.execs.put(record, durable=False)
-    faults.done("exec:running")
-    item.running.on_exit(lambda ended: on_exec_exit(engine, container, item, ended))
     return stream
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from wharf.engine.container import Container, WaitResult
 from wharf.engine.container_events import publish_container_event, publish_network_event, publish_volume_events
 from wharf.engine.endpoints import forget
+from wharf.engine.health import end_health
 from wharf.engine.loop import resolve
 from wharf.engine.restart_policy import next_delay, should_restart
 from wharf.engine.times import format_time, to_nanoseconds
@@ -46,6 +47,7 @@ def finish_run(engine: Engine, container: Container, running: Running | None, en
             return
         record, state = container.record, container.record.state
         container.running = None
+        end_health(container)
         restart = not engine.closing and should_restart(record, ended.code)
         state.paused, state.pid = False, 0
         state.running = state.restarting = restart

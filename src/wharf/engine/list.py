@@ -119,7 +119,7 @@ def _health(engine: Engine, values: list[str]) -> Test:
     for value in values:
         if value not in HEALTH:
             raise Invalid(f"invalid filter 'health={value[:100]}': unrecognised filter value for health: {value[:100]}")
-    return lambda record: "none" in values
+    return lambda record: (record.state.health.status if record.state.health else "none") in values
 
 
 def _id(engine: Engine, values: list[str]) -> Test:

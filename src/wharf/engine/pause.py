@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from wharf.engine.container_events import publish_container_event
+from wharf.engine.health import end_health, watch_health
 from wharf.errors import Conflict, Internal
 from wharf.runtime.lifecycle import Verb
 
@@ -41,5 +42,9 @@ def _freeze(engine: Engine, name: str, frozen: bool) -> None:
                 raise Conflict(f"container {container.id} is not running") from None
             raise Internal(f"cannot {verb.value} container {container.id}: {error}") from error
         record.state.paused = frozen
+        if frozen:
+            end_health(container)
+        else:
+            watch_health(engine, container)
         engine.database.containers.put(record, durable=False)
     publish_container_event(engine, record, verb.value)

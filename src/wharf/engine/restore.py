@@ -13,8 +13,10 @@ no record           snapshot, directory, monitor state   removed: a create or re
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, wait
@@ -24,6 +26,7 @@ from wharf.engine.container import Container, LiveExec
 from wharf.engine.endpoints import endpoints_of, forget
 from wharf.engine.exec_start import on_exec_exit
 from wharf.engine.exit import on_exit
+from wharf.engine.health import watch_health
 from wharf.engine.links import needed_first, open_links
 from wharf.engine.networks_connect import mend
 from wharf.engine.remove import discard, remove_now
@@ -33,6 +36,7 @@ from wharf.engine.times import format_time
 from wharf.errors import WharfError
 from wharf.runtime.requests import ExitRecord
 from wharf.spec.container import ZERO_TIME, ContainerRecord
+from wharf.spec.health import UNHEALTHY
 from wharf.spec.network import Endpoint
 
 if TYPE_CHECKING:
@@ -100,6 +104,8 @@ def _ended_meanwhile(engine: Engine, record: ContainerRecord) -> None:
     state.pid, state.exit_code, state.oom_killed, state.error = 0, ended.code, ended.oom, ended.reason
     if ended.finished_at:
         state.finished_at = format_time(ended.finished_at)
+    if state.health is not None:
+        state.health.status = UNHEALTHY
     if restart:
         record.restart_count += 1
     forget(record)
@@ -117,6 +123,11 @@ def _restore_execs(engine: Engine) -> None:
         running = engine.supervisor.adopt_exec(record.container_id, record.id) if record.running else None
         if running is None:
             # Nobody waits for it any more: its client's stream was cut.
+            engine.database.execs.delete(record.id, durable=False)
+            continue
+        if record.probe:  # nobody asked for it, and the next check of its container comes in any case
+            with contextlib.suppress(OSError):
+                running.signal(signal.SIGKILL)
             engine.database.execs.delete(record.id, durable=False)
             continue
         item = LiveExec(record)
@@ -211,6 +222,8 @@ def _open_links(engine: Engine, container: Container) -> None:
 def _watch(engine: Engine, container: Container) -> None:
     running = container.running
     if running is not None:
+        with container.lock:
+            watch_health(engine, container)
         running.on_exit(lambda ended: on_exit(engine, container, running, ended))
 
 

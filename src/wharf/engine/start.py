@@ -21,6 +21,7 @@ from wharf.engine.container_events import publish_container_event, publish_netwo
 from wharf.engine.devices import devices_of, throttles_of
 from wharf.engine.endpoints import allocate, host_addresses, is_user_defined, to_hold, wire
 from wharf.engine.exit import on_exit
+from wharf.engine.health import begin_health
 from wharf.engine.hosts_files import (
     FILES,
     Place,
@@ -335,4 +336,5 @@ def _record_start(engine: Engine, container: Container, running: Running, publis
     container.started_monotonic = time.monotonic()
     if container.stopped.done():
         container.stopped = Future()
+    begin_health(engine, container)
     engine.database.containers.put(record, durable=False)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from wharf.spec.container import ZERO_TIME, ContainerState
+from wharf.spec.health import STARTING
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -27,10 +28,18 @@ def status_line(state: ContainerState, now: datetime | None = None) -> str:
     if word == "restarting":
         return f"Restarting ({state.exit_code}) {human_duration(_since(state.finished_at, now))} ago"
     if word in ("running", "paused"):
-        return f"Up {human_duration(_since(state.started_at, now))}" + (" (Paused)" if word == "paused" else "")
+        return f"Up {human_duration(_since(state.started_at, now))}{_remark(state)}"
     if word == "exited":
         return f"Exited ({state.exit_code}) {human_duration(_since(state.finished_at, now))} ago"
     return {"removing": "Removal In Progress", "dead": "Dead"}.get(word, "Created")
+
+
+def _remark(state: ContainerState) -> str:
+    if state.paused:
+        return " (Paused)"
+    if state.health is None:
+        return ""
+    return f" (health: {STARTING})" if state.health.status == STARTING else f" ({state.health.status})"
 
 
 def parse_time(text: str) -> datetime:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from wharf.engine.container import Container
 from wharf.engine.container_events import publish_container_event
 from wharf.engine.exit import cancel_restart
+from wharf.engine.health import watch_health
 from wharf.engine.loop import Timer, done, fail, resolve
 from wharf.engine.signals import parse_signal
 from wharf.errors import Internal, Invalid, WharfError
@@ -135,6 +136,7 @@ def send_signal(engine: Engine, container: Container, number: int) -> bool:
             if state.paused:
                 running.resume()
                 state.paused = False
+                watch_health(engine, container)
                 engine.database.containers.put(container.record, durable=False)
         except (OSError, WharfError) as error:
             log.debug("signal %d to container %s: %s", number, container.id, error)

@@ -24,7 +24,6 @@ class InspectExtras:
     exec_ids: list[str] | None = None
     size_rw: int | None = None
     size_root_fs: int | None = None
-    health: Mapping[str, Any] | None = None
     sandbox_key: str = ""
     apparmor: str = ""
     links: list[str] | None = None
@@ -48,7 +47,7 @@ def container_inspect(record: ContainerRecord, extras: InspectExtras) -> dict[st
         "Created": record.created,
         "Path": record.path,
         "Args": list(record.args),
-        "State": _state(record, extras),
+        "State": _state(record),
         "Image": record.image_id,
         **_paths(record, extras),
         "LogPath": record.log_path,
@@ -71,7 +70,7 @@ def container_inspect(record: ContainerRecord, extras: InspectExtras) -> dict[st
     return out
 
 
-def _state(record: ContainerRecord, extras: InspectExtras) -> dict[str, Any]:
+def _state(record: ContainerRecord) -> dict[str, Any]:
     state = record.state
     out: dict[str, Any] = {
         "Status": state_word(state),
@@ -86,8 +85,8 @@ def _state(record: ContainerRecord, extras: InspectExtras) -> dict[str, Any]:
         "StartedAt": state.started_at,
         "FinishedAt": state.finished_at,
     }
-    if extras.health is not None:
-        out["Health"] = dict(extras.health)
+    if state.health is not None:
+        out["Health"] = state.health
     return out
 
 

@@ -1,7 +1,9 @@
 """Processes: prctl(2), close_range(2), identity that survives pid reuse."""
 
 import ctypes
+import errno
 import os
+import signal
 
 from wharf.kernel.libc import LIBC, SYS_KEYCTL, SYS_PIDFD_GETFD, SYS_RT_SIGACTION, check, function, syscall
 
@@ -19,6 +21,7 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 _LAST_FD = 0x7FFFFFFF
 _KEYCTL_JOIN_SESSION_KEYRING = 1
+_PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
 
 _ULONG = ctypes.c_ulong
 _prctl = function("prctl", ctypes.c_int, _ULONG, _ULONG, _ULONG, _ULONG)
@@ -77,6 +80,17 @@ def one_heap() -> None:
 def descriptor_of(pidfd: int, number: int) -> int:
     """pidfd_getfd(2): a duplicate of another process's descriptor, the caller's to close; raises OSError."""
     return check(syscall(SYS_PIDFD_GETFD, ctypes.c_int(pidfd), ctypes.c_int(number), ctypes.c_uint(0)), "pidfd_getfd")
+
+
+def signal_group(pidfd: int, number: int) -> None:
+    """Signal the process group that a session leader leads (PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9), before that only
+    the leader; ProcessLookupError when it is gone."""
+    try:
+        signal.pidfd_send_signal(pidfd, number, None, _PIDFD_SIGNAL_PROCESS_GROUP)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        signal.pidfd_send_signal(pidfd, number)
 
 
 def pid_of(pidfd: int) -> int:

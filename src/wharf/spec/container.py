@@ -8,6 +8,8 @@ Durations are nanoseconds, sizes bytes, times RFC 3339 with nanoseconds in UTC.
 from dataclasses import dataclass, field
 from typing import Any
 
+from wharf.spec.health import Health
+
 ZERO_TIME = "0001-01-01T00:00:00Z"
 
 
@@ -346,6 +348,8 @@ class ContainerState:
     error: str = ""
     started_at: str = ZERO_TIME
     finished_at: str = ZERO_TIME
+    health: Health | None = None
+    """None until a container that has a check was started."""
 
 
 @dataclass(slots=True)
@@ -420,3 +424,5 @@ class ExecRecord:
     exit_code: int | None = None
     pid: int = 0
     can_remove: bool = False
+    probe: bool = False
+    """A health check's: nobody asked for it, and the next wharfd ends what this one left."""
