@@ -47,6 +47,7 @@ class Call(BaseHTTPRequestHandler):
     """One request, as a rule sees it."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: "_Server"
 
     def handle(self) -> None:

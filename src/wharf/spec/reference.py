@@ -86,6 +86,11 @@ class Reference:
         return self.canonical()
 
 
+def is_tag(text: str) -> bool:
+    """Whether a text may be a tag."""
+    return _TAG.match(text) is not None
+
+
 def _parse_digest(text: str) -> Digest:
     if _OTHER_DIGEST.match(text):
         raise Invalid("unsupported digest algorithm")

@@ -37,7 +37,7 @@ from wharf.spec.platform import Platform
 from wharf.spec.reference import Reference
 from wharf.storage.limits import MAX_BLOB_SIZE
 from wharf.transfer.choose import manifest_for, media_type_of
-from wharf.transfer.download import Download
+from wharf.transfer.download import Download, Replaced
 from wharf.transfer.pull_progress import Emit, LayerLine
 from wharf.transfer.store import ImageStore
 from wharf.transfer.unpack import PLAIN_LAYERS, Place, apply_blob, check_blob
@@ -281,7 +281,7 @@ class _Layers:
     def _download(self, number: int) -> None:
         line, layer = self._lines[number], self._layers[number]
         self._downloads[layer.digest].run(
-            self._repository.download,
+            self._repository,
             lambda size: line.count("Downloading", size),
             line.say,
         )
@@ -293,21 +293,30 @@ class _Layers:
         if layer.media_type in PLAIN_LAYERS and layer.digest != diff_id:
             raise Invalid(f"invalid layer {layer.digest}: its diffID is {diff_id} in the image config")
         if wanted:
-            below = self._chain[number - 1] if number else None
-            with (
-                self._store.locks.held(chain_id),
-                self._downloads[layer.digest].open(lambda size: line.count("Extracting", size)) as blob,
-            ):
+            with self._store.locks.held(chain_id):
+                while not self._unpack(number):
+                    pass
+            line.say("Pull complete")
+        else:
+            self._check(layer, diff_id)
+        return self._store.snapshots.usage(chain_id)
+
+    def _unpack(self, number: int) -> bool:
+        """Make the snapshot while the blob comes; False when other bytes are coming instead."""
+        layer, diff_id, chain_id = self._layers[number], self._diff_ids[number], self._chain[number]
+        line = self._lines[number]
+        try:
+            with self._downloads[layer.digest].open(lambda size: line.count("Extracting", size)) as blob:
                 if not self._store.snapshots.exists(chain_id):
+                    below = self._chain[number - 1] if number else None
                     apply_blob(self._store, layer, blob, Place(diff_id, below, chain_id))
                 else:
                     while blob.read(1 << 20):
                         pass
                     self._check(layer, diff_id)
-            line.say("Pull complete")
-        else:
-            self._check(layer, diff_id)
-        return self._store.snapshots.usage(chain_id)
+            return True
+        except Replaced:
+            return False
 
     def _check(self, layer: Descriptor, diff_id: Digest) -> None:
         """A blob that no image had for this layer must still be what it says."""

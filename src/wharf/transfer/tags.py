@@ -6,7 +6,7 @@ from wharf.errors import Invalid, WharfError
 from wharf.registry.client.errors import Misbehaves, for_pull
 from wharf.registry.client.repository import Repository
 from wharf.spec.image import load_json
-from wharf.spec.reference import Reference
+from wharf.spec.reference import Reference, is_tag
 
 MAX_PAGE = 4 << 20
 MAX_PAGES = 1000
@@ -23,8 +23,11 @@ def list_tags(repository: Repository, reference: Reference) -> list[str]:
             answer = repository.origin.get("GET", path, repository.scope())
             following = _NEXT.search(answer.header("Link"))
             listed = load_json(answer.read(MAX_PAGE), "list of tags", MAX_PAGE).get("tags") or []
-            if not isinstance(listed, list) or not all(isinstance(tag, str) for tag in listed):
-                raise Invalid("invalid list of tags")
+            if not isinstance(listed, list):
+                raise Invalid("invalid list of tags: not a list")
+            for tag in listed:  # it becomes a part of URLs and names
+                if not isinstance(tag, str) or not is_tag(tag):
+                    raise Invalid(f"invalid list of tags: {str(tag)[:200]!r} is none")
             tags.update(dict.fromkeys(listed))
             if following is None:
                 return list(tags)

@@ -15,9 +15,10 @@ import pytest
 from tests.support.fake_registry import INDEX, LAYER, PASS, Call, FakeRegistry, digest_of, tar_of
 from tests.support.images import image_engine
 from wharf.errors import Internal, Invalid, NotFound, Unauthorized, Unavailable, WharfError
+from wharf.registry.client.download import MAX_RESUMES
 from wharf.registry.client.errors import Misbehaves
 from wharf.registry.client.place import Client
-from wharf.registry.client.repository import MAX_RESUMES, Repository
+from wharf.registry.client.repository import Repository
 from wharf.registry.client.values import NOBODY, ClientConfig, Credentials
 from wharf.spec.platform import Platform
 from wharf.spec.reference import Reference
@@ -587,3 +588,19 @@ def test_zstd_layers(engine: Any, registry: FakeRegistry) -> None:
     document["layers"][0] = {"mediaType": LAYER + "+zstd", "digest": registry.blob(packed), "size": len(packed)}
     registry.put("app", "1", document["mediaType"], json.dumps(document).encode())
     assert file_of(engine, fetch(engine, registry.reference("app:1")), "b") in TOP
+
+
+def test_a_decompression_bomb(engine: Any, registry: FakeRegistry) -> None:
+    """Zeros behind the end of the archive: they are hashed, so they cost time, until the ratio says no."""
+    from isal import isal_zlib
+
+    encoder = isal_zlib.compressobj(1, isal_zlib.DEFLATED, 31)
+    zeros = bytes(16 << 20)
+    packed = encoder.compress(BASE) + b"".join(encoder.compress(zeros) for _ in range(80)) + encoder.flush()
+    assert len(packed) < (80 * len(zeros)) // 128
+    document = json.loads(registry.image("app", [BASE]))
+    document["layers"][0] |= {"digest": registry.blob(packed), "size": len(packed)}
+    registry.put("app", "1", document["mediaType"], json.dumps(document).encode())
+    with pytest.raises(Invalid, match="max-ratio"):
+        fetch(engine, registry.reference("app:1"))
+    assert nothing_is_left(engine)

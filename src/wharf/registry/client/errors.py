@@ -21,7 +21,9 @@ _PLAIN = {
 
 
 class Refused(Internal):
-    """A registry's answer of 400 and above; `code` is "" when it gave none."""
+    """A registry's answer of 400 and above; `code` is "" when it gave none, `wait` its Retry-After in seconds."""
+
+    wait: float | None = None
 
     def __init__(self, status: int, code: str, words: str) -> None:
         super().__init__(f"{code.lower().replace('_', ' ')}: {words}" if code else words)

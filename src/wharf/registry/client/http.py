@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from wharf.registry.client.errors import Misbehaves, Unreachable, unreachable
+from wharf.registry.client.pace import PacedResponse
 from wharf.registry.client.trust import Origin, is_insecure, split_url, tls_context
 from wharf.registry.client.values import MAX_ANSWER, ClientConfig
 
@@ -56,7 +57,10 @@ class Answer:
         Raises Unreachable when the connection breaks.
         """
         try:
-            return int(self._response.readinto(view))
+            size = int(self._response.readinto(view))
+            if not size and self._response.failure is not None:
+                raise self._response.failure
+            return size
         except _FAILURES as error:
             self.close()
             raise unreachable("get", self.url, error) from None
@@ -68,6 +72,8 @@ class Answer:
             raise Misbehaves(f"the answer of {self.url} is larger than the limit of {limit} bytes")
         try:
             data: bytes = self._response.read(limit + 1)
+            if self._response.failure is not None:
+                raise self._response.failure
             if len(data) > limit:
                 raise Misbehaves(f"the answer of {self.url} is larger than the limit of {limit} bytes")
             if self.length is not None and len(data) < self.length and self._method != "HEAD":
@@ -194,6 +200,7 @@ class Connections:
                 connection.set_tunnel(origin.host, origin.port, _proxy_headers(proxy))
         else:
             connection = http.client.HTTPConnection(host, port, timeout=timeout)
+        connection.response_class = PacedResponse
         try:
             connection.connect()
             connection.sock.settimeout(self._config.read_timeout)

@@ -1,7 +1,8 @@
 """Requests to one place: scheme, authorization, redirects, and trying again.
 
 What changes nothing is tried again after a cut, 5xx, and 429 with a Retry-After: up to `attempts` times, with growing
-pauses. A redirect is followed for GET and HEAD only, at most MAX_REDIRECTS times, and never with credentials.
+pauses; with a mirror only once, without waiting for its Retry-After.
+A redirect is followed for GET and HEAD only, at most MAX_REDIRECTS times, and never with credentials.
 """
 
 import random
@@ -11,13 +12,14 @@ from collections.abc import Mapping
 
 from wharf.errors import Unauthorized, Unavailable
 from wharf.registry.client.challenge import parse_challenges
-from wharf.registry.client.errors import Misbehaves, StillUnauthorized, Unreachable, refused, unreachable
+from wharf.registry.client.errors import Misbehaves, Refused, StillUnauthorized, Unreachable, refused, unreachable
 from wharf.registry.client.http import Answer, Body, Connections
 from wharf.registry.client.tokens import Authorizer, Tokens
 from wharf.registry.client.trust import Origin, host_of, is_insecure, join_url, split_url
 from wharf.registry.client.values import NOBODY, ClientConfig, Credentials
 
 MAX_REDIRECTS = 10
+MIRROR_ATTEMPTS = 2
 MAX_CHALLENGES = 2
 """A registry may ask for more than it asked at first (a wider scope), once."""
 PROBE_SECONDS = 2.0
@@ -115,25 +117,48 @@ class Place:
 
     def get(self, method: str, path: str, scope: str, headers: Mapping[str, str] = NO_HEADERS) -> Answer:
         """GET or HEAD, tried again where that may help. Raises Refused, Unreachable, Unauthorized, Misbehaves."""
-        attempts = self._client.config.attempts
+        attempts, _ = self._patience
         for attempt in range(1, attempts + 1):
             try:
                 answer = self.send(method, path, scope, headers)
-            except Unreachable as error:
-                if attempt == attempts or not error.passing:
+            except (Unreachable, Refused) as error:  # Refused: by the realm
+                if attempt == attempts or not self.may_pass(error):
                     self._client.forget(self.host)
                     raise
                 self.pause(attempt)
                 continue
             if answer.status < 400:
                 return answer
-            wait = self._wait_asked(answer)
-            again = answer.status in _PASSING and (answer.status != 429 or wait is not None) and attempt < attempts
-            if not again or (wait or 0) > self._client.config.max_wait:
-                raise self.refusal(answer)
+            refusal = self.refusal(answer)
+            if attempt == attempts or not self.may_pass(refusal):
+                raise refusal
             answer.finish()
-            self.pause(attempt, wait)
+            self.pause(attempt, refusal.wait)
         raise AssertionError("the last attempt returns or raises")
+
+    def document(
+        self, path: str, scope: str, limit: int, headers: Mapping[str, str] = NO_HEADERS
+    ) -> tuple[Answer, bytes]:
+        """A GET and the whole body, asked for again when it is cut short.
+
+        Raises as `get`; Misbehaves beyond `limit` bytes.
+        """
+        attempts, _ = self._patience
+        for attempt in range(1, attempts + 1):
+            answer = self.get("GET", path, scope, headers)
+            try:
+                return answer, answer.read(limit)
+            except Unreachable:
+                if attempt == attempts:
+                    raise
+                self.pause(attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    @property
+    def _patience(self) -> tuple[int, float]:
+        """Attempts, and the longest Retry-After that is waited for: there is another source beside a mirror."""
+        config = self._client.config
+        return (min(config.attempts, MIRROR_ATTEMPTS), 0) if self._mirror else (config.attempts, config.max_wait)
 
     def send(
         self, method: str, path: str, scope: str, headers: Mapping[str, str] = NO_HEADERS, body: Body = None
@@ -177,13 +202,22 @@ class Place:
             return f"{here}{split_url(url)[1]}"  # a registry behind a TLS proxy that does not know of it
         return url
 
-    def refusal(self, answer: Answer) -> Exception:
+    def refusal(self, answer: Answer) -> Refused:
         """The error that an answer of 400 and above stands for; the answer is at its end then."""
         try:
             data = answer.read()
         except (Misbehaves, Unreachable):
             data = b""
-        return refused(answer.status, data, answer.url.partition("?")[0])
+        error = refused(answer.status, data, answer.url.partition("?")[0])
+        error.wait = self._wait_asked(answer)
+        return error
+
+    def may_pass(self, error: Refused | Unreachable) -> bool:
+        """Whether the same request may go well a little later."""
+        if isinstance(error, Unreachable):
+            return error.passing
+        bearable = (error.wait or 0) <= self._patience[1]
+        return error.status in _PASSING and bearable and (error.status != 429 or error.wait is not None)
 
     def pause(self, attempt: int, asked: float | None = None) -> None:
         """Before the next attempt; raises Unavailable when it was cancelled meanwhile."""

@@ -1,10 +1,15 @@
-"""The images of one name: manifests and blobs, from its mirrors and from the registry itself."""
+"""The images of one name: manifests and blobs, from its mirrors and from the registry itself.
+
+A mirror that fails (cannot be reached, misbehaves, is broken or busy, gave wrong bytes) is left out from then on; one
+that merely has not what is asked for stays.
+"""
 
 from collections.abc import Callable
 from typing import TypeVar
 
-from wharf.errors import Invalid, WharfError
-from wharf.registry.client.errors import Misbehaves, Refused, Unreachable
+from wharf.errors import Invalid, Unauthorized, WharfError
+from wharf.registry.client.download import Sink, Transfer
+from wharf.registry.client.errors import Misbehaves, Refused
 from wharf.registry.client.http import Answer
 from wharf.registry.client.place import Client, Place
 from wharf.registry.client.values import MAX_MANIFEST, NOBODY, Credentials, Document, Head
@@ -21,10 +26,6 @@ from wharf.spec.reference import Reference
 INDEX_TYPES = (MEDIA_INDEX, MEDIA_DOCKER_INDEX)
 MANIFEST_TYPES = (MEDIA_MANIFEST, MEDIA_DOCKER_MANIFEST)
 ACCEPT = ", ".join((MEDIA_INDEX, MEDIA_DOCKER_INDEX, MEDIA_MANIFEST, MEDIA_DOCKER_MANIFEST))
-CHUNK = 256 << 10
-MAX_RESUMES = 100
-"""Cuts of one blob that are taken up again, as long as each brought something."""
-Sink = Callable[[memoryview], object]
 T = TypeVar("T")
 
 
@@ -35,6 +36,8 @@ class Repository:
         self.path = reference.path
         self.attempts = client.config.attempts
         self.places = client.places(reference.domain, credentials)
+        self._failed: set[Place] = set()
+        self._givers: dict[Digest, set[Place]] = {}
 
     @property
     def origin(self) -> Place:
@@ -78,13 +81,16 @@ class Repository:
         """
 
         def ask(place: Place) -> Document:
-            answer = place.get("GET", f"/v2/{self.path}/manifests/{name}", self.scope(), {"Accept": ACCEPT})
-            data = answer.read(MAX_MANIFEST)
+            url = f"/v2/{self.path}/manifests/{name}"
+            answer, data = place.document(url, self.scope(), MAX_MANIFEST, {"Accept": ACCEPT})
             digest = Digest.of(data)
             for expected in (name if ":" in name else "", answer.header("Docker-Content-Digest")):
                 if expected.startswith("sha256:") and expected != str(digest):
                     raise Misbehaves(f"manifest verification failed for digest {expected[:100]}")
-            return Document(_media_type(answer), data, digest)
+            document = Document(_media_type(answer), data, digest)
+            if place is not self.origin and not _may_be_manifest(document):
+                raise Misbehaves(f"{place} answers with what is no manifest")
+            return document
 
         return self._first(ask)
 
@@ -92,7 +98,7 @@ class Repository:
         """A small blob, whole and checked. Raises as `manifest`."""
 
         def ask(place: Place) -> bytes:
-            data = place.get("GET", f"/v2/{self.path}/blobs/{digest}", self.scope()).read(limit)
+            _, data = place.document(f"/v2/{self.path}/blobs/{digest}", self.scope(), limit)
             if Digest.of(data) != digest:
                 raise Misbehaves(f"wrong digest: expected {digest}, the content is {Digest.of(data)}")
             return data
@@ -112,93 +118,51 @@ class Repository:
     def download(self, blob: Descriptor, sink: Sink) -> None:
         """Give `sink` the blob's bytes, in order, each once. A cut is taken up again where it happened.
 
-        The caller hashes. Raises Refused, Unreachable, Unauthorized; Misbehaves when the length is not the
-        descriptor's.
+        The caller hashes, and tells by `distrust` when the bytes were wrong. Raises Refused, Unreachable, Unauthorized;
+        Misbehaves when the length is not the descriptor's.
         """
-        position, failures, resumes = 0, 0, 0
-        while position < blob.size or position == 0:
-            before = position
-            try:
-                answer = self._open(blob, position)
-                position = self._receive(answer, blob, position, sink)
-                return
-            except _Cut as cut:
-                position = cut.position
-                failures = failures + 1 if position == before else 1
-                resumes += 1
-                if failures >= self.attempts or resumes > MAX_RESUMES:
-                    raise Unreachable(cut.message) from None
-                self.origin.pause(failures)
+        transfer = Transfer(blob, lambda position: self._open(blob, position), self._drop, self.attempts)
+        self._givers[blob.digest] = transfer.givers
+        transfer.run(sink)
 
-    def _open(self, blob: Descriptor, position: int) -> Answer:
+    def distrust(self, digest: Digest) -> bool:
+        """The bytes that `download` gave for a blob were wrong: whether there is another source for it now."""
+        dropped = [self._drop(place) for place in self._givers.get(digest, ())]
+        return any(dropped)
+
+    def _open(self, blob: Descriptor, position: int) -> tuple[Place, Answer]:
         headers = {"Range": f"bytes={position}-"} if position else {}
-        return self._first(
-            lambda place: place.get("GET", f"/v2/{self.path}/blobs/{blob.digest}", self.scope(), headers)
-        )
-
-    def _receive(self, answer: Answer, blob: Descriptor, position: int, sink: Sink) -> int:
-        skip = position if answer.status == 200 else 0
-        if position and answer.status == 206:
-            _check_range(answer, blob, position)
-        expected = blob.size if skip or not position else blob.size - position
-        if answer.length is not None and answer.length != expected:
-            answer.close()
-            raise Misbehaves(f"blob {blob.digest}: {answer.length} bytes announced, {expected} expected")
-        buffer = memoryview(bytearray(min(CHUNK, max(expected, 1))))
-        left = expected
-        while left:
-            try:
-                size = answer.readinto(buffer[: min(len(buffer), left)])
-            except Unreachable as error:
-                raise _Cut(position, error.message) from None
-            if not size:
-                answer.close()
-                raise _Cut(position, f'Get "{answer.url.partition("?")[0]}": unexpected EOF')
-            left -= size
-            useful = buffer[min(skip, size) : size]
-            skip -= size - len(useful)
-            if useful:
-                sink(useful)
-                position += len(useful)
-        self._check_end(answer, blob)
-        return position
-
-    @staticmethod
-    def _check_end(answer: Answer, blob: Descriptor) -> None:
-        if answer.length is None:
-            try:
-                more = answer.readinto(memoryview(bytearray(1)))
-            except Unreachable:
-                more = 0
-            if more:
-                answer.close()
-                raise Misbehaves(f"blob {blob.digest}: it goes on after its {blob.size} bytes")
-        answer.finish()
+        url = f"/v2/{self.path}/blobs/{blob.digest}"
+        return self._first(lambda place: (place, place.get("GET", url, self.scope(), headers)))
 
     def _first(self, ask: Callable[[Place], T]) -> T:
         """From the first place that has it; the registry's own error when none has."""
-        for place in self.places[:-1]:
+        for place in [place for place in self.places[:-1] if place not in self._failed]:
             try:
                 return ask(place)
-            except WharfError:
+            except WharfError as error:
                 if place.cancelled.is_set():
                     raise
+                if not _is_no(error):
+                    self._drop(place)
         return ask(self.origin)
 
+    def _drop(self, place: Place) -> bool:
+        """Ask a mirror no more; False for the registry itself, which there is no other for."""
+        if place is self.origin:
+            return False
+        self._failed.add(place)
+        return True
 
-class _Cut(Unreachable):
-    """The connection broke after `position` bytes of the blob."""
 
-    def __init__(self, position: int, message: str) -> None:
-        super().__init__(message)
-        self.position = position
+def _is_no(error: WharfError) -> bool:
+    """An honest answer of a mirror: it has not that, or does not give it to everybody."""
+    return isinstance(error, Unauthorized) or (isinstance(error, Refused) and error.status in (401, 403, 404))
 
 
-def _check_range(answer: Answer, blob: Descriptor, position: int) -> None:
-    text = answer.header("Content-Range")
-    if text.replace(" ", "") not in ("", *(f"bytes{position}-{blob.size - 1}/{end}" for end in (blob.size, "*"))):
-        answer.close()
-        raise Misbehaves(f"blob {blob.digest}: bytes from {position} were asked for, {text[:100]!r} came")
+def _may_be_manifest(document: Document) -> bool:
+    """Not a page of some gateway: the registry's own answer is judged by who reads it."""
+    return document.media_type in INDEX_TYPES + MANIFEST_TYPES or document.data.lstrip()[:1] == b"{"
 
 
 def _media_type(answer: Answer) -> str:

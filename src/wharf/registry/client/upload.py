@@ -17,7 +17,7 @@ from wharf.registry.client.values import Document
 from wharf.spec.digest import Digest
 
 MAX_SMALL = 64 << 10
-_PASSING = (500, 502, 503, 504)
+_LOST = (404, 416)
 OCTETS = {"Content-Type": "application/octet-stream"}
 
 
@@ -79,19 +79,18 @@ class Uploads:
                 if source.size is not None and source.size <= MAX_SMALL:
                     return self._put_small(source)
                 offset, location = self._where(location) if location else (0, self._start())
+                if source.size is not None and offset > source.size:
+                    raise Misbehaves(f"{self._place} says that it has {offset} bytes of {source.size}")
                 location = self._patch(location, source, offset)
                 return self._close(location, source.digest())
-            except Unreachable as error:
+            except (Unreachable, Refused) as error:
                 failures += 1
-                if failures >= self._attempts or not error.passing:
+                lost = isinstance(error, Refused) and error.status in _LOST
+                if failures >= self._attempts or not (lost or self._place.may_pass(error)):
                     raise
-                self._place.pause(failures)
-            except Refused as error:
-                failures += 1
-                if error.status not in (404, 416, *_PASSING) or failures >= self._attempts:
-                    raise
-                location = ""  # the upload is lost: another one, from the beginning
-                self._place.pause(failures)
+                if isinstance(error, Refused):
+                    location = ""  # the upload is lost: another one, from the beginning
+                self._place.pause(failures, getattr(error, "wait", None))
 
     def put_manifest(self, name: str, document: Document) -> None:
         """Store a manifest under a tag or digest. Raises as `send`; Misbehaves when another digest is stored."""
@@ -102,10 +101,9 @@ class Uploads:
                 answer = self._send("PUT", url, headers, document.data)
                 break
             except (Unreachable, Refused) as error:
-                passing = error.passing if isinstance(error, Unreachable) else error.status in _PASSING
-                if not passing or attempt == self._attempts:
+                if attempt == self._attempts or not self._place.may_pass(error):
                     raise
-                self._place.pause(attempt)
+                self._place.pause(attempt, getattr(error, "wait", None))
         answer.finish()
         said = answer.header("Docker-Content-Digest")
         if said and said != str(document.digest):

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from wharf.errors import Unavailable
+from wharf.registry.client.download import CHUNK
 from wharf.registry.client.errors import Refused
 from wharf.registry.client.http import Answer
-from wharf.registry.client.repository import CHUNK, Repository
+from wharf.registry.client.repository import Repository
 from wharf.registry.server.proxy import Download
 from wharf.spec.digest import Digest
 
