@@ -36,6 +36,8 @@ class Outlet:
     def write(self, data: Any) -> int:
         """Queue bytes, waiting while the client lags; raises Unavailable when it went away."""
         chunk = bytes(data)
+        if not chunk:
+            return 0  # an empty chunk is how the reader knows the end
         with self._changed:
             while self._size > self._limit and not self._gone:
                 self._changed.wait()
