@@ -1,39 +1,109 @@
-"""Builds: POST /build, as `docker build` without BuildKit and the SDKs send it; the build cache.
+"""Builds: POST /build, as `docker build` without BuildKit and the SDKs send it; Wharf's own form of it; the cache.
 
 Loaded with the first build (routes/build.py): what builds need takes memory that many daemons never use.
+
+/wharf/v1/build takes the same and more (`cacheto`, `nocachefilter`, `verify`, `timeout`, `pidslimit`, several
+platforms, a lock), and tells more, a line each: `sources`, `differences`, `warning`, `output` (bytes of an output to
+the client, in base64), and with `progress=raw` what happens to each vertex instead of the classic stream.
 """
 
 import base64
-import json
+import contextlib
 import threading
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from wharf.api.http import Answer, Request
+from wharf.api.build_request import build_request
+from wharf.api.http import Answer, Hijack, Reply, Request
+from wharf.api.relay import Source, relay
 from wharf.api.requests import filters_of, json_reply
 from wharf.api.server import Api
 from wharf.api.streams import Outlet, progress_into
-from wharf.build.builder import Builder, BuildRequest
+from wharf.build.builder import Builder
+from wharf.build.cache_policy import Space
 from wharf.build.classic import ClassicProgress
+from wharf.build.contexts import read_dockerfile
+from wharf.build.lock import SourceLock
 from wharf.build.lower import Target
 from wharf.build.ops.run import StepFailed
-from wharf.build.options import LowerOptions
-from wharf.build.solver.solver import Cancelled
-from wharf.engine.filters import until
-from wharf.errors import Invalid, NotImplementedYet, Unavailable
-from wharf.spec.platform import Platform
-from wharf.transfer.store import parse_name
-from wharf.wire.registry import parse_auths
+from wharf.build.portable.received import receive_cache
+from wharf.build.rawprogress import RawProgress
+from wharf.build.request import BuildRequest, Built
+from wharf.build.solver.solver import Cancelled, Progress
+from wharf.dockerfile.position import DockerfileError, Lines, excerpt
+from wharf.engine.times import format_time
+from wharf.errors import Invalid, Unavailable, WharfError
+from wharf.spec.build_record import CacheEntry
 
-MAX_PAIRS = 10_000
+AGENT = "application/vnd.wharf.ssh-agent"
+MAX_PIECE = 1 << 20
+"""Bytes of an output in one line."""
 
 
-async def image_build(api: Api, request: Request) -> Answer:
-    """POST /build"""
+@dataclass(slots=True)
+class _Call:
+    """One request to build. `extended`: the client is our own, and understands more than Docker's stream."""
+
+    builder: Builder
+    body: Any
+    wanted: BuildRequest
+    remote: str
+    build_id: str
+    quiet: bool
+    raw: bool
+    extended: bool
+    failed: list[Progress] = field(default_factory=list)
+
+
+async def image_build(api: Api, request: Request, *, extended: bool = False) -> Answer:
+    """POST /build, POST /wharf/v1/build"""
+    builder: Builder = api.builds.get()
     wanted = build_request(api, request)
-    quiet = request.flag("q")
+    wanted = replace(wanted, agents=builder.agents.of(request.text("agents"), request.text("agent")))
+    call = _Call(
+        builder,
+        request.body.file(),
+        wanted,
+        request.text("remote"),
+        request.text("buildid"),
+        request.flag("q"),
+        request.text("progress") == "raw",
+        extended,
+    )
+    return await progress_into(api, lambda out: _build(call, out))
+
+
+async def build_agent(api: Api, request: Request) -> Answer:
+    """POST /wharf/v1/build/agent: the connection becomes that of a client's SSH agent"""
+    builder: Builder = api.builds.get()
+    sock, taken_back = builder.agents.lend(request.text("session"), request.text("id"))
+    return Hijack(relay(Source(sock, ended=lambda detached: taken_back())), AGENT, _both(sock.close, taken_back))
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        first()
+        second()
+
+    return run
+
+
+async def build_cache(api: Api, request: Request) -> Answer:
+    """POST /wharf/v1/build/cache: an exported cache, for the builds of the next hour"""
     body = request.body.file()
-    return await progress_into(api, lambda out: _build(api.builds.get(), body, wanted, out, quiet=quiet))
+    wanted = request.text("digest")
+    digest = await api.run_stream(lambda: receive_cache(api.engine, body, wanted))
+    return json_reply({"Digest": str(digest)}, 201)
+
+
+async def build_cancel(api: Api, request: Request) -> Answer:
+    """POST /build/cancel"""
+    build_id = request.text("id")
+    if not build_id:
+        raise Invalid("build ID not provided")
+    api.builds.get().cancel(build_id)
+    return Reply(200, b"")
 
 
 class _Gone(threading.Event):
@@ -47,7 +117,7 @@ class _Gone(threading.Event):
         return self._out.gone or super().is_set()
 
 
-def _build(builder: Builder, body: Any, wanted: BuildRequest, out: Outlet, *, quiet: bool) -> None:
+def _build(call: _Call, out: Outlet) -> None:
     """In a thread: read the context, build, tell what happens."""
     cancelled = _Gone(out)
 
@@ -57,24 +127,87 @@ def _build(builder: Builder, body: Any, wanted: BuildRequest, out: Outlet, *, qu
         except Unavailable:
             cancelled.set()
 
-    def watch(target: Target) -> ClassicProgress:
-        return ClassicProgress(target, (lambda value: None) if quiet else emit)
-
-    wanted = replace(wanted, told=(lambda value: None) if quiet else emit)
-    with builder.context(body) as directory:
-        file = builder.read(directory, wanted)
+    wanted = call.wanted
+    silent: Callable[[dict[str, Any]], None] = lambda value: None  # noqa: E731
+    told = silent if call.quiet else emit
+    wanted = replace(
+        wanted,
+        told=told,
+        warned=lambda text: told({"warning": text} if call.extended else {"stream": f"[Warning] {text}\n"}),
+        sent=lambda number, part, data: _send(out, number, part, data),
+    )
+    lock = SourceLock(wanted.locked)
+    with _context(call, lock) as directory, call.builder.cancellable(call.build_id, cancelled):
+        text, file = read_dockerfile(directory, wanted)
         try:
-            built = builder.build(directory, file, wanted, watch, cancelled)
+            built = call.builder.build(directory, file, wanted, _watch(call, told), cancelled, lock)
         except StepFailed as error:
-            text = f"The command '{' '.join(error.argv)}' returned a non-zero code: {error.code}"
-            emit({"errorDetail": {"code": error.code, "message": text}, "error": text})
+            told_text = f"The command '{' '.join(error.argv)}' returned a non-zero code: {error.code}"
+            told_text += _where(call, text)
+            emit({"errorDetail": {"code": error.code, "message": told_text}, "error": told_text})
             return
         except Cancelled:
             if not out.gone:
-                raise
+                raise Cancelled("context canceled") from None
             return
+        except WharfError as error:
+            if not call.extended:
+                raise
+            shown = error.message + _where(call, text, error)
+            emit({"errorDetail": {"message": shown}, "error": shown})
+            return
+    _tell(call, built, emit)
+
+
+def _context(call: _Call, lock: SourceLock) -> contextlib.AbstractContextManager[str]:
+    if call.remote:
+        return call.builder.contexts.remote(call.remote, lock)
+    return call.builder.contexts.unpacked(call.body)
+
+
+def _watch(
+    call: _Call, told: Callable[[dict[str, Any]], None]
+) -> Callable[[Sequence[Target]], Callable[[Progress], None]]:
+    def watch(targets: Sequence[Target]) -> Callable[[Progress], None]:
+        listener = RawProgress(targets, told) if call.raw else ClassicProgress(targets, told)
+
+        def hear(progress: Progress) -> None:
+            if progress.kind == "error":
+                call.failed.append(progress)
+            listener(progress)
+
+        return hear
+
+    return watch
+
+
+def _where(call: _Call, text: str, error: WharfError | None = None) -> str:
+    """The lines of the Dockerfile at fault, for our own client."""
+    if not call.extended:
+        return ""
+    lines = error.lines if isinstance(error, DockerfileError) else None
+    if lines is None and call.failed and call.failed[0].vertex.lines:
+        lines = Lines(*call.failed[0].vertex.lines)
+    if lines is None:
+        return ""
+    return f"\n{call.wanted.dockerfile.rpartition('/')[2]}:{lines.first}\n{excerpt(text, lines)}"
+
+
+def _send(out: Outlet, number: int, part: str, data: bytes) -> None:
+    """Bytes of an output; raises Unavailable when the client is gone."""
+    for at in range(0, len(data), MAX_PIECE):
+        piece = base64.b64encode(data[at : at + MAX_PIECE]).decode()
+        out.emit({"output": number, "part": part, "data": piece})
+
+
+def _tell(call: _Call, built: Built, emit: Callable[[dict[str, Any]], None]) -> None:
+    """What a build that went well ends with."""
     emit({"aux": {"ID": str(built.image.id)}})
-    if quiet:
+    if call.extended:
+        emit({"sources": dict(built.sources)})
+        if built.differences is not None:
+            emit({"differences": list(built.differences)})
+    if call.quiet:
         emit({"stream": f"{built.image.id}\n"})
         return
     if built.target.unused_args:
@@ -83,108 +216,41 @@ def _build(builder: Builder, body: Any, wanted: BuildRequest, out: Outlet, *, qu
     for finding in built.target.checks.findings:
         emit({"stream": f"[Warning] {finding.rule}: {finding.message} (line {finding.lines.first})\n"})
     emit({"stream": f"Successfully built {built.image.id.hex[:12]}\n"})
-    for name in wanted.names:
+    stored = any(output.stores for output in call.wanted.outputs)
+    for name in call.wanted.names if stored else ():
         emit({"stream": f"Successfully tagged {name.familiar()}\n"})
-
-
-def build_request(api: Api, request: Request) -> BuildRequest:
-    """The query as what the builder takes. Raises Invalid, NotImplementedYet."""
-    if request.text("version") == "2":
-        raise NotImplementedYet("BuildKit's builder is not there yet: build with DOCKER_BUILDKIT=0 or 'wharf build'")
-    if request.flag("squash"):
-        raise NotImplementedYet("squash is not there")
-    if request.text("remote"):
-        raise NotImplementedYet("build contexts by URL are not there yet: send the files themselves")
-    here = api.engine.images.platform
-    platform = request.text("platform")
-    options = LowerOptions(
-        build_args=_pairs(request, "buildargs"),
-        labels=_pairs(request, "labels"),
-        target=request.text("target"),
-        platform=Platform.parse(platform) if platform else here,
-        build_platform=here,
-        no_cache=frozenset({"*"}) if request.flag("nocache") else frozenset(),
-        network=request.text("networkmode") or "default",
-        extra_hosts=tuple(word for word in request.text("extrahosts").split(",") if word),
-        shm_size=request.number("shmsize") or 0,
-        ulimits=_ulimits(request.text("ulimits")),
-        limits=_limits(request),
-    )
-    names = tuple(dict.fromkeys(parse_name(text) for text in request.all("t") if text))
-    secrets = _secrets(request.headers.get("x-wharf-secrets", ""))
-    return BuildRequest(
-        options,
-        request.text("dockerfile") or "Dockerfile",
-        names=names,
-        secrets=secrets,
-        pull=request.flag("pull"),
-        logins=parse_auths(request.headers.get("x-registry-config", "")),
-    )
-
-
-def _secrets(text: str) -> dict[str, bytes]:
-    """What `wharf build --secret` sends: base64 of a JSON map of base64."""
-    if not text:
-        return {}
-    try:
-        raw = json.loads(base64.b64decode(text, validate=True))
-        return {str(name): base64.b64decode(value, validate=True) for name, value in raw.items()}
-    except (ValueError, AttributeError, TypeError) as error:
-        raise Invalid(f"error reading secrets: {error}") from None
-
-
-def _pairs(request: Request, name: str) -> dict[str, str]:
-    """A JSON map of strings; a value of null is a name alone, which an argument's default stands for."""
-    text = request.text(name)
-    if not text:
-        return {}
-    try:
-        raw = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Invalid(f"error reading {name}: {error}") from None
-    if raw is None:
-        return {}
-    if not isinstance(raw, dict) or len(raw) > MAX_PAIRS:
-        raise Invalid(f"error reading {name}: not a map of strings")
-    if not all(isinstance(value, str | None) for value in raw.values()):
-        raise Invalid(f"error reading {name}: not a map of strings")
-    return {key: value for key, value in raw.items() if value is not None}
-
-
-def _ulimits(text: str) -> tuple[str, ...]:
-    if not text:
-        return ()
-    try:
-        raw = json.loads(text)
-        return tuple(f"{item['Name']}={int(item['Soft'])}:{int(item['Hard'])}" for item in raw or ())
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Invalid(f"error reading ulimit settings: {error}") from None
-
-
-def _limits(request: Request) -> tuple[tuple[str, int | str], ...]:
-    numbers = {
-        "memory": "memory",
-        "memswap": "memory_swap",
-        "cpushares": "cpu_shares",
-        "cpuperiod": "cpu_period",
-        "cpuquota": "cpu_quota",
-    }
-    found: list[tuple[str, int | str]] = []
-    for name, key in numbers.items():
-        value = request.number(name)
-        if value:
-            found.append((key, value))
-    for name, key in (("cpusetcpus", "cpuset_cpus"), ("cpusetmems", "cpuset_mems"), ("cgroupparent", "cgroup_parent")):
-        if request.text(name):
-            found.append((key, request.text(name)))
-    return tuple(found)
 
 
 async def build_prune(api: Api, request: Request) -> Answer:
     """POST /build/prune"""
     filters = filters_of(request)
-    for name in filters.keys() - {"until"}:
-        raise NotImplementedYet(f"build prune by {name} is not there yet")
-    limit = int((until(filters) or 0) * 10**9)
-    found, freed = await api.run(lambda: api.builds.get().prune(everything=request.flag("all"), until=limit))
+    reserved = request.number("reserved-space") or request.number("keep-storage") or 0
+    space = Space(reserved, request.number("max-used-space") or 0, request.number("min-free-space") or 0)
+    everything = request.flag("all")
+    found, freed = await api.run(lambda: api.builds.get().prune(filters, space, everything=everything))
     return json_reply({"CachesDeleted": found or None, "SpaceReclaimed": freed})
+
+
+def cache_entries(builder: Builder, version: tuple[int, int]) -> list[dict[str, Any]]:
+    """The build cache as GET /system/df lists it."""
+    return [_entry(entry, version) for entry in builder.entries()]
+
+
+def _entry(entry: CacheEntry, version: tuple[int, int]) -> dict[str, Any]:
+    record = entry.record
+    found: dict[str, Any] = {
+        "ID": record.id,
+        "Type": record.kind,
+        "Description": record.description,
+        "InUse": entry.in_use,
+        "Shared": entry.shared,
+        "Size": record.size,
+        "CreatedAt": format_time(record.created_at),
+        "LastUsedAt": format_time(record.used_at) if record.used_at else None,
+        "UsageCount": record.uses,
+    }
+    if version < (1, 42):
+        found["Parent"] = record.parents[0] if record.parents else ""
+    else:
+        found["Parents"] = list(record.parents) or None
+    return {key: value for key, value in found.items() if value is not None or key == "LastUsedAt"}

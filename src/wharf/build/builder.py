@@ -1,4 +1,4 @@
-"""Building an image: a context and a Dockerfile become an image with names.
+"""Building an image: a context and a Dockerfile become images, and go where they are wanted.
 
 <data root>/build/contexts/<id>/   the client's files of a build that runs
                   caches/<name>/   cache mounts
@@ -10,67 +10,58 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from wharf.build.agents import Agents
+from wharf.build.bases import Bases
 from wharf.build.cache import BuildCache
+from wharf.build.cache_policy import Space, wanted
+from wharf.build.contexts import Contexts, ignore_patterns
+from wharf.build.deliver import deliver
+from wharf.build.explain import MAX_LINES, differences
+from wharf.build.finish import finished, record, same_platforms
+from wharf.build.limits import Deadline
+from wharf.build.lock import SourceLock
 from wharf.build.lower import CONTEXT, Target, lower
+from wharf.build.ops.brought import Brought
 from wharf.build.ops.executor import Executor
 from wharf.build.ops.files import FileWork
 from wharf.build.ops.run import Locks, StepWork
-from wharf.build.options import BaseImage, LowerOptions
+from wharf.build.outputs import check as check_outputs
+from wharf.build.portable.document import inline_records
+from wharf.build.portable.export import steps_of
+from wharf.build.portable.imports import ImportedCache
+from wharf.build.portable.places import export_caches, open_sources
+from wharf.build.request import BuildRequest, Built
 from wharf.build.service import EMPTIED
-from wharf.build.solver.solver import Progress, Solver
-from wharf.build.times import text_of
+from wharf.build.solver.solver import Cancelled, Nothing, Progress, Solution, Solver
 from wharf.build.tree import EMPTY, Tree
-from wharf.dockerfile.ignore import read_ignore
 from wharf.dockerfile.instructions import Dockerfile
-from wharf.dockerfile.parse import parse_dockerfile
-from wharf.engine.image_events import publish_image_event
-from wharf.engine.pull import find_or_pull
-from wharf.errors import Invalid
-from wharf.spec.image import MEDIA_CONFIG, Descriptor, Image, Manifest
+from wharf.engine.filters import Filters
+from wharf.spec.build_record import CacheEntry
 from wharf.spec.image_record import ImageRecord
-from wharf.spec.platform import Platform
-from wharf.spec.reference import Reference
-from wharf.spec.registry import RegistryLogin
-from wharf.storage.compression import Readable
-from wharf.storage.layers.unpack import unpack_files
-from wharf.transfer.unpack import put_manifest, unpack
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
 WORKERS = 8
 """Steps that run side by side, of all builds together."""
-MAX_DOCKERFILE = 16 << 20
+OTHER_OWNER = 4242
+"""Who the files of the second build of `verify` belong to on this host."""
+Watch = Callable[[Sequence[Target]], Callable[[Progress], None]]
 
 
 @dataclass(frozen=True, slots=True)
-class BuildRequest:
-    """What a client asks for. `dockerfile` is a path in the context; `text` is a Dockerfile that came beside it."""
+class _Source:
+    """A context and its Dockerfile."""
 
-    options: LowerOptions
-    dockerfile: str = "Dockerfile"
-    text: str | None = None
-    names: tuple[Reference, ...] = ()
-    secrets: dict[str, bytes] = field(default_factory=dict)
-    pull: bool = False
-    """Ask the registries for base images that are here as well."""
-    logins: Mapping[str, RegistryLogin] = field(default_factory=dict)
-    told: Callable[[dict[str, Any]], None] = lambda message: None
-    """Hears Docker's messages of a pull."""
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """The image, and what the checks found."""
-
-    image: ImageRecord
-    target: Target
+    directory: str
+    file: Dockerfile
 
 
 class Builder:
@@ -82,167 +73,205 @@ class Builder:
         for name in EMPTIED:
             os.makedirs(os.path.join(root, name), mode=0o700, exist_ok=True)
         os.makedirs(os.path.join(root, "caches"), mode=0o711, exist_ok=True)
-        self.cache = BuildCache(engine.database, engine.images)
+        self.cache = BuildCache(engine.database, engine.images, engine.trash, os.path.join(root, "caches"))
+        self.cache.restore()
         files = FileWork(engine, os.path.join(self._root, "places"))
-        steps = StepWork(engine, files, self._root, Locks())
-        self._executor = Executor(engine, files, steps, os.path.join(self._root, "downloads"))
+        steps = StepWork(engine, files, self._root, self.cache, Locks())
+        downloads = os.path.join(self._root, "downloads")
+        self.contexts = Contexts(engine, os.path.join(self._root, "contexts"), downloads)
+        self._executor = Executor(engine, files, steps, downloads)
         self._solver: Solver[Tree] = Solver(self._executor, self.cache, WORKERS)
+        self.agents = Agents()
+        self._cancels: dict[str, threading.Event] = {}
 
     def close(self) -> None:
         """Wait for the steps that run."""
         self._solver.close()
 
     @contextlib.contextmanager
-    def context(self, archive: Readable) -> Iterator[str]:
-        """The client's files as a directory, gone at the end. Raises Invalid for a bad archive."""
-        directory = os.path.join(self._root, "contexts", secrets.token_hex(8))
-        os.mkdir(directory, 0o700)
+    def cancellable(self, build_id: str, cancelled: threading.Event) -> Iterator[None]:
+        """While a build runs, `cancel` with its client's id ends it."""
+        self._cancels[build_id] = cancelled
         try:
-            unpack_files(self.engine.worker, archive, directory)
-            yield directory
+            yield
         finally:
-            self.engine.trash.discard(directory)
+            if build_id and self._cancels.get(build_id) is cancelled:
+                del self._cancels[build_id]
 
-    def read(self, directory: str, request: BuildRequest) -> Dockerfile:
-        """The Dockerfile of a context, parsed. Raises Invalid."""
-        text = request.text
-        if text is None:
-            text = _read_beneath(directory, request.dockerfile)
-        if text is None and request.dockerfile == "Dockerfile":
-            text = _read_beneath(directory, "dockerfile")
-        if text is None:
-            raise Invalid(f"failed to read dockerfile: open {request.dockerfile}: no such file or directory")
-        if not text:
-            raise Invalid(f"the Dockerfile ({request.dockerfile}) cannot be empty")
-        return parse_dockerfile(text)
+    def cancel(self, build_id: str) -> None:
+        """End the build with this id; an unknown one is fine: it may have ended by itself."""
+        found = self._cancels.get(build_id)
+        if found is not None:
+            found.set()
 
     def build(
         self,
         directory: str,
         file: Dockerfile,
         request: BuildRequest,
-        watch: Callable[[Target], Callable[[Progress], None]],
+        watch: Watch,
         cancelled: threading.Event,
+        lock: SourceLock | None = None,
     ) -> Built:
-        """Build the target and give it its names. `watch` is told what will be done, and gives who hears of it.
+        """Build the target for every platform and bring it where it is wanted; names come last.
 
-        Raises DockerfileError, NotFound, what a step raised.
+        `watch` is told what will be done, and gives who hears of it. Raises DockerfileError, NotFound, what a step
+        raised, Unavailable when the time is up.
         """
+        check_outputs(request.outputs, request.names)
+        lock = lock or SourceLock(request.locked)
+        source = _Source(directory, file)
+        with (
+            Deadline(request.timeout, cancelled) as deadline,
+            self.engine.images.operations.operation(),
+            self.cache.used(),
+        ):
+            try:
+                return self._build(source, request, watch, deadline, lock)
+            except Cancelled:
+                deadline.check()
+                raise
+
+    def _build(
+        self, source: _Source, request: BuildRequest, watch: Watch, deadline: Deadline, lock: SourceLock
+    ) -> Built:
+        engine = self.engine
+        imported = None
+        if request.imports:
+            imported = ImportedCache(engine, open_sources(engine, request), request.warned)
+        with self._run(source, request, lock, imported) as targets:
+            report = deadline.watching(watch(targets))
+            solution = self._solve(self._solver, targets, report, deadline.event, imported)
+            images = self._images(targets, solution, request)
+            found = None
+            if request.verify:
+                found = tuple(self._verify(source, request, images, deadline.event, lock))
+            self._keep(images, request)
+            deliver(engine, images, request)
+            trees = [_tree(target, solution) for target in targets]
+            export_caches(engine, request, solution.steps, trees, self.cache.mounts)
+        return Built(images[0], tuple(images), targets[0], lock.taken, found)
+
+    def _keep(self, images: Sequence[ImageRecord], request: BuildRequest) -> None:
+        """As the engine's own, where an output says so."""
+        storing = [output for output in request.outputs if output.stores or output.pushes]
+        if storing:
+            names = dict.fromkeys((*request.names, *(name for output in storing for name in output.names)))
+            record(self.engine, images, tuple(names))
+
+    @contextlib.contextmanager
+    def _run(
+        self, source: _Source, request: BuildRequest, lock: SourceLock, imported: ImportedCache | None
+    ) -> Iterator[list[Target]]:
+        """The targets of all platforms; what they need of the client is there within the `with`."""
         build = secrets.token_hex(8)
-        ignore = self._ignore(directory, request)
+        ignore = ignore_patterns(source.directory, request)
         options = replace(request.options, ignore=ignore, build=build)
-        target = lower(file, options, _Images(self.engine, request))
-        report = watch(target)
-        context = f"{build}:{CONTEXT}"
-        self._executor.contexts[context] = Tree(directory=directory, ignore=ignore)
-        self._executor.secrets[build] = request.secrets
+        bases = Bases(self.engine, request, lock)
+        brought = Brought(
+            {f"{build}:{CONTEXT}": Tree(directory=source.directory, ignore=ignore)},
+            request.secrets,
+            request.agents,
+            lock,
+            imported.restore_mount if imported else lambda name, path: False,
+        )
+        platforms = request.platforms or (options.platform,)
+        self._executor.brought[build] = brought
         try:
-            with self.engine.images.operations.operation():
-                tree = EMPTY
-                if target.vertex is not None:
-                    tree = self._solver.solve([target.vertex], report, cancelled)[0].result
-                image = self._image(target, tree, request)
+            yield [lower(source.file, replace(options, platform=item), bases) for item in platforms]
         finally:
-            del self._executor.contexts[context]
-            del self._executor.secrets[build]
-        return Built(image, target)
+            del self._executor.brought[build]
+            for directory in brought.fetched:
+                self.engine.trash.discard(directory)
 
-    def _ignore(self, directory: str, request: BuildRequest) -> tuple[str, ...]:
-        text = _read_beneath(directory, request.dockerfile + ".dockerignore") if request.text is None else None
-        if text is None:
-            text = _read_beneath(directory, ".dockerignore")
-        return read_ignore(text) if text else ()
+    @staticmethod
+    def _solve(
+        solver: Solver[Tree],
+        targets: Sequence[Target],
+        report: Callable[[Progress], None],
+        cancelled: threading.Event,
+        imported: ImportedCache | None = None,
+    ) -> Solution[Tree]:
+        tops = [target.vertex for target in targets if target.vertex is not None]
+        return solver.solve(tops, report, cancelled, imported)
 
-    def _image(self, target: Target, tree: Tree, request: BuildRequest) -> ImageRecord:
-        store = self.engine.images
-        created = text_of(target.epoch)
-        base = len(target.base.image.history) if target.base else 0
-        history = tuple(
-            line if number < base else replace(line, created=created)
-            for number, line in enumerate(target.image.history)
-        )
-        image: Image = replace(target.image, created=created, history=history, diff_ids=tree.diff_ids, extra={})
-        sizes = unpack(store, tree.layers, tree.diff_ids)
-        config = store.content.put(image.to_bytes(), durable=False)
-        descriptor = Descriptor(MEDIA_CONFIG, config.digest, config.size)
-        record = ImageRecord(
-            id=config.digest,
-            image=image,
-            manifest=put_manifest(store, Manifest(descriptor, tree.layers)),
-            config=descriptor,
-            layers=tree.layers,
-            layer_sizes=sizes,
-            added_at=time.time_ns(),
-            last_tagged=time.time_ns() if request.names else 0,
-        )
-        store.content.sync()
-        store.add(record, request.names)
-        publish_image_event(self.engine, "create", record)
-        for name in request.names:
-            publish_image_event(self.engine, "tag", record, name.familiar())
-        return replace(record, names=request.names)
+    def _images(self, targets: Sequence[Target], solution: Solution[Tree], request: BuildRequest) -> list[ImageRecord]:
+        inline = any(place.kind == "inline" for place in request.exports)
+        images = []
+        for target in targets:
+            tree = _tree(target, solution)
+            extra: dict[str, Any] = {}
+            if inline:
+                kept = [step for step, _ in steps_of(solution.steps, [tree], everything=False)]
+                extra = inline_records(kept, tree.diff_ids)
+            images.append(finished(self.engine, target, tree, extra))
+        if len(images) > 1:
+            same_platforms(images)
+        return images
 
-    def prune(self, *, everything: bool, until: int = 0) -> tuple[list[str], int]:
-        """Forget cached steps that nothing uses (`until`: nanoseconds since 1970); keys and bytes."""
-        used = {image.image.diff_ids for image in self.engine.images.all()}
+    def _verify(
+        self,
+        source: _Source,
+        request: BuildRequest,
+        images: Sequence[ImageRecord],
+        cancelled: threading.Event,
+        lock: SourceLock,
+    ) -> Iterator[str]:
+        """The same build again, in another directory, of files of another owner, without the cache."""
+        with self._second_copy(source.directory) as directory:
+            options = replace(request.options, no_cache=frozenset({"*"}))
+            again = replace(request, options=options)
+            fixed = SourceLock(dict(lock.taken))
+            solver: Solver[Tree] = Solver(self._executor, _Forgetful(), WORKERS)
+            try:
+                with self._run(_Source(directory, source.file), again, fixed, None) as targets:
+                    solution = self._solve(solver, targets, lambda progress: None, cancelled)
+                    others = self._images(targets, solution, request)
+            finally:
+                solver.close()
+            count = 0
+            for first, second in zip(images, others, strict=True):
+                for line in differences(self.engine, first, second):
+                    count += 1
+                    if count <= MAX_LINES:
+                        yield line
+            if count > MAX_LINES:
+                yield f"and {count - MAX_LINES} more"
 
-        def wanted(record: object) -> bool:
-            from wharf.spec.build_record import BuildRecord
+    @contextlib.contextmanager
+    def _second_copy(self, directory: str) -> Iterator[str]:
+        top = os.path.join(self._root, "contexts", secrets.token_hex(8))
+        copy = os.path.join(top, "another", "place")
+        try:
+            shutil.copytree(directory, copy, symlinks=True)
+            for where, names, files in os.walk(copy):
+                for name in (*names, *files):
+                    mode = os.lstat(os.path.join(where, name)).st_mode
+                    os.lchown(os.path.join(where, name), OTHER_OWNER, OTHER_OWNER)
+                    if not os.path.islink(os.path.join(where, name)):
+                        os.chmod(os.path.join(where, name), mode & 0o7777)
+            yield copy
+        finally:
+            self.engine.trash.discard(top)
 
-            assert isinstance(record, BuildRecord)
-            if until and record.used_at > until:
-                return False
-            return everything or record.diff_ids not in used
+    def entries(self) -> list[CacheEntry]:
+        """The build cache as people see it."""
+        return self.cache.entries()
 
-        found, freed = self.cache.prune(wanted)
-        if everything:
-            freed += self._drop_caches()
-        return found, freed
-
-    def _drop_caches(self) -> int:
-        from wharf.storage.usage import tree_usage
-
-        freed = 0
-        caches = os.path.join(self._root, "caches")
-        for name in os.listdir(caches):
-            path = os.path.join(caches, name)
-            freed += tree_usage(path)
-            self.engine.trash.discard(path)
-        return freed
-
-
-@dataclass(frozen=True, slots=True)
-class _Images:
-    """Finds base images: those that are here, and those of registries."""
-
-    engine: Engine
-    request: BuildRequest
-
-    def image(self, reference: str, platform: Platform) -> BaseImage:
-        wanted = self.request
-        record = find_or_pull(self.engine, reference, platform, wanted.logins, wanted.told, always=wanted.pull)
-        shown = reference
-        with contextlib.suppress(Invalid):
-            shown = Reference.parse(reference).with_default_tag().canonical()
-        return BaseImage(shown, str(record.id), record.image)
+    def prune(self, filters: Filters, space: Space, *, everything: bool) -> tuple[list[str], int]:
+        """Forget cached steps that nothing uses; keys and bytes. Raises Invalid for a bad filter."""
+        question = wanted(filters, everything=everything, now=time.time())
+        disk = os.statvfs(self._root)
+        return self.cache.prune(question, space, disk.f_bavail * disk.f_frsize)
 
 
-def _read_beneath(directory: str, path: str) -> str | None:
-    """A text file of a context; None where there is none. Symbolic links stay in the context."""
-    from wharf.kernel import paths
+class _Forgetful(Nothing[Tree]):
+    """A cache that keeps nothing."""
 
-    try:
-        top = os.open(directory, paths.DIRECTORY)
-    except OSError:
-        return None
-    try:
-        fd = paths.open_in_root(top, path.lstrip("/"), os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:
-        return None
-    finally:
-        os.close(top)
-    with open(fd, "rb") as file:
-        data = file.read(MAX_DOCKERFILE + 1)
-    if len(data) > MAX_DOCKERFILE:
-        raise Invalid(f"{path}: larger than {MAX_DOCKERFILE} bytes")
-    return data.decode("utf-8", "surrogateescape")
+    def put(self, key: object, result: Tree, vertex: object, parents: object) -> None:
+        """Forget it."""
+
+
+def _tree(target: Target, solution: Solution[Tree]) -> Tree:
+    found: Mapping[int, Tree] = {id(vertex): solved.result for vertex, solved in solution.steps}
+    return found[id(target.vertex)] if target.vertex is not None else EMPTY

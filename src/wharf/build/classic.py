@@ -4,7 +4,7 @@ Stages run side by side, lines do not: each step's are held until all before it 
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from wharf.build.graph import ImageSource, Vertex
@@ -18,8 +18,8 @@ MAX_HELD = 1 << 20
 class ClassicProgress:
     """Takes progress from many threads, gives objects of Docker's JSON stream in the order of the file."""
 
-    def __init__(self, target: Target, emit: Callable[[dict[str, Any]], None]) -> None:
-        self._trace = target.trace
+    def __init__(self, targets: Sequence[Target], emit: Callable[[dict[str, Any]], None]) -> None:
+        self._trace = [item for target in targets for item in target.trace]
         self._emit = emit
         self._lock = threading.Lock()
         self._at = 0

@@ -86,7 +86,7 @@ def _action(
     if git is not None:
         if not item.add:
             raise Invalid("source can't be a git ref for COPY")
-        inputs.append(Vertex(git, (), f"[git] {git.url}"))
+        inputs.append(Vertex(git, (), f"[git] {git.url}", build=state.options.build))
         return CopyFiles(len(inputs), ("/",), place, chown, chmod, item.excludes)
     if _is_http(path):
         if not item.add:
@@ -94,7 +94,7 @@ def _action(
         if checksum:
             Digest.parse(checksum)
         file = posixpath.basename(urlsplit(path).path) or UNNAMED
-        inputs.append(Vertex(HttpSource(path, file, checksum), (), f"[http] {path}"))
+        inputs.append(Vertex(HttpSource(path, file, checksum), (), f"[http] {path}", build=state.options.build))
         return CopyFiles(len(inputs), ("/" + file,), place, chown, chmod, unpack=bool(item.unpack))
     if source is None:
         raise Invalid(f"{go_quote(posixpath.normpath('/' + path))}: not found")

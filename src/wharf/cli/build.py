@@ -1,22 +1,26 @@
-"""`wharf build`: sends a directory and its Dockerfile, shows what happens."""
+"""`wharf build`: sends a directory and its Dockerfile, shows what happens, puts the results where they are wanted."""
 
 from __future__ import annotations
 
 import os
 import sys
 
+from wharf.cli.build_context import context, read_text
 from wharf.cli.flags import Command
 from wharf.cli.session import ExitWith, Session
 from wharf.client.api import query, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import Any, BinaryIO
+    from typing import Any
+
+    from wharf.cli.build_outputs import Receiver
 
 _FLAGS = (
     ("add-host", "", "list", "Add a custom host-to-IP mapping (format: \"host:ip\")"),
     ("build-arg", "", "list", "Set build-time variables"),
+    ("cache-from", "", "list", "External cache sources (e.g., \"user/app:cache\", \"type=local,src=path/to/dir\")"),
+    ("cache-to", "", "list", "Cache export destinations (e.g., \"user/app:cache\", \"type=local,dest=path/to/dir\")"),
     ("cgroup-parent", "", "string", "Set the parent cgroup for the \"RUN\" instructions during build"),
     ("check", "", "bool", "Check the Dockerfile and build nothing"),
     ("cpu-period", "", "int", "Limit the CPU CFS (Completely Fair Scheduler) period"),
@@ -26,29 +30,42 @@ _FLAGS = (
     ("file", "f", "string", "Name of the Dockerfile (default: \"PATH/Dockerfile\")"),
     ("iidfile", "", "string", "Write the image ID to a file"),
     ("label", "", "list", "Set metadata for an image"),
+    ("load", "", "bool", "Shorthand for \"--output=type=docker\""),
+    ("lock", "", "bool", "Write what every source is to \"<Dockerfile>.lock\""),
+    ("locked", "", "bool", "Take only the sources that \"<Dockerfile>.lock\" names"),
     ("memory", "m", "bytes", "Memory limit"),
     ("network", "", "string", "Set the networking mode for the \"RUN\" instructions during build"),
     ("no-cache", "", "bool", "Do not use cache when building the image"),
-    ("platform", "", "string", "Set target platform for build"),
+    ("no-cache-filter", "", "list:stage", "Do not cache specified stages"),
+    ("output", "o", "list", "Output destination (format: \"type=local,dest=path\")"),
+    ("pids-limit", "", "int", "Processes that one step may have"),
+    ("platform", "", "list", "Set target platform for build; several give an index"),
+    ("progress", "", "string", "Kind of progress: auto, plain, tty, rawjson, quiet"),
+    ("pull", "", "bool", "Always attempt to pull all referenced images"),
+    ("push", "", "bool", "Shorthand for \"--output=type=image,push=true\""),
     ("quiet", "q", "bool", "Suppress the build output and print image ID on success"),
     ("secret", "", "list", "Secret to expose to the build (format: \"id=mysecret[,src=/local/secret|,env=VAR]\")"),
     ("shm-size", "", "bytes", "Shared memory size for build containers"),
+    ("ssh", "", "list", "SSH agent to expose to the build (format: \"default|<id>[=<socket>]\")"),
     ("tag", "t", "list", "Image identifier (format: \"[registry/]repository[:tag]\")"),
     ("target", "", "string", "Set the target build stage to build"),
+    ("timeout", "", "duration", "End the build when it takes longer"),
+    ("ulimit", "", "list", "Ulimit options"),
+    ("verify", "", "bool", "Build twice and say how the two differ"),
 )  # fmt: skip
 BUILD = Command(
     "build",
-    "[OPTIONS] PATH | -",
+    "[OPTIONS] PATH | URL | -",
     "Build an image from a Dockerfile",
     _FLAGS,
     operands=(1, 1),
     example="wharf build -t mine:1 .",
     aliases="wharf image build, wharf build",
 )
-CHUNK = 1 << 18
-_ARCHIVES = (b"BZh", b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
-_OTHER_FILE = ".dockerfile."
 MAX_SECRET = 500 << 10
+MAX_LOCK = 120 << 10
+_OWN = ("output", "push", "cache-to", "lock", "locked", "no-cache-filter", "verify", "timeout", "pids-limit", "ssh")
+_REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/")
 
 
 def build(session: Session, args: list[str]) -> int:
@@ -56,13 +73,64 @@ def build(session: Session, args: list[str]) -> int:
     flags, (path,) = BUILD.parse(args)
     if flags.get("check"):
         return _check(session, flags, path)
-    name, chunks = _context(flags, path)
+    own = _is_wharf(session, flags)
+    remote = path if path.startswith(_REMOTE) else ""
+    name, chunks = (flags.get("file", ""), iter(())) if remote else context(flags, path)
+    from wharf.cli.build_outputs import Receiver, cache_places, outputs
+    from wharf.cli.build_view import KINDS
+
+    imports, exports, directory = cache_places(session, flags)
+    wanted = outputs(flags)
+    receiver = Receiver(wanted, directory)
+    kind = "quiet" if flags.get("quiet") else flags.get("progress", "auto")
+    if kind not in KINDS:
+        raise ExitWith(f"invalid progress mode {kind}")
+    if kind == "auto":
+        kind = "tty" if own and sys.stderr.isatty() and sys.stdout.isatty() else "plain"
     parameters = {
+        **_parameters(flags),
         "dockerfile": name,
+        "remote": remote,
+        "cachefrom": imports,
+        "cacheto": exports,
+        "outputs": wanted,
+        "progress": "raw" if kind in ("tty", "rawjson") else "",
+    }
+    names = "".join(f"&t={quote(tag)}" for tag in flags.get("tag", []))
+    target = ("/wharf/v1/build" if own else "/build") + (query(parameters) or "?") + names
+    headers = _headers(session, flags, _lock_path(flags, path))
+    from wharf.cli.build_agents import forwarded
+
+    with forwarded(session, flags.get("ssh", [])) as agents:
+        response = session.client().upload("POST", target + agents, chunks, headers=headers)
+        return _show(session, response, flags, (kind, receiver, _lock_path(flags, path)))
+
+
+def _is_wharf(session: Session, flags: dict[str, Any]) -> bool:
+    """Whether the engine is ours; raises ExitWith where it is not, and a flag needs it."""
+    from wharf.client.http import ApiError
+
+    try:
+        session.client().get("/wharf/v1/_ping")
+        return True
+    except ApiError as error:
+        if error.status != 404:
+            raise
+    needed = next((flag for flag in _OWN if flags.get(flag)), "")
+    if needed:
+        session.client().require_wharf(f"build --{needed}")
+    return False
+
+
+def _parameters(flags: dict[str, Any]) -> dict[str, Any]:
+    """The query, as far as flags alone give it."""
+    timeout = flags.get("timeout")
+    return {
         "target": flags.get("target"),
         "nocache": flags.get("no-cache"),
+        "nocachefilter": ",".join(flags.get("no-cache-filter", [])),
         "networkmode": flags.get("network"),
-        "platform": flags.get("platform"),
+        "platform": ",".join(flags.get("platform", [])),
         "buildargs": _build_args(flags.get("build-arg", [])),
         "labels": dict(text.partition("=")[::2] for text in flags.get("label", [])),
         "extrahosts": ",".join(flags.get("add-host", [])),
@@ -73,30 +141,105 @@ def build(session: Session, args: list[str]) -> int:
         "cpuquota": flags.get("cpu-quota"),
         "cpusetcpus": flags.get("cpuset-cpus"),
         "cgroupparent": flags.get("cgroup-parent"),
+        "pull": flags.get("pull"),
+        "pidslimit": flags.get("pids-limit"),
+        "timeout": -(-timeout // 10**9) if timeout else None,
+        "ulimits": [_ulimit(text) for text in flags.get("ulimit", [])] or None,
+        "verify": flags.get("verify"),
     }
-    names = "".join(f"&t={quote(tag)}" for tag in flags.get("tag", []))
-    headers = {"X-Wharf-Secrets": _secrets(flags["secret"])} if flags.get("secret") else None
-    target = "/build" + (query(parameters) or "?") + names
-    response = session.client().upload("POST", target, chunks, headers=headers)
-    return _show(session, response, flags)
 
 
-def _show(session: Session, response: Any, flags: dict[str, Any]) -> int:
+def _ulimit(text: str) -> dict[str, Any]:
+    name, _, values = text.partition("=")
+    soft, _, hard = values.partition(":")
+    try:
+        return {"Name": name, "Soft": int(soft), "Hard": int(hard or soft)}
+    except ValueError:
+        raise ExitWith(f"invalid ulimit argument: {text}") from None
+
+
+def _headers(session: Session, flags: dict[str, Any], lock: str) -> dict[str, str]:
+    from wharf.cli.credentials import Credentials
+
+    headers = Credentials(session.config).headers_of_all()
+    if flags.get("secret"):
+        headers["X-Wharf-Secrets"] = _secrets(flags["secret"])
+    if flags.get("locked"):
+        import base64
+
+        data = _read_bytes(lock, "lock file")
+        if len(data) > MAX_LOCK:
+            raise ExitWith(f"wharf: the lock file {lock} is larger than {MAX_LOCK} bytes")
+        headers["X-Wharf-Lock"] = base64.b64encode(data).decode()
+    return headers
+
+
+def _lock_path(flags: dict[str, Any], path: str) -> str:
+    file = flags.get("file") or ("Dockerfile" if not os.path.isdir(path) else os.path.join(path, "Dockerfile"))
+    return ("Dockerfile" if file == "-" else file) + ".lock"
+
+
+def _show(session: Session, response: Any, flags: dict[str, Any], shown: tuple[str, Receiver, str]) -> int:
     """The stream's lines; the id into its file. A failing step's own code is the exit code."""
-    image = ""
-    for item in session.client().lines(response):
-        detail = item.get("errorDetail") or {}
-        if detail or "error" in item:
-            raise ExitWith(detail.get("message") or item.get("error", ""), int(detail.get("code") or 1))
-        image = (item.get("aux") or {}).get("ID", image)
-        if item.get("stream") and not flags.get("quiet"):
-            session.write(item["stream"])
-            sys.stdout.flush()
-    if flags.get("quiet"):
-        session.line(image)
+    kind, receiver, lock = shown
+    view = _view(kind, receiver)
+    end: dict[str, Any] = {}
+    try:
+        for item in session.client().lines(response):
+            detail = item.get("errorDetail") or {}
+            if detail or "error" in item:
+                raise ExitWith(detail.get("message") or item.get("error", ""), int(detail.get("code") or 1))
+            if "output" in item:
+                receiver.take(item)
+            elif "warning" in item:
+                session.complain(f"WARNING: {item['warning']}")
+            elif "aux" in item or "sources" in item or "differences" in item:
+                end |= item.get("aux") or item
+            elif kind != "quiet":
+                view.show(item)
+    except BaseException:
+        view.close()
+        receiver.drop()
+        raise
+    view.close()
+    receiver.finish()
+    if kind == "quiet" and not receiver.to_stdout:
+        session.line(end.get("ID", ""))
     if flags.get("iidfile"):
         with open(flags["iidfile"], "w") as file:
-            file.write(image)
+            file.write(end.get("ID", ""))
+    if flags.get("lock"):
+        _write_lock(lock, end.get("sources", {}))
+    return _verified(session, end.get("differences")) if flags.get("verify") else 0
+
+
+def _view(kind: str, receiver: Receiver) -> Any:
+    from wharf.cli.build_view import Live, Plain, RawJson
+
+    if kind == "rawjson":
+        return RawJson()
+    out = sys.stderr if receiver.to_stdout or kind == "tty" else sys.stdout
+    return Live(out) if kind == "tty" else Plain(out)
+
+
+def _write_lock(path: str, sources: dict[str, str]) -> None:
+    import json
+
+    text = json.dumps({"version": 1, "sources": sources}, indent=2, sort_keys=True) + "\n"
+    staged = f"{path}.partial"
+    with open(staged, "w") as file:
+        file.write(text)
+    os.rename(staged, path)
+
+
+def _verified(session: Session, differences: list[str] | None) -> int:
+    """What the second build was like."""
+    for line in differences or ():
+        session.complain(line)
+    if differences:
+        session.complain(f"Verification failed: {len(differences)} differences between two builds")
+        return 1
+    session.complain("Verified: two builds in different directories and of different owners are equal")
     return 0
 
 
@@ -106,7 +249,7 @@ def _check(session: Session, flags: dict[str, Any], path: str) -> int:
     from wharf.dockerfile.parse import parse_dockerfile
     from wharf.dockerfile.position import DockerfileError, excerpt
 
-    text = _read_text(flags.get("file") or os.path.join(path, "Dockerfile"))
+    text = read_text(flags.get("file") or os.path.join(path, "Dockerfile"))
     try:
         file = parse_dockerfile(text)
     except DockerfileError as error:
@@ -119,14 +262,6 @@ def _check(session: Session, flags: dict[str, Any], path: str) -> int:
     session.line(f"Check complete, {len(checks.findings)} warnings have been found!" if checks.findings
                  else "Check complete, no warnings found.")  # fmt: skip
     return 1 if checks.findings else 0
-
-
-def _read_text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except OSError as error:
-        raise ExitWith(f"failed to read dockerfile: open {path}: {str(error.strerror).lower()}") from None
 
 
 def _build_args(given: list[str]) -> dict[str, str]:
@@ -166,137 +301,9 @@ def _secrets(given: list[str]) -> str:
     return base64.b64encode(jsontext.dumps(found).encode()).decode()
 
 
-def _read_bytes(path: str) -> bytes:
+def _read_bytes(path: str, what: str = "secret") -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read(MAX_SECRET + 1)
     except OSError as error:
-        raise ExitWith(f"wharf: cannot read the secret {path}: {error.strerror}") from None
-
-
-# -- the context
-
-
-def _context(flags: dict[str, Any], path: str) -> tuple[str, Iterable[bytes]]:
-    """The Dockerfile's name in the archive, and the archive."""
-    if path == "-":
-        return _from_stdin(flags, sys.stdin.buffer)
-    if not os.path.isdir(path):
-        raise ExitWith(f"unable to prepare context: path {path!r} not found")
-    file = flags.get("file") or os.path.join(path, "Dockerfile")
-    extra = None
-    if file == "-":
-        extra = sys.stdin.buffer.read()
-    else:
-        inside = os.path.relpath(os.path.realpath(file), os.path.realpath(path))
-        if not inside.startswith("../"):
-            if not os.path.exists(file) and not flags.get("file"):
-                inside = "dockerfile" if os.path.exists(os.path.join(path, "dockerfile")) else inside
-            _show_error_here(os.path.join(path, inside))
-            return inside, _pack(path, inside, None)
-        extra = _read_bytes_of(file)
-    name = _OTHER_FILE + os.urandom(8).hex()
-    return name, _pack(path, name, extra)
-
-
-def _read_bytes_of(path: str) -> bytes:
-    return _read_text(path).encode("utf-8", "surrogateescape")
-
-
-def _show_error_here(path: str) -> None:
-    """A Dockerfile that cannot be read is refused before anything is sent, with its lines."""
-    from wharf.dockerfile.parse import parse_dockerfile
-    from wharf.dockerfile.position import DockerfileError, excerpt
-
-    text = _read_text(path)
-    try:
-        if text:
-            parse_dockerfile(text)
-    except DockerfileError as error:
-        shown = f"\n{os.path.basename(path)}:{error.lines.first}\n{excerpt(text, error.lines)}" if error.lines else ""
-        raise ExitWith(error.message + shown) from None
-
-
-def _from_stdin(flags: dict[str, Any], file: BinaryIO) -> tuple[str, Iterable[bytes]]:
-    """An archive is the context; anything else is a Dockerfile without one."""
-    head = file.read(512)
-    is_archive = head.startswith(_ARCHIVES) or (len(head) == 512 and head[257:262] == b"ustar")
-    if is_archive:
-        return flags.get("file") or "Dockerfile", _rest(head, file)
-    return "Dockerfile", _tar([("Dockerfile", None, head + file.read())])
-
-
-def _rest(head: bytes, file: BinaryIO) -> Iterator[bytes]:
-    yield head
-    while data := file.read(CHUNK):
-        yield data
-
-
-def _pack(root: str, dockerfile: str, extra: bytes | None) -> Iterator[bytes]:
-    from wharf.dockerfile.ignore import IgnoreRules, read_ignore
-
-    patterns: tuple[str, ...] = ()
-    for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
-        place = os.path.join(root, name)
-        if os.path.isfile(place):
-            patterns = read_ignore(_read_text(place))
-            break
-    rules = IgnoreRules(patterns)
-    always = {dockerfile, ".dockerignore", f"{dockerfile}.dockerignore"}
-    found: list[tuple[str, str | None, bytes]] = [(name, os.path.join(root, name), b"") for name in
-                                                  _walk(root, rules, always)]  # fmt: skip
-    if extra is not None:
-        found.append((dockerfile, None, extra))
-    return _tar(found)
-
-
-def _walk(root: str, rules: Any, always: set[str]) -> Iterator[str]:
-    """Names of what is sent, a directory before what is in it."""
-    stack = [""]
-    while stack:
-        directory = stack.pop()
-        with os.scandir(os.path.join(root, directory)) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
-        for entry in listed:
-            name = f"{directory}/{entry.name}".lstrip("/")
-            out = name not in always and rules.ignored(name)
-            inner = not out or not rules.prunes(name) or any(kept.startswith(name + "/") for kept in always)
-            if inner and entry.is_dir(follow_symlinks=False):
-                stack.append(name)
-            if not out:
-                yield name
-
-
-def _tar(items: Iterable[tuple[str, str | None, bytes]]) -> Iterator[bytes]:
-    """An archive, a piece at a time: owners are nobody's, since they mean nothing elsewhere."""
-    import io
-    import tarfile
-
-    archive = tarfile.open(fileobj=io.BytesIO(), mode="w")  # noqa: SIM115 (asked for headers only)
-    for name, path, data in items:
-        if path is None:
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-        else:
-            member = archive.gettarinfo(path, name)
-            if member is None:
-                continue  # a socket
-            member.uid = member.gid = 0
-            member.uname = member.gname = ""
-        yield member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-        if path is None:
-            yield data
-        elif member.isreg() and member.size:
-            yield from _file(path, member.size)
-        if member.isreg():
-            yield bytes(-member.size % tarfile.BLOCKSIZE)
-    yield bytes(2 * tarfile.BLOCKSIZE)
-
-
-def _file(path: str, size: int) -> Iterator[bytes]:
-    """Exactly `size` bytes, whatever happens to the file meanwhile."""
-    with open(path, "rb") as file:
-        while size:
-            data = file.read(min(CHUNK, size)) or bytes(min(CHUNK, size))
-            size -= len(data)
-            yield data
+        raise ExitWith(f"wharf: cannot read the {what} {path}: {error.strerror}") from None

@@ -179,6 +179,14 @@ def _unpack(response: Response, base: str, place: str, shown: str) -> None:
             _extract(archive, member, os.path.join(place, inner) if inner else place, (base, place))
 
 
+def extract_beneath(archive: Any, member: Any, place: str) -> None:
+    """One entry of an archive beneath a directory; raises ExitWith for one that leads out of it."""
+    name = member.name.strip("/").removeprefix("./")
+    if ".." in name.split("/"):
+        raise ExitWith(f"refusing to unpack {member.name!r}: it leads out of {place}")
+    _extract(archive, member, place if name in ("", ".") else os.path.join(place, name), ("", place))
+
+
 def _inside(path: str, place: str) -> bool:
     """Whether the directory of `path` is `place` or beneath it once symbolic links are followed."""
     parent, root = os.path.realpath(os.path.dirname(path)), os.path.realpath(place)

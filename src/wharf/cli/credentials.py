@@ -105,6 +105,13 @@ class Credentials:
         """X-Registry-Auth for requests about an image."""
         return {"X-Registry-Auth": encoded(self.get(server_of(image)))}
 
+    def headers_of_all(self) -> dict[str, str]:
+        """X-Registry-Config for builds: every server that is known, by its key; none where nothing is."""
+        servers = {server_key(name) for name in (*self._map("auths"), *self._map("credHelpers"))}
+        found = {server: self.get(server) for server in sorted(servers)}
+        known = {server: auth for server, auth in found.items() if auth}
+        return {"X-Registry-Config": encoded(known)} if known else {}
+
     def _helper(self, key: str) -> str:
         helpers = self._map("credHelpers")
         named = helpers.get(key) or self._raw.get("credsStore") or ""
@@ -147,8 +154,8 @@ class Credentials:
             raise
 
 
-def encoded(auth: dict[str, str]) -> str:
-    """An AuthConfig as the header carries it."""
+def encoded(auth: dict[str, Any]) -> str:
+    """An AuthConfig, or a map of them, as the header carries it."""
     return base64.urlsafe_b64encode(json.dumps(auth, separators=(",", ":")).encode()).decode()
 
 

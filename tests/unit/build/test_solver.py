@@ -54,7 +54,7 @@ class Kept:
     def get(self, key: Digest) -> str | None:
         return self.results.get(key)
 
-    def put(self, key: Digest, result: str, vertex: Vertex) -> None:
+    def put(self, key: Digest, result: str, vertex: Vertex, parents: Sequence[Digest]) -> None:
         self.results[key] = result
 
 
@@ -78,9 +78,9 @@ CONTEXT = Vertex(LocalSource("context"), (), "context")
 
 def test_a_chain_runs_in_order_and_once(solver: Solver[str], ops: Counting) -> None:
     top = step("c", step("b", step("a", BASE)))
-    (solved,) = solver.solve([top])
+    (solved,) = solver.solve([top]).tops
     assert (solved.result, ops.ran) == ("c(b(a(sha256:b)))", ["a", "b", "c"])
-    (again,) = solver.solve([step("c", step("b", step("a", BASE)))])
+    (again,) = solver.solve([step("c", step("b", step("a", BASE)))]).tops
     assert again.cached and again.result == solved.result and len(ops.ran) == 3
 
 
@@ -140,7 +140,7 @@ def test_two_builds_share_one_run(solver: Solver[str], ops: Counting) -> None:
             if report_joined and progress.kind == "started" and progress.vertex.title == "slow":
                 joined.set()
 
-        results.append(solver.solve([step("slow", BASE)], report)[0].result)
+        results.append(solver.solve([step("slow", BASE)], report).tops[0].result)
 
     first = threading.Thread(target=build, args=(False,))
     first.start()
@@ -166,7 +166,7 @@ def test_one_build_given_up_does_not_take_the_other_with_it(solver: Solver[str],
             ends.append(error)
 
     def second() -> None:
-        ends.append(solver.solve([step("slow", BASE)], lambda progress: joined.set())[0].result)
+        ends.append(solver.solve([step("slow", BASE)], lambda progress: joined.set()).tops[0].result)
 
     threads = [threading.Thread(target=first)]
     threads[0].start()

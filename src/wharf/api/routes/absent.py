@@ -77,7 +77,6 @@ ROUTES = (
         Route("POST", f"/plugins/{{name}}/{verb}", plugin_missing, NO_PLUGIN)
         for verb in ("enable", "disable", "push", "upgrade", "set")
     ),
-    _missing("POST", "/build/cancel", "build cancel"),
     _missing("POST", "/session", "session (BuildKit)"),
     _missing("POST", "/grpc", "grpc (BuildKit)"),
     _missing("GET", "/containers/{id}/attach/ws", "attach over a websocket"),

@@ -13,6 +13,26 @@ async def image_build(api: Api, request: Request) -> Answer:
     return await (await _builds(api)).image_build(api, request)  # type: ignore[no-any-return]
 
 
+async def wharf_build(api: Api, request: Request) -> Answer:
+    """POST /wharf/v1/build: what `wharf build` asks for"""
+    return await (await _builds(api)).image_build(api, request, extended=True)  # type: ignore[no-any-return]
+
+
+async def build_agent(api: Api, request: Request) -> Answer:
+    """POST /wharf/v1/build/agent"""
+    return await (await _builds(api)).build_agent(api, request)  # type: ignore[no-any-return]
+
+
+async def build_cache(api: Api, request: Request) -> Answer:
+    """POST /wharf/v1/build/cache"""
+    return await (await _builds(api)).build_cache(api, request)  # type: ignore[no-any-return]
+
+
+async def build_cancel(api: Api, request: Request) -> Answer:
+    """POST /build/cancel"""
+    return await (await _builds(api)).build_cancel(api, request)  # type: ignore[no-any-return]
+
+
 async def build_prune(api: Api, request: Request) -> Answer:
     """POST /build/prune"""
     return await (await _builds(api)).build_prune(api, request)  # type: ignore[no-any-return]
@@ -25,5 +45,9 @@ async def _builds(api: Api) -> Any:
 
 ROUTES = [
     Route("POST", "/build", image_build),
+    Route("POST", "/build/cancel", build_cancel),
     Route("POST", "/build/prune", build_prune),
+    Route("POST", "/wharf/v1/build", wharf_build),
+    Route("POST", "/wharf/v1/build/agent", build_agent),
+    Route("POST", "/wharf/v1/build/cache", build_cache),
 ]

@@ -1,6 +1,7 @@
 """The daemon itself: ping, version, info, events, disk usage, and what only Wharf has."""
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -115,9 +116,17 @@ async def df(api: Api, request: Request) -> Answer:
             "Images": usage.images if "image" in types else None,
             "Containers": containers,
             "Volumes": usage.volumes if "volume" in types else None,
-            "BuildCache": [] if "build-cache" in types else None,
+            "BuildCache": await _build_cache(api, request) if "build-cache" in types else None,
         }
     )
+
+
+async def _build_cache(api: Api, request: Request) -> list[Any]:
+    """Nothing, and nothing is loaded for it, where nothing was ever built."""
+    if not api.engine.database.build_cache.all():
+        return []
+    builds = await api.run(importlib.import_module, "wharf.api.builds")
+    return await api.run(lambda: builds.cache_entries(api.builds.get(), request.version))
 
 
 async def auth(api: Api, request: Request) -> Answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from wharf.build.graph import (
     Vertex,
     digest_of,
 )
+from wharf.build.ops.brought import Brought
 from wharf.build.ops.files import FileWork
 from wharf.build.ops.remote import fetch_git, fetch_http
 from wharf.build.ops.run import StepWork
@@ -33,15 +33,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Executor:
-    """`contexts`: the files of each running build by the name its graph uses; `secrets` likewise."""
+    """`brought` is what each running build brought along, by the build."""
 
     engine: Engine
     files: FileWork
     steps: StepWork
     downloads: str
-    contexts: dict[str, Tree] = field(default_factory=dict)
-    secrets: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    brought: dict[str, Brought] = field(default_factory=dict)
 
     def content(self, vertex: Vertex, index: int, result: Tree) -> Digest | None:
         """Copies and binds go by what they use; the tree that a step changes goes by its own key."""
@@ -63,18 +61,19 @@ class Executor:
     def run(self, vertex: Vertex, inputs: Sequence[Tree | None], job: Job) -> Tree:
         """Do it."""
         op = vertex.op
+        brought = self.brought.get(vertex.build) or Brought()
         if isinstance(op, Files):
             return self.files.run(vertex, inputs)
         if isinstance(op, Exec):
-            return self.steps.run(vertex, inputs, job, self.secrets.get(vertex.build, {}))
+            return self.steps.run(vertex, inputs, job, brought)
         if isinstance(op, ImageSource):
             return self._image(op)
         if isinstance(op, LocalSource):
-            return self._context(op)
+            return _context(op, brought)
         if isinstance(op, HttpSource):
-            return fetch_http(op, self.downloads, job)
+            return self._http(op, brought, job)
         if isinstance(op, GitSource):
-            return fetch_git(op, self.downloads, job)
+            return self._git(op, brought, job)
         raise Internal(f"no such operation: {type(op).__name__}")
 
     def _image(self, op: ImageSource) -> Tree:
@@ -83,8 +82,24 @@ class Executor:
             raise NotFound(f"No such image: {op.reference}")
         return Tree(record.layers, record.image.diff_ids)
 
-    def _context(self, op: LocalSource) -> Tree:
-        found = self.contexts.get(op.name)
-        if found is None:
-            raise NotFound(f"no build context {op.name.partition(':')[2] or op.name}")
-        return found
+    def _http(self, op: HttpSource, brought: Brought, job: Job) -> Tree:
+        name = f"http {op.url}"
+        brought.lock.expected(name)
+        found = fetch_http(op, self.downloads, job.check)
+        brought.fetched.append(found.directory)
+        brought.lock.take(name, found.digest)
+        return Tree(directory=found.directory)
+
+    def _git(self, op: GitSource, brought: Brought, job: Job) -> Tree:
+        name = f"git {op.url}#{op.ref}"
+        found = fetch_git(op, self.downloads, job.check, brought.lock.expected(name))
+        brought.fetched.append(found.top)
+        brought.lock.take(name, found.commit)
+        return Tree(directory=found.directory)
+
+
+def _context(op: LocalSource, brought: Brought) -> Tree:
+    found = brought.contexts.get(op.name)
+    if found is None:
+        raise NotFound(f"no build context {op.name.partition(':')[2] or op.name}")
+    return found

@@ -1,8 +1,9 @@
-"""ADD from elsewhere: a file behind a URL, a commit of a git repository. Bounded, and never from this host's own
-services unless that is allowed: a Dockerfile may come from anybody."""
+"""ADD from elsewhere, and contexts from elsewhere: a file behind a URL, a commit of a git repository. Bounded, and
+never from this host's own services unless that is allowed: a Dockerfile may come from anybody."""
 
 import email.utils
 import hashlib
+import http.client
 import ipaddress
 import os
 import secrets
@@ -11,12 +12,12 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import urlsplit
 
 from wharf.build.graph import GitSource, HttpSource
-from wharf.build.solver.solver import Job
-from wharf.build.tree import Tree
 from wharf.errors import Denied, Invalid, NotFound, Unavailable
 
 MAX_DOWNLOAD = 8 << 30
@@ -27,17 +28,41 @@ ALLOW_PRIVATE = "WHARF_BUILD_PRIVATE_ADDRESSES"
 """Environment of wharfd: `1` lets ADD reach loopback and private addresses."""
 
 
-def fetch_http(op: HttpSource, downloads: str, job: Job) -> Tree:
-    """The file as a tree of one: mode 0600, the time the server tells. Raises NotFound, Invalid, Denied."""
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A directory with the one file, and the file's digest."""
+
+    directory: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """`directory` is the wanted part of the files beneath `top`, which is to be removed; `commit` is their commit."""
+
+    directory: str
+    top: str
+    commit: str
+
+
+def nothing() -> None:
+    """A check that is always passed."""
+
+
+def fetch_http(op: HttpSource, downloads: str, check: Callable[[], None] = nothing) -> Download:
+    """The file, mode 0600, with the time the server tells. `check` is called now and then, and may raise.
+
+    Raises NotFound, Invalid, Denied, Unavailable.
+    """
     directory = os.path.join(downloads, secrets.token_hex(8))
     os.mkdir(directory, 0o700)
     path = os.path.join(directory, os.path.basename(op.name))
     try:
         with _open(op.url) as answer, open(path, "xb") as file:
-            digest = _receive(answer, file, job)
+            digest = f"sha256:{_receive(answer, file, check)}"
             modified = email.utils.parsedate_tz(answer.headers.get("Last-Modified", ""))
-        if op.checksum and f"sha256:{digest}" != op.checksum:
-            raise Invalid(f"digest mismatch sha256:{digest}: {op.checksum}")
+        if op.checksum and digest != op.checksum:
+            raise Invalid(f"digest mismatch {digest}: {op.checksum}")
         os.chmod(path, 0o600)
         if modified:
             seconds = email.utils.mktime_tz(modified)
@@ -45,13 +70,13 @@ def fetch_http(op: HttpSource, downloads: str, job: Job) -> Tree:
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
-    return Tree(directory=directory)
+    return Download(directory, digest)
 
 
-def _receive(answer: Any, file: IO[bytes], job: Job) -> str:
+def _receive(answer: Any, file: IO[bytes], check: Callable[[], None]) -> str:
     digest, size = hashlib.sha256(), 0
     while data := answer.read(CHUNK):
-        job.check()
+        check()
         size += len(data)
         if size > MAX_DOWNLOAD:
             raise Invalid(f"a download of more than {MAX_DOWNLOAD} bytes")
@@ -60,59 +85,120 @@ def _receive(answer: Any, file: IO[bytes], job: Job) -> str:
     return digest.hexdigest()
 
 
+def _connected(address: tuple[str, int], timeout: float, source: Any = None) -> socket.socket:
+    """A connection to an address that may be reached: looked at after the name was resolved, once for both."""
+    failure: OSError | None = None
+    proxies = {urlsplit(url).hostname for url in urllib.request.getproxies().values()}
+    for family, kind, protocol, _, found in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
+        if address[0] not in proxies:
+            _refuse_private(str(found[0]), address[0])
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(timeout)
+            sock.connect(found)
+        except OSError as error:
+            sock.close()
+            failure = error
+            continue
+        return sock
+    raise failure or OSError(f"{address[0]} has no address")
+
+
+class _Plain(http.client.HTTPConnection):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._create_connection = _connected
+
+
+class _Tls(http.client.HTTPSConnection):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._create_connection = _connected
+
+
+class _PlainHandler(urllib.request.HTTPHandler):
+    def http_open(self, req: Any) -> Any:
+        return self.do_open(_Plain, req)
+
+
+class _TlsHandler(urllib.request.HTTPSHandler):
+    def https_open(self, req: Any) -> Any:
+        return self.do_open(_Tls, req)
+
+
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Each redirect's target is looked at as the first address was."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        check_address(newurl)
+        _check_url(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _open(url: str) -> Any:
-    check_address(url)
-    opener = urllib.request.build_opener(_Redirects())
+    _check_url(url)
+    opener = urllib.request.build_opener(_PlainHandler(), _TlsHandler(), _Redirects())
     try:
         return opener.open(urllib.request.Request(url, headers={"User-Agent": "wharf"}), timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
         kind = NotFound if error.code == 404 else Unavailable
-        raise kind(f"invalid response status {error.code} for {url}") from None
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise Unavailable(f"cannot fetch {url}: {getattr(error, 'reason', error)}") from None
+        raise kind(f"invalid response status {error.code} for {url[:200]}") from None
+    except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
+        raise Unavailable(f"cannot fetch {url[:200]}: {getattr(error, 'reason', error)}") from None
 
 
-def check_address(url: str) -> None:
-    """Raises Denied for an address of this host or of a private network, Invalid for what is no such URL."""
+def _check_url(url: str) -> None:
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https", "git", "ssh") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise Invalid(f"{url[:200]}: not a URL that can be fetched")
-    if os.environ.get(ALLOW_PRIVATE) == "1":
+
+
+def _refuse_private(address: str, host: str) -> None:
+    """Raises Denied for an address of this host or of a private network."""
+    if os.environ.get(ALLOW_PRIVATE) == "1" or ipaddress.ip_address(address.partition("%")[0]).is_global:
         return
+    raise Denied(
+        f"{host} leads to {address}, which is no public address; start wharfd with {ALLOW_PRIVATE}=1 to allow it"
+    )
+
+
+def _address_for_git(url: str) -> list[str]:
+    """Settings that make git connect to the address that was looked at. Raises Denied, Invalid, Unavailable."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https", "git") or not parts.hostname:
+        raise Invalid(f"{url[:200]}: not a URL that can be fetched")
+    port = parts.port or {"http": 80, "https": 443, "git": 9418}[parts.scheme]
     try:
-        found = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise Unavailable(f"cannot find {parts.hostname}: {error.strerror}") from None
     for *_, address in found:
-        if not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_global:
-            raise Denied(
-                f"{url[:200]} leads to {address[0]}, which is no public address; "
-                f"start wharfd with {ALLOW_PRIVATE}=1 to allow it"
-            )
+        _refuse_private(str(address[0]), parts.hostname)
+    if parts.scheme == "git":
+        return []
+    pinned = f"{parts.hostname}:{port}:{found[0][4][0]}"
+    # A redirect would be followed without being looked at.
+    return ["-c", "http.followRedirects=false", "-c", f"http.curloptResolve={pinned}"]
 
 
-def fetch_git(op: GitSource, downloads: str, job: Job) -> Tree:
-    """The files of a commit. Raises NotFound, Invalid, Unavailable with what git said."""
+def fetch_git(op: GitSource, downloads: str, check: Callable[[], None] = nothing, commit: str = "") -> Checkout:
+    """The files of a commit: `commit` where it is given, else what the source's ref leads to.
+
+    Raises NotFound, Invalid, Denied, Unavailable with what git said.
+    """
     if not op.url.startswith(("http://", "https://", "git://")):
         raise Invalid(f"{op.url[:200]}: no SSH key forwarded from the client")
-    check_address(op.url)
+    settings = _address_for_git(op.url)
+    check()
     directory = os.path.join(downloads, secrets.token_hex(8))
     os.mkdir(directory, 0o700)
     try:
-        _git(directory, "init", "-q")
-        _git(directory, "fetch", "-q", "--depth", "1", "--", op.url, op.ref or "HEAD")
-        _git(directory, "checkout", "-q", "FETCH_HEAD")
-        commit = _git(directory, "rev-parse", "HEAD").strip()
-        if op.checksum and not commit.startswith(op.checksum):
-            raise Invalid(f"expected checksum to match {op.checksum}, got {commit}")
+        _git(directory, [], "init", "-q")
+        _git(directory, [], "remote", "add", "origin", op.url)
+        _git(directory, settings, "fetch", "-q", "--depth", "1", "--", "origin", commit or op.ref or "HEAD")
+        _git(directory, [], "checkout", "-q", "FETCH_HEAD")
+        found = _git(directory, [], "rev-parse", "HEAD").strip()
+        if op.checksum and not found.startswith(op.checksum):
+            raise Invalid(f"expected checksum to match {op.checksum}, got {found}")
         if not op.keep_git:
             shutil.rmtree(os.path.join(directory, ".git"))
         inner = os.path.realpath(os.path.join(directory, op.subdir))
@@ -123,10 +209,10 @@ def fetch_git(op: GitSource, downloads: str, job: Job) -> Tree:
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
-    return Tree(directory=inner)
+    return Checkout(inner, directory, found)
 
 
-def _git(directory: str, *arguments: str) -> str:
+def _git(directory: str, settings: list[str], *arguments: str) -> str:
     environment = {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
         "HOME": directory,
@@ -134,13 +220,13 @@ def _git(directory: str, *arguments: str) -> str:
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_ALLOW_PROTOCOL": "http:https:git",
     }
-    command = ["git", "-c", "core.hooksPath=/dev/null", "-C", directory, *arguments]
+    command = ["git", "-c", "core.hooksPath=/dev/null", *settings, "-C", directory, *arguments]
     try:
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=GIT_TIMEOUT_S, check=False
         )
     except FileNotFoundError:
-        raise Unavailable("git is not installed on this host: ADD of a repository needs it") from None
+        raise Unavailable("git is not installed on this host: repositories need it") from None
     except subprocess.TimeoutExpired:
         raise Unavailable(f"git {arguments[0]} took longer than {GIT_TIMEOUT_S:.0f} s") from None
     if done.returncode:

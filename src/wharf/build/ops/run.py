@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import secrets
 import shutil
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from wharf.build.agents import AgentSocket
+from wharf.build.cache import BuildCache, mount_name
+from wharf.build.foreign import check_runnable
 from wharf.build.graph import CopyFiles, Exec, MountKind, StepMount, Vertex
+from wharf.build.ops.brought import Brought
 from wharf.build.ops.files import FileWork
 from wharf.build.service import STEP_LABEL
 from wharf.build.solver.solver import Job
@@ -69,25 +72,37 @@ class Locks:
             return self.by_name.setdefault(name, threading.Lock())
 
 
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """One run of a step: its directory, what its build brought, what ends with it."""
+
+    directory: str
+    brought: Brought
+    stack: contextlib.ExitStack
+    job: Job
+
+
 @dataclass(slots=True)
 class StepWork:
-    """Runs steps; `root` is the builds' directory: `caches/`, `steps/`. `secrets` are those of one build."""
+    """Runs steps; `root` is the builds' directory, with `steps/`."""
 
     engine: Engine
     files: FileWork
     root: str
+    cache: BuildCache
     locks: Locks
 
-    def run(self, vertex: Vertex, inputs: Sequence[Tree | None], job: Job, secret: dict[str, bytes]) -> Tree:
+    def run(self, vertex: Vertex, inputs: Sequence[Tree | None], job: Job, brought: Brought) -> Tree:
         """The tree after the program. Raises Invalid with the exit code, Cancelled."""
         op = vertex.op
         assert isinstance(op, Exec)
+        check_runnable(vertex.platform, self.engine.images.platform)
         base = inputs[0] or EMPTY
         directory = os.path.join(self.root, "steps", secrets.token_hex(8))
         os.makedirs(directory, mode=0o700)
         with contextlib.ExitStack() as stack:
             stack.callback(shutil.rmtree, directory, ignore_errors=True)
-            request = self._request(op, inputs, directory, secret, stack, job)
+            request = self._request(vertex, inputs, _Here(directory, brought, stack, job))
             created = create_container(self.engine, request, _image_of(base))
             container = self.engine.containers.live(created.id)
             stack.callback(self._remove, container)
@@ -122,26 +137,23 @@ class StepWork:
         job.check()
         return container.record.state.exit_code
 
-    def _request(
-        self,
-        op: Exec,
-        inputs: Sequence[Tree | None],
-        directory: str,
-        secret: dict[str, bytes],
-        stack: contextlib.ExitStack,
-        job: Job,
-    ) -> CreateRequest:
+    def _request(self, vertex: Vertex, inputs: Sequence[Tree | None], here: _Here) -> CreateRequest:
+        op = vertex.op
+        assert isinstance(op, Exec)
+        secret = here.brought.secrets
         env = [*op.env, *op.unkeyed_env]
         mounts: list[MountRequest] = []
         for number, mount in enumerate(op.mounts):
-            place = os.path.join(directory, str(number))
-            found = self._mount(mount, inputs, place, secret, stack, job)
+            place = os.path.join(here.directory, str(number))
+            found = self._mount(mount, inputs, place, here, vertex.title)
             if found is not None:
                 mounts.append(found)
+            if found is not None and mount.kind is MountKind.SSH:
+                env.append(f"SSH_AUTH_SOCK={mount.target}")
             if mount.env and mount.id in secret:
                 env.append(f"{mount.env}={secret[mount.id].decode('utf-8', 'surrogateescape')}")
         if op.files:
-            mounts.append(_scripts(op, os.path.join(directory, "pipes")))
+            mounts.append(_scripts(op, os.path.join(here.directory, "pipes")))
         host = HostConfig(
             network_mode=op.network,
             log_config=LogConfig("none", {}),
@@ -171,20 +183,23 @@ class StepWork:
         mount: StepMount,
         inputs: Sequence[Tree | None],
         place: str,
-        secret: dict[str, bytes],
-        stack: contextlib.ExitStack,
-        job: Job,
+        here: _Here,
+        title: str,
     ) -> MountRequest | None:
         if mount.kind is MountKind.TMPFS:
             return MountRequest("tmpfs", "", mount.target, tmpfs_options=TmpfsOptions(size_bytes=mount.size))
         if mount.kind is MountKind.SECRET:
-            return _secret(mount, place, secret)
+            return _secret(mount, place, here.brought.secrets)
         if mount.kind is MountKind.SSH:
-            if mount.required:
-                raise Invalid(f"no SSH key {mount.id!r} forwarded from the client")
-            return None
+            agent = here.brought.agents.get(mount.id)
+            if agent is None:
+                if mount.required:
+                    raise Invalid(f"no SSH key {mount.id!r} forwarded from the client")
+                return None
+            here.stack.enter_context(AgentSocket(agent, place, mount.mode, (mount.uid, mount.gid)))
+            return MountRequest("bind", place, mount.target)
         if mount.kind is MountKind.CACHE:
-            source = stack.enter_context(self._cache(mount, inputs, job))
+            source = here.stack.enter_context(self._cache(mount, inputs, here, title))
             return MountRequest("bind", source, mount.target, mount.read_only)
         tree = inputs[mount.input] if mount.input > 0 else None
         self._copy_out(tree or EMPTY, mount.source, place)
@@ -200,13 +215,13 @@ class StepWork:
             self.engine.worker.run("files.apply", {"mount": mount, "trees": trees, "actions": [args]})
 
     @contextlib.contextmanager
-    def _cache(self, mount: StepMount, inputs: Sequence[Tree | None], job: Job) -> Iterator[str]:
-        """The directory of a cache mount; its first use fills it from the tree it names."""
-        name = hashlib.sha256(mount.id.encode()).hexdigest()
+    def _cache(self, mount: StepMount, inputs: Sequence[Tree | None], here: _Here, title: str) -> Iterator[str]:
+        """The directory of a cache mount; its first use fills it from an imported cache, or the tree it names."""
+        name = mount_name(mount.id)
         lock = self.locks.of(name)
         if mount.sharing == "locked":
             while not lock.acquire(timeout=0.2):
-                job.check()
+                here.job.check()
         elif mount.sharing == "private":
             number = 0
             with self.locks.lock:
@@ -215,17 +230,10 @@ class StepWork:
                 name = f"{name}-{number}"
                 self.locks.taken.add(name)
         try:
-            path = os.path.join(self.root, "caches", name)
+            path = os.path.join(self.cache.mounts, name)
             if not os.path.isdir(path):
-                staged = f"{path}.{secrets.token_hex(4)}"
-                tree = inputs[mount.input] if mount.input > 0 else None
-                self._copy_out(tree or EMPTY, mount.source if tree else "/", staged)
-                os.chown(staged, mount.uid, mount.gid)
-                os.chmod(staged, mount.mode)
-                try:
-                    os.rename(staged, path)
-                except OSError:
-                    shutil.rmtree(staged)  # another step was faster
+                self._fill(mount, inputs, path, name, here.brought)
+            self.cache.mount_used(name, f"{mount.target} of {title}")
             yield path
         finally:
             if mount.sharing == "locked":
@@ -233,6 +241,20 @@ class StepWork:
             elif mount.sharing == "private":
                 with self.locks.lock:
                     self.locks.taken.discard(name)
+
+    def _fill(self, mount: StepMount, inputs: Sequence[Tree | None], path: str, name: str, brought: Brought) -> None:
+        staged = f"{path}.{secrets.token_hex(4)}"
+        os.mkdir(staged, 0o700)
+        if not brought.restore_mount(name, staged):
+            shutil.rmtree(staged)  # what was half restored as well
+            tree = inputs[mount.input] if mount.input > 0 else None
+            self._copy_out(tree or EMPTY, mount.source if tree else "/", staged)
+        os.chown(staged, mount.uid, mount.gid)
+        os.chmod(staged, mount.mode)
+        try:
+            os.rename(staged, path)
+        except OSError:
+            shutil.rmtree(staged)  # another step was faster
 
 
 def _fields(action: CopyFiles) -> dict[str, Any]:
@@ -252,7 +274,7 @@ def _entry(place: str, source: str) -> str:
     return place if source == "/" else place + source
 
 
-def _secret(mount: StepMount, place: str, secret: dict[str, bytes]) -> MountRequest | None:
+def _secret(mount: StepMount, place: str, secret: Mapping[str, bytes]) -> MountRequest | None:
     value = secret.get(mount.id)
     if value is None:
         if mount.required:

@@ -17,6 +17,7 @@ from wharf.errors import Unavailable, WharfError
 from wharf.spec.digest import Digest
 
 R = TypeVar("R")
+S = TypeVar("S", covariant=True)
 
 
 class Cancelled(Unavailable):
@@ -42,8 +43,8 @@ class Cache(Protocol[R]):
     def get(self, key: Digest) -> R | None:
         """A result that can still be used."""
 
-    def put(self, key: Digest, result: R, vertex: Vertex) -> None:
-        """Remember one."""
+    def put(self, key: Digest, result: R, vertex: Vertex, parents: Sequence[Digest]) -> None:
+        """Remember one; `parents` are the keys of the cacheable steps that it was made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +78,27 @@ class Job:
 
 @dataclass(slots=True)
 class Solved(Generic[R]):
-    """A result with the key it is known by."""
+    """A result with the key it is known by; `kept` where the cache has it."""
 
     key: Digest
     result: R
     cached: bool
+    kept: bool = True
+
+
+class Imported(Protocol[S]):
+    """A cache that one build brought along."""
+
+    def get(self, key: Digest) -> S | None:
+        """A result, made ready for use here."""
+
+
+class Nothing(Generic[R]):
+    """No cache was brought along."""
+
+    def get(self, key: Digest) -> R | None:
+        """Never anything."""
+        return None
 
 
 @dataclass(slots=True)
@@ -89,6 +106,18 @@ class _Shared(Generic[R]):
     """One run of a key, for all builds that want it."""
 
     done: Future[R] = field(default_factory=Future)
+
+
+@dataclass(slots=True)
+class Solution(Generic[R]):
+    """The results of what was asked for, and all that were made on the way, in the order in which they ended."""
+
+    tops: list[Solved[R]]
+    steps: list[tuple[Vertex, Solved[R]]]
+
+
+def _parents(inputs: "Sequence[Solved[R] | None]") -> list[Digest]:
+    return [item.key for item in inputs if item is not None and item.kept]
 
 
 class Solver(Generic[R]):
@@ -110,24 +139,28 @@ class Solver(Generic[R]):
         tops: Sequence[Vertex],
         report: Callable[[Progress], None] = lambda progress: None,
         cancelled: threading.Event | None = None,
-    ) -> list[Solved[R]]:
+        imported: "Imported[R] | None" = None,
+    ) -> "Solution[R]":
         """The results of `tops`. Raises what the first failing step raised, after those under way have ended."""
-        build = _Build(self, report, cancelled or threading.Event())
+        build = _Build(self, report, cancelled or threading.Event(), imported or Nothing())
         return build.run(tops)
 
-    def one(self, vertex: Vertex, inputs: Sequence[Solved[R] | None], job: Job) -> Solved[R]:
+    def one(self, vertex: Vertex, inputs: Sequence[Solved[R] | None], job: Job, imported: "Imported[R]") -> Solved[R]:
         """One vertex whose inputs are there."""
         key = self._key(vertex, inputs)
-        results = [item.result if item else None for item in inputs]
         if not self._executor.cacheable(vertex):
             job.report(Progress(vertex, "started"))
-            result = self._executor.run(vertex, results, job)
+            result = self._executor.run(vertex, [item.result if item else None for item in inputs], job)
             job.report(Progress(vertex, "done"))
-            return Solved(key, result, cached=False)
+            return Solved(key, result, cached=False, kept=False)
         if vertex.ignore_cache:
-            return Solved(key, self._run(vertex, key, results, job), cached=False)
+            return Solved(key, self._run(vertex, key, inputs, job), cached=False)
         while True:
             found = self._cache.get(key)
+            if found is None:
+                found = imported.get(key)
+                if found is not None:
+                    self._cache.put(key, found, vertex, _parents(inputs))
             if found is not None:
                 job.report(Progress(vertex, "cached"))
                 return Solved(key, found, cached=True)
@@ -137,16 +170,16 @@ class Solver(Generic[R]):
                 if shared is None:
                     shared = self._running[key] = _Shared()
             if mine:
-                return self._run_shared(vertex, key, results, job, shared)
+                return self._run_shared(vertex, key, inputs, job, shared)
             joined = self._join(shared, vertex, job)
             if joined is not None:
                 return Solved(key, joined, cached=False)
 
     def _run_shared(
-        self, vertex: Vertex, key: Digest, results: Sequence[R | None], job: Job, shared: _Shared[R]
+        self, vertex: Vertex, key: Digest, inputs: Sequence[Solved[R] | None], job: Job, shared: _Shared[R]
     ) -> Solved[R]:
         try:
-            result = self._run(vertex, key, results, job)
+            result = self._run(vertex, key, inputs, job)
         except BaseException as error:
             with self._lock:
                 del self._running[key]
@@ -170,11 +203,11 @@ class Solver(Generic[R]):
         job.report(Progress(vertex, "done"))
         return result
 
-    def _run(self, vertex: Vertex, key: Digest, results: Sequence[R | None], job: Job) -> R:
+    def _run(self, vertex: Vertex, key: Digest, inputs: Sequence[Solved[R] | None], job: Job) -> R:
         job.check()
         job.report(Progress(vertex, "started"))
-        result = self._executor.run(vertex, results, job)
-        self._cache.put(key, result, vertex)
+        result = self._executor.run(vertex, [item.result if item else None for item in inputs], job)
+        self._cache.put(key, result, vertex, _parents(inputs))
         job.report(Progress(vertex, "done"))
         return result
 
@@ -196,14 +229,21 @@ class Solver(Generic[R]):
 class _Build(Generic[R]):
     """One call of solve: which vertices are done, which run."""
 
-    def __init__(self, solver: Solver[R], report: Callable[[Progress], None], cancelled: threading.Event) -> None:
+    def __init__(
+        self,
+        solver: Solver[R],
+        report: Callable[[Progress], None],
+        cancelled: threading.Event,
+        imported: Imported[R],
+    ) -> None:
         self._solver = solver
         self._report = report
         self._cancelled = cancelled
+        self._imported = imported
         self._stop = threading.Event()
         self._solved: dict[int, Solved[R]] = {}
 
-    def run(self, tops: Sequence[Vertex]) -> list[Solved[R]]:
+    def run(self, tops: Sequence[Vertex]) -> "Solution[R]":
         waiting = {id(vertex): vertex for top in tops for vertex in walk(top)}
         needed: dict[int, list[int]] = {}
         missing: dict[int, int] = {}
@@ -238,7 +278,8 @@ class _Build(Generic[R]):
                         ready.append(above)
         if failure is not None:
             raise failure
-        return [self._solved[id(top)] for top in tops]
+        steps = [(waiting[key], solved) for key, solved in self._solved.items()]
+        return Solution([self._solved[id(top)] for top in tops], steps)
 
     def _work(self, vertex: Vertex) -> Callable[[], Solved[R]]:
         inputs = [self._solved[id(item)] if item is not None else None for item in vertex.inputs]
@@ -247,7 +288,7 @@ class _Build(Generic[R]):
         def work() -> Solved[R]:
             try:
                 job.check()
-                return self._solver.one(vertex, inputs, job)
+                return self._solver.one(vertex, inputs, job, self._imported)
             except Cancelled:
                 raise
             except WharfError as error:

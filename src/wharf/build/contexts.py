@@ -1,0 +1,143 @@
+"""The client's files of a build: unpacked, or fetched from a URL or a repository; the Dockerfile in them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from wharf.build.git_url import git_source
+from wharf.build.graph import HttpSource
+from wharf.build.lock import SourceLock
+from wharf.build.ops.remote import fetch_git, fetch_http
+from wharf.build.request import BuildRequest
+from wharf.dockerfile.ignore import read_ignore
+from wharf.dockerfile.instructions import Dockerfile
+from wharf.dockerfile.parse import parse_dockerfile
+from wharf.errors import Invalid, WharfError
+from wharf.kernel import paths
+from wharf.storage.compression import Readable
+from wharf.storage.layers.unpack import unpack_files
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+
+MAX_DOCKERFILE = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """Contexts of one engine: `directory` has one directory for each running build, `downloads` what is fetched."""
+
+    engine: Engine
+    directory: str
+    downloads: str
+
+    @contextlib.contextmanager
+    def unpacked(self, archive: Readable) -> Iterator[str]:
+        """An archive's files as a directory, gone at the end. Raises Invalid for a bad archive."""
+        directory = self._new()
+        try:
+            unpack_files(self.engine.worker, archive, directory)
+            yield directory
+        finally:
+            self.engine.trash.discard(directory)
+
+    @contextlib.contextmanager
+    def remote(self, url: str, lock: SourceLock) -> Iterator[str]:
+        """A repository's files, those of an archive behind a URL, or a Dockerfile alone. Raises WharfError."""
+        fetched: list[str] = []
+        try:
+            yield self._fetched(url, lock, fetched)
+        finally:
+            for directory in fetched:
+                self.engine.trash.discard(directory)
+
+    def _new(self) -> str:
+        directory = os.path.join(self.directory, secrets.token_hex(8))
+        os.mkdir(directory, 0o700)
+        return directory
+
+    def _fetched(self, url: str, lock: SourceLock, fetched: list[str]) -> str:
+        git = git_source(url, keep_git=False)
+        if git is not None:
+            name = f"git {git.url}#{git.ref}"
+            found = fetch_git(git, self.downloads, commit=lock.expected(name))
+            fetched.append(found.top)
+            lock.take(name, found.commit)
+            return found.directory
+        if not url.startswith(("http://", "https://")):
+            raise Invalid(f"unable to prepare context: unsupported remote {url[:200]!r}")
+        name = posixpath.basename(urlsplit(url).path) or "remote"
+        file = fetch_http(HttpSource(url, name), self.downloads)
+        fetched.append(file.directory)
+        lock.take(f"http {url}", file.digest)
+        directory = self._new()
+        fetched.append(directory)
+        path = os.path.join(file.directory, os.path.basename(name))
+        if _is_text(path):
+            os.rename(path, os.path.join(directory, "Dockerfile"))
+            return directory
+        with open(path, "rb") as archive:
+            try:
+                unpack_files(self.engine.worker, archive, directory)
+            except WharfError as error:
+                raise Invalid(f"{url[:200]} is neither a Dockerfile nor an archive: {error.message}") from None
+        return directory
+
+
+def _is_text(path: str) -> bool:
+    """A Dockerfile rather than an archive: what archives begin with, or hold, is no text."""
+    with open(path, "rb") as file:
+        head = file.read(512)
+    return b"\0" not in head and not head.startswith((b"BZh", b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"))
+
+
+def read_dockerfile(directory: str, request: BuildRequest) -> tuple[str, Dockerfile]:
+    """The Dockerfile of a context: its text, and parsed. Raises Invalid."""
+    text = request.text
+    if text is None:
+        text = read_beneath(directory, request.dockerfile)
+    if text is None and request.dockerfile == "Dockerfile":
+        text = read_beneath(directory, "dockerfile")
+    if text is None:
+        raise Invalid(f"failed to read dockerfile: open {request.dockerfile}: no such file or directory")
+    if not text:
+        raise Invalid(f"the Dockerfile ({request.dockerfile}) cannot be empty")
+    return text, parse_dockerfile(text)
+
+
+def ignore_patterns(directory: str, request: BuildRequest) -> tuple[str, ...]:
+    """Those of the Dockerfile's own .dockerignore, else of the context's."""
+    text = read_beneath(directory, request.dockerfile + ".dockerignore") if request.text is None else None
+    if text is None:
+        text = read_beneath(directory, ".dockerignore")
+    return read_ignore(text) if text else ()
+
+
+def read_beneath(directory: str, path: str) -> str | None:
+    """A text file of a context; None where there is none. Symbolic links stay in the context."""
+    try:
+        top = os.open(directory, paths.DIRECTORY)
+    except OSError:
+        return None
+    try:
+        fd = paths.open_in_root(top, path.lstrip("/"), os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+    finally:
+        os.close(top)
+    try:
+        with open(fd, "rb") as file:
+            data = file.read(MAX_DOCKERFILE + 1)
+    except IsADirectoryError:
+        os.close(fd)
+        return None
+    if len(data) > MAX_DOCKERFILE:
+        raise Invalid(f"{path}: larger than {MAX_DOCKERFILE} bytes")
+    return data.decode("utf-8", "surrogateescape")

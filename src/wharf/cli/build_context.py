@@ -1,0 +1,158 @@
+"""What `wharf build` sends: a directory as an archive without what .dockerignore leaves out, an archive, or nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from wharf.cli.session import ExitWith
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any, BinaryIO
+
+CHUNK = 1 << 18
+_ARCHIVES = (b"BZh", b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
+_OTHER_FILE = ".dockerfile."
+
+
+def read_text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError as error:
+        raise ExitWith(f"failed to read dockerfile: open {path}: {str(error.strerror).lower()}") from None
+
+
+def context(flags: dict[str, Any], path: str) -> tuple[str, Iterable[bytes]]:
+    """The Dockerfile's name in the archive, and the archive."""
+    if path == "-":
+        return _from_stdin(flags, sys.stdin.buffer)
+    if not os.path.isdir(path):
+        raise ExitWith(f"unable to prepare context: path {path!r} not found")
+    file = flags.get("file") or os.path.join(path, "Dockerfile")
+    extra = None
+    if file == "-":
+        extra = sys.stdin.buffer.read()
+    else:
+        inside = os.path.relpath(os.path.realpath(file), os.path.realpath(path))
+        if not inside.startswith("../"):
+            if not os.path.exists(file) and not flags.get("file"):
+                inside = "dockerfile" if os.path.exists(os.path.join(path, "dockerfile")) else inside
+            _show_error_here(os.path.join(path, inside))
+            return inside, _pack(path, inside, None)
+        extra = _read_bytes_of(file)
+    name = _OTHER_FILE + os.urandom(8).hex()
+    return name, _pack(path, name, extra)
+
+
+def _read_bytes_of(path: str) -> bytes:
+    return read_text(path).encode("utf-8", "surrogateescape")
+
+
+def _show_error_here(path: str) -> None:
+    """A Dockerfile that cannot be read is refused before anything is sent, with its lines."""
+    from wharf.dockerfile.parse import parse_dockerfile
+    from wharf.dockerfile.position import DockerfileError, excerpt
+
+    text = read_text(path)
+    try:
+        if text:
+            parse_dockerfile(text)
+    except DockerfileError as error:
+        shown = f"\n{os.path.basename(path)}:{error.lines.first}\n{excerpt(text, error.lines)}" if error.lines else ""
+        raise ExitWith(error.message + shown) from None
+
+
+def _from_stdin(flags: dict[str, Any], file: BinaryIO) -> tuple[str, Iterable[bytes]]:
+    """An archive is the context; anything else is a Dockerfile without one."""
+    head = file.read(512)
+    is_archive = head.startswith(_ARCHIVES) or (len(head) == 512 and head[257:262] == b"ustar")
+    if is_archive:
+        return flags.get("file") or "Dockerfile", _rest(head, file)
+    return "Dockerfile", _tar([("Dockerfile", None, head + file.read())])
+
+
+def _rest(head: bytes, file: BinaryIO) -> Iterator[bytes]:
+    yield head
+    while data := file.read(CHUNK):
+        yield data
+
+
+def _pack(root: str, dockerfile: str, extra: bytes | None) -> Iterator[bytes]:
+    from wharf.dockerfile.ignore import IgnoreRules, read_ignore
+
+    patterns: tuple[str, ...] = ()
+    for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
+        place = os.path.join(root, name)
+        if os.path.isfile(place):
+            patterns = read_ignore(read_text(place))
+            break
+    rules = IgnoreRules(patterns)
+    always = {dockerfile, ".dockerignore", f"{dockerfile}.dockerignore"}
+    found: list[tuple[str, str | None, bytes]] = [(name, os.path.join(root, name), b"") for name in
+                                                  _walk(root, rules, always)]  # fmt: skip
+    if extra is not None:
+        found.append((dockerfile, None, extra))
+    return _tar(found)
+
+
+def _walk(root: str, rules: Any, always: set[str]) -> Iterator[str]:
+    """Names of what is sent, a directory before what is in it."""
+    stack = [""]
+    while stack:
+        directory = stack.pop()
+        with os.scandir(os.path.join(root, directory)) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+        for entry in listed:
+            name = f"{directory}/{entry.name}".lstrip("/")
+            out = name not in always and rules.ignored(name)
+            inner = not out or not rules.prunes(name) or any(kept.startswith(name + "/") for kept in always)
+            if inner and entry.is_dir(follow_symlinks=False):
+                stack.append(name)
+            if not out:
+                yield name
+
+
+def _tar(items: Iterable[tuple[str, str | None, bytes]]) -> Iterator[bytes]:
+    """An archive, a piece at a time: owners are nobody's, since they mean nothing elsewhere."""
+    import io
+    import tarfile
+
+    archive = tarfile.open(fileobj=io.BytesIO(), mode="w")  # noqa: SIM115 (asked for headers only)
+    for name, path, data in items:
+        if path is None:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+        else:
+            member = archive.gettarinfo(path, name)
+            if member is None:
+                continue  # a socket
+            member.uid = member.gid = 0
+            member.uname = member.gname = ""
+        yield member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+        if path is None:
+            yield data
+        elif member.isreg() and member.size:
+            yield from _file(path, member.size)
+        if member.isreg():
+            yield bytes(-member.size % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _file(path: str, size: int) -> Iterator[bytes]:
+    """Exactly `size` bytes, whatever happens to the file meanwhile."""
+    with open(path, "rb") as file:
+        while size:
+            data = file.read(min(CHUNK, size)) or bytes(min(CHUNK, size))
+            size -= len(data)
+            yield data
+
+
+def pack_plain(root: str) -> Iterator[bytes]:
+    """A directory as it is, as an archive."""
+    from wharf.dockerfile.ignore import IgnoreRules
+
+    names = _walk(root, IgnoreRules(()), set())
+    return _tar([(name, os.path.join(root, name), b"") for name in names])
