@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 WORKERS ?= 2
 
-.PHONY: soak-network dist test-dist test-runc help setup check test test-vm bench demo clean record lock soak
+.PHONY: record-compose soak-network dist test-dist test-runc help setup check test test-vm bench demo clean record lock soak
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ demo: setup  ## a PostgreSQL server in a container on a base image made on the s
 
 record: setup  ## record again what Docker answers to the conformance lines (PEERS=<root made for the peer>)
 	$(BIN)/python -m tests.conformance.record
+
+record-compose: setup  ## record again what docker compose (DOCKER_COMPOSE=<binary>) prints for tests/compose/config
+	$(BIN)/python -m tests.compose.record
 
 lock: setup  ## resolve the dependencies again and write their versions and hashes to requirements/
 	tools/lock

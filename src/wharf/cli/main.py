@@ -18,7 +18,7 @@ VERBS = {
     "images": "images", "rmi": "images", "tag": "images", "history": "images", "commit": "images",
     "version": "system", "info": "system", "events": "system", "update": "update",
     "registry": "registry",
-    "stats": "stats", "build": "build",
+    "stats": "stats", "build": "build", "compose": "compose",
     "pull": "transfer", "push": "transfer", "login": "login", "logout": "login", "search": "search",
 }  # fmt: skip
 # noun -> its verbs -> (module, function)
@@ -50,7 +50,7 @@ NOUNS = {
     "system": {"info": ("system", "info"), "events": ("system", "events"), "check": ("system_check", "check")},
 }  # fmt: skip
 # What docker has and wharf has not yet: named, so that nobody takes it for a typing error.
-LATER = "bake builder buildx checkpoint compose config context node plugin secret service stack swarm trust"
+LATER = "bake builder buildx checkpoint config context node plugin secret service stack swarm trust"
 TAKES_VALUE = {"-H": "host", "--host": "host", "-c": "context", "--context": "context", "--config": "config",
                "-l": "log_level", "--log-level": "log_level"}  # fmt: skip
 

@@ -1,0 +1,158 @@
+"""`wharf compose`: its global options, its verbs, and the project that a verb works on.
+
+Nothing of `wharf.compose` is imported before a verb asks for it: `ps`, `logs` and the like of a named project read no
+file.
+"""
+
+from __future__ import annotations
+
+import os
+
+from wharf.cli.flags import ANY, Command, Flag, UsageError
+from wharf.cli.session import ExitWith, Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from wharf.compose.load import Options
+    from wharf.compose.project import Project
+    from wharf.compose.sources import Request
+
+VERBS = {
+    "config": "compose_config", "convert": "compose_config", "version": "compose_config",
+}  # fmt: skip
+_PROGRESS = ("", "auto", "tty", "plain", "json", "quiet", "none")
+
+
+class ComposeCommand(Command):
+    """A verb of `wharf compose`: a wrong flag ends with 1, as docker compose's do."""
+
+    def error(self, message: str, status: int = 1) -> UsageError:
+        """A wrong flag or value."""
+        return super().error(message, 1 if status == 125 else status)
+
+
+def command(
+    name: str,
+    usage: str,
+    summary: str,
+    flags: tuple[Flag, ...] = (),
+    *,
+    operands: tuple[int, int] = (0, ANY),
+    interspersed: bool = True,
+    checks: Mapping[str, Any] | None = None,
+    example: str = "",
+) -> ComposeCommand:
+    """One verb's table."""
+    return ComposeCommand(
+        f"compose {name}",
+        usage,
+        summary,
+        (*flags, ("dry-run", "", "bool", "Execute command in dry run mode")),
+        operands=operands,
+        interspersed=interspersed,
+        checks=checks,
+        example=example,
+    )
+
+
+COMPOSE = ComposeCommand(
+    "compose",
+    "[OPTIONS] COMMAND",
+    "Define and run multi-container applications",
+    (
+        ("all-resources", "", "bool", "Include all resources, even those not used by services"),
+        ("ansi", "", "string", 'Control when to print ANSI control characters ("never"|"always"|"auto")'),
+        ("compatibility", "", "bool", "Run compose in backward compatibility mode"),
+        ("dry-run", "", "bool", "Execute command in dry run mode"),
+        ("env-file", "", "list", "Specify an alternate environment file"),
+        ("file", "f", "list", "Compose configuration files"),
+        ("parallel", "", "int", "Control max parallelism, -1 for unlimited"),
+        ("profile", "", "list", "Specify a profile to enable"),
+        ("progress", "", "string", "Set type of progress output (auto, tty, plain, json, quiet)"),
+        ("project-directory", "", "string", "Specify an alternate working directory"),
+        ("project-name", "p", "string", "Project name"),
+        ("verbose", "", "bool", "Show more output"),
+        ("version", "v", "bool", "Show the version"),
+        ("workdir", "", "string", "The older name of --project-directory"),
+    ),
+    operands=(0, ANY),
+    interspersed=False,
+    example="wharf compose up -d --wait",
+)
+
+
+class Compose:
+    """One run of `wharf compose`: the global options and what they lead to."""
+
+    def __init__(self, session: Session, flags: Mapping[str, Any]) -> None:
+        self.session = session
+        self.flags = flags
+        self.dry_run = bool(flags.get("dry-run"))
+        self.compatibility = bool(flags.get("compatibility"))
+        self._request: Request | None = None
+
+    @property
+    def request(self) -> Request:
+        """Files, names and profiles that were asked for."""
+        if self._request is None:
+            from wharf.compose.sources import Request
+
+            files = self.flags.get("env-file") or [
+                name for name in os.environ.get("COMPOSE_ENV_FILES", "").split(",") if name
+            ]
+            self._request = Request(
+                list(self.flags.get("file") or ()),
+                self.flags.get("project-directory") or self.flags.get("workdir") or "",
+                self.flags.get("project-name") or "",
+                [os.path.abspath(name) for name in files],
+                list(self.flags.get("profile") or ()),
+            )
+        return self._request
+
+    def project(self, services: Iterable[str] = (), options: Options | None = None) -> Project:
+        """The project with these services and what they need; warnings are shown. Raises Invalid."""
+        from wharf.compose.load import Options
+        from wharf.compose.project import load_project
+
+        names = list(services)
+        project = load_project(self.request, options or Options())
+        self.warn(project.warnings)
+        project = project.with_enabled(names).with_selected(names)
+        return project if self.flags.get("all-resources") else project.without_unused()
+
+    def warn(self, warnings: Iterable[str]) -> None:
+        """Shows what is not wrong but worth a word."""
+        for text in warnings:
+            self.session.complain(f"WARN: {text}")
+
+
+def compose(session: Session, args: list[str]) -> int:
+    """`wharf compose …`."""
+    flags, rest = COMPOSE.parse(args)
+    if flags.get("version"):
+        rest = ["version"]
+    if not rest or rest[0] == "help":
+        session.write(_overview())
+        return 0
+    verb, arguments = rest[0], rest[1:]
+    if verb not in VERBS:
+        session.write(_overview())
+        raise ExitWith(f'unknown command: "compose {verb}"')
+    if flags.get("workdir") and flags.get("project-directory"):
+        raise ExitWith(
+            'cannot specify DEPRECATED "--workdir" and "--project-directory". Please use only "--project-directory" '
+            "instead"
+        )
+    progress = flags.get("progress", os.environ.get("COMPOSE_PROGRESS", ""))
+    if progress not in _PROGRESS:
+        raise ExitWith(f'unsupported --progress value "{progress}"')
+    module = __import__(f"wharf.cli.{VERBS[verb]}", fromlist=[verb])
+    function = getattr(module, verb + "_" if verb in ("exec", "import") else verb)
+    return int(function(Compose(session, flags), arguments))
+
+
+def _overview() -> str:
+    return COMPOSE.help() + "\nCommands:\n  " + "\n  ".join(sorted(VERBS)) + "\n"

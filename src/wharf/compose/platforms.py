@@ -1,0 +1,37 @@
+"""The one platform that a service is built and run for (pure)."""
+
+from dataclasses import replace
+
+from wharf.compose.project import Project, Service
+from wharf.errors import Invalid
+
+
+def with_platforms(project: Project) -> Project:
+    """Services that are built get `platform` and `build.platforms` to agree; raises Invalid where they cannot."""
+    default = project.environment.get("DOCKER_DEFAULT_PLATFORM", "")
+    services = {name: _chosen(name, item, default) for name, item in project.services.items()}
+    return replace(project, services=services)
+
+
+def _chosen(name: str, service: Service, default: str) -> Service:
+    build = service.get("build")
+    if build is None:
+        return service
+    platforms = build.get("platforms") or []
+    platform = service.get("platform", "")
+    if default and not platform:
+        if platforms and default not in platforms:
+            raise Invalid(
+                f'service "{name}" build.platforms does not support value set by DOCKER_DEFAULT_PLATFORM: {default}'
+            )
+        platform = default
+    if platform:
+        if platforms and platform not in platforms:
+            raise Invalid(f'service "{name}" build configuration does not support platform: {platform}')
+        platforms = [platform]
+    if len(platforms) > 1:
+        platforms = []  # the builder decides
+    built = {key: item for key, item in build.items() if key != "platforms"}
+    if platforms:
+        built["platforms"] = platforms
+    return {**service, "build": built, **({"platform": platform} if platform else {})}
