@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 WORKERS ?= 2
 
-.PHONY: record-compose soak-network dist test-dist test-runc help setup check test test-vm bench demo clean record lock soak
+.PHONY: test-catalog record-compose soak-network dist test-dist test-runc help setup check test test-vm bench demo clean record lock soak
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ test-vm: setup  ## boots stock kernels 6.1 and 6.12 under qemu (cgroup v2; trivi
 dist: setup  ## a wheel and a Debian package with its own environment, in dist/
 	tools/dist
 
+test-catalog: setup  ## every image of catalog/ built, started and asked over a published port (ten minutes)
+	WHARF_TEST_CATALOG=1 $(BIN)/pytest -q -n0 tests/catalog
+
 test-dist: setup  ## the package in a fresh Debian root: installed, used, upgraded, purged (a minute or two)
 	WHARF_TEST_DIST=1 $(BIN)/pytest -q -n0 tests/dist
 
@@ -43,7 +46,7 @@ soak-network: setup  ## hundreds of kills between the steps of networks, a thous
 soak: setup  ## a thousand runs, hundreds of kills: nothing may grow, nothing may be lost (WHARF_SOAK_RUNS=… scales it down)
 	$(BIN)/python -m tests.soak
 
-demo: setup  ## a PostgreSQL server in a container on a base image made on the spot, answering a client on the host
+demo: setup  ## the catalogue's PostgreSQL, built on a base image made on the spot, answering a client on the host
 	$(BIN)/python tools/demo.py
 
 record: setup  ## record again what Docker answers to the conformance lines (PEERS=<root made for the peer>)

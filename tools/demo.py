@@ -1,7 +1,7 @@
-"""The demonstration: a real PostgreSQL server in a container, on a base image made on the spot, read from the host.
+"""The demonstration: the catalogue's PostgreSQL image, built on a base image made on the spot, read from the host.
 
-Each step says what it does. Images stay in .cache/demo, so the second run only starts the server; everything that
-was started is stopped at the end, also after an error or Ctrl-C.
+Each step says what it does. Images and the build cache stay in .cache/demo, so the second run only starts the server;
+everything that was started is stopped at the end, also after an error or Ctrl-C.
 """
 
 import os
@@ -18,28 +18,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 WHARF, WHARFD = str(ROOT / ".venv/bin/wharf"), str(ROOT / ".venv/bin/wharfd")
-DATA = ROOT / ".cache/demo"
+DATA, CATALOG = ROOT / ".cache/demo", ROOT / "catalog"
 SUITE = "bookworm"
-BASE, SERVER = f"debian:{SUITE}", "demo/postgres"
+BASE, SERVER = f"debian:{SUITE}", "catalog/postgres"
 CONTAINER = "demo-postgres"
 WAIT_SECONDS = 60.0
 
-INSTALL = """
-set -e
-export DEBIAN_FRONTEND=noninteractive
-printf 'exit 101\\n' > /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d
-apt-get -q update
-apt-get -q -y --no-install-recommends install postgresql
-apt-get clean; rm -rf /var/lib/apt/lists/*
-cluster=$(ls -d /etc/postgresql/*/main)
-echo 'host all all 0.0.0.0/0 scram-sha-256' >> $cluster/pg_hba.conf
-echo "listen_addresses = '*'" >> $cluster/postgresql.conf
-"""
-SERVE = """
-version=$(ls /usr/lib/postgresql)
-exec /usr/lib/postgresql/$version/bin/postgres -D /var/lib/postgresql/$version/main \
-    -c config_file=/etc/postgresql/$version/main/postgresql.conf
-"""
 SCHEMA = """
 create table ship (name text primary key, built int not null, containers int not null);
 insert into ship values ('Ideal X', 1955, 58), ('Emma Maersk', 2006, 14770), ('MSC Irina', 2023, 24346);
@@ -106,31 +90,28 @@ def has_image(environment: dict[str, str], name: str) -> bool:
 
 
 def build(environment: dict[str, str]) -> None:
-    """The server's image: base from the package archive, the server installed in a container, commit."""
+    """The server's image; an unchanged Dockerfile costs a look at the cache."""
     if not has_image(environment, BASE):
         say(f"making the base image {BASE} from the package archive that this host's apt uses")
         wharf(environment, "image", "bootstrap", BASE)
-    say("installing PostgreSQL in a container (its packages come through the bridge)")
-    wharf(environment, "run", "--name", "demo-install", BASE, "sh", "-c", INSTALL)
-    say(f"committing the container as {SERVER}")
-    wharf(environment, "commit", "--change", "USER postgres", "demo-install", SERVER)
-    wharf(environment, "rm", "demo-install")
+    say(f"building {SERVER} from {CATALOG.relative_to(ROOT)}/postgres/Dockerfile")
+    words = ["build", "-q", "-t", SERVER, "--build-arg", f"SUITE={SUITE}"]
+    wharf(environment, *words, "-f", str(CATALOG / "postgres/Dockerfile"), str(CATALOG))
 
 
 def serve(environment: dict[str, str]) -> None:
-    """Start the server with a published port, load a schema with data, and read it from the host."""
-    say("starting the server with a published port")
-    wharf(
-        environment, "run", "-d", "--name", CONTAINER, "-p", "127.0.0.1::5432", SERVER, "sh", "-c", SERVE, capture=True
-    )
+    """Start the server with a published port and a schema with data, and read it from the host."""
+    say("starting the server with a published port; it loads schema and data before it lets anybody in")
+    password = secrets.token_hex(8)
+    with tempfile.TemporaryDirectory(prefix="wharf-demo-init-") as scripts:
+        os.chmod(scripts, 0o755)
+        Path(scripts, "ships.sql").write_text(SCHEMA)
+        words = ["-p", "127.0.0.1::5432", "-e", f"POSTGRES_PASSWORD={password}"]
+        words += ["-v", f"{scripts}:/docker-entrypoint-initdb.d:ro"]
+        wharf(environment, "run", "-d", "--name", CONTAINER, *words, SERVER, capture=True)
+        until_ready(environment)
     template = '{{(index (index .NetworkSettings.Ports "5432/tcp") 0).HostPort}}'
     port = wharf(environment, "inspect", "-f", template, CONTAINER, capture=True).strip()
-    password = secrets.token_hex(8)
-    until_ready(environment)
-    say("setting a password and loading schema and data inside the container")
-    wharf(
-        environment, "exec", "-i", CONTAINER, "psql", "-q", feed=f"alter role postgres password '{password}';{SCHEMA}"
-    )
     say(f"a client on the host reads them through 127.0.0.1:{port}:")
     address = ["-h", "127.0.0.1", "-p", port, "-U", "postgres"]
     subprocess.run(
@@ -139,9 +120,9 @@ def serve(environment: dict[str, str]) -> None:
 
 
 def until_ready(environment: dict[str, str]) -> None:
-    """The server's own tool says when it accepts connections."""
+    """The image's own health check says when it accepts connections."""
     deadline = time.monotonic() + WAIT_SECONDS
-    command = [WHARF, "exec", CONTAINER, "pg_isready", "-q"]
+    command = [WHARF, "exec", CONTAINER, "healthcheck"]
     while subprocess.run(command, env=environment, capture_output=True, check=False).returncode:
         if time.monotonic() > deadline:
             wharf(environment, "logs", CONTAINER)
@@ -151,9 +132,7 @@ def until_ready(environment: dict[str, str]) -> None:
 
 def clean(environment: dict[str, str]) -> None:
     """Remove the containers that an interrupted run may have left as well."""
-    subprocess.run(
-        [WHARF, "rm", "-f", "-v", CONTAINER, "demo-install"], env=environment, capture_output=True, check=False
-    )
+    subprocess.run([WHARF, "rm", "-f", "-v", CONTAINER], env=environment, capture_output=True, check=False)
 
 
 def main() -> int:
@@ -165,10 +144,7 @@ def main() -> int:
     with daemon() as environment:
         clean(environment)
         try:
-            if has_image(environment, SERVER):
-                say(f"the image {SERVER} is there from an earlier run (`make clean` removes it)")
-            else:
-                build(environment)
+            build(environment)
             serve(environment)
         finally:
             say("stopping what it started")
