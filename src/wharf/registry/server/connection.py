@@ -34,6 +34,8 @@ from wharf.registry.server.http import (
 
 PIECE = 256 << 10
 """Bytes read or, over TLS, written at a time: the memory of a connection."""
+SENDFILE = 16 << 20
+"""Bytes of a file that one call sends: few calls, so that a client on a busy machine seldom waits for us to run."""
 HEAD_SECONDS = 30.0
 IO_SECONDS = 60.0
 MIN_RATE = 1024
@@ -221,15 +223,17 @@ class Connection:
             self.socket.sendall(data)
 
     def _send_file(self, part: FilePart) -> None:
-        """Copied through one buffer that stays in the processor's cache, and not by sendfile(2): on loopback page
-        fragments cost the reader twice what they save here (512 MB: 0.33 s of processor for both sides, not 0.41)."""
+        """By the kernel alone (sendfile(2)); through the buffer where TLS must see the bytes."""
         offset, end, source = part.offset, part.offset + part.length, part.file.fileno()
-        piece = self._piece
         while offset < end:
-            size = os.preadv(source, [piece[: min(PIECE, end - offset)]], offset)
+            if self.scheme == "http":
+                size = os.sendfile(self.socket.fileno(), source, offset, min(SENDFILE, end - offset))
+            else:
+                piece = self._piece
+                size = os.preadv(source, [piece[: min(PIECE, end - offset)]], offset)
+                self._send(piece[:size])
             if not size:
                 raise ConnectionError("the file has become shorter")
-            self._send(piece[:size])
             offset += size
 
     def send_continue(self) -> None:

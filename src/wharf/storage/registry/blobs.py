@@ -8,22 +8,28 @@ import contextlib
 import hashlib
 import os
 import re
+import threading
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from wharf.errors import Invalid, NotFound, Unavailable
 from wharf.kernel.syncing import start_writeback
 from wharf.spec.digest import Digest
-from wharf.storage.content import CHUNK, ContentStore
+from wharf.storage.content import ContentStore
 from wharf.storage.limits import MIN_FREE
 
 _SPACE_STEP = 64 << 20
 _WRITEBACK_STEP = 8 << 20
+_FOLLOW = 4 << 20
+"""Bytes that may wait to be hashed before a thread is started for them."""
+_HASH_PIECE = 256 << 10
 _ID = re.compile(r"[0-9a-f-]{8,64}\Z")
 
 
 class UploadFile:
-    """One upload. The hash follows what is appended; after a restart it is computed from the file when needed."""
+    """One upload. The hash is computed from the file: behind what is appended by a thread that ends when it has caught
+    up, so that receiving and writing do not wait for it; the rest when the digest is asked for, also after a restart.
+    """
 
     def __init__(self, path: str, create: bool, min_free: float) -> None:
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT | os.O_EXCL if create else 0)
@@ -34,6 +40,8 @@ class UploadFile:
         self._min_free = min_free
         self._hash = hashlib.sha256()
         self._hashed = 0
+        self._behind: threading.Thread | None = None
+        self._closing = False
         self._next_check = 0
         self._next_writeback = _WRITEBACK_STEP
         self.size = os.fstat(self._fd).st_size
@@ -50,10 +58,13 @@ class UploadFile:
                 view, at = view[written:], at + written
         except OSError as error:
             raise Unavailable(f"cannot store the upload: {error.strerror}") from None
-        if self._hashed == self.size:
-            self._hash.update(piece)
+        following = self._behind is not None and self._behind.is_alive()
+        if not following and self._hashed == self.size and at < _FOLLOW:
+            self._hash.update(piece)  # small: in the cache still, and not worth a thread
             self._hashed = at
         self.size = at
+        if not following and at - self._hashed >= _FOLLOW:
+            self._follow()
         if at >= self._next_writeback:
             # The disk works while the network does, so that the sync at the end has little left.
             start_writeback(self._fd)
@@ -61,13 +72,37 @@ class UploadFile:
 
     def digest(self) -> Digest:
         """Of everything so far."""
-        while self._hashed < self.size:
-            data = os.pread(self._fd, CHUNK, self._hashed)
-            if not data:
-                raise Unavailable("the upload's file has become shorter")
-            self._hash.update(data)
-            self._hashed += len(data)
+        self._caught_up()
+        self._hash_all()
         return Digest(self._hash.hexdigest())
+
+    def _follow(self) -> None:
+        """Hash what is there, and what comes meanwhile, in a thread. Its failure is found by `digest`."""
+        self._caught_up()
+
+        def run() -> None:
+            with contextlib.suppress(OSError, Unavailable):
+                self._hash_all()
+
+        thread = threading.Thread(target=run, name="upload-hash", daemon=True)
+        with contextlib.suppress(RuntimeError):  # no thread can be had: `digest` does it all
+            thread.start()
+            self._behind = thread
+
+    def _caught_up(self) -> None:
+        if self._behind is not None:
+            self._behind.join()
+            self._behind = None
+
+    def _hash_all(self) -> None:
+        """Up to the end, which may move meanwhile."""
+        buffer = memoryview(bytearray(min(_HASH_PIECE, max(self.size - self._hashed, 1))))
+        while (left := self.size - self._hashed) > 0 and not self._closing:
+            size = os.preadv(self._fd, [buffer[: min(left, len(buffer))]], self._hashed)
+            if not size:
+                raise Unavailable("the upload's file has become shorter")
+            self._hash.update(buffer[:size])
+            self._hashed += size
 
     def sync(self) -> None:
         """Make the bytes durable."""
@@ -76,6 +111,8 @@ class UploadFile:
 
     def close(self) -> None:
         """The file stays."""
+        self._closing = True
+        self._caught_up()
         os.close(self._fd)
 
     def _check_space(self) -> None:
