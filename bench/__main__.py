@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import engines, memory, network, registry
+from bench import engines, memory, network, registry, registry_server
 from bench.archive import docker_archive
 from bench.cases import MANY, Case, cases, files_layer
 from bench.engines import Engine
@@ -80,11 +80,8 @@ def main() -> int:
                 measure(case, peers, options.repeat)
         if options.only in "dns":
             names(peers)
-        wanted = [case for case in registry.cases(work) if options.only in case.name]
-        if wanted:
-            with registry.registries(peers, work):
-                for case in wanted:
-                    measure(case, peers, min(options.repeat, 10))
+        registry_server.rows(work, min(options.repeat, 10), options.only, row)
+        pulls(peers, work, options)
         network.rates(peers, min(options.repeat, 10), options.only)
         if not options.only:
             idle_memory(peers)
@@ -146,6 +143,30 @@ def row(name: str, figures: list[float], goal: float | None = None, unit: str = 
     if len(figures) > 1:
         text += f"{figures[0] / figures[1]:>8.2f}"
     print(text + (f"{goal:>7.2f}" if goal else "") + unit, flush=True)
+
+
+def pulls(peers: list[Engine], work: Path, options: argparse.Namespace) -> None:
+    """The rows of pulls and pushes; Podman, which has no daemon to listen, joins for these."""
+    repeat = min(options.repeat, 10)
+    wanted = [case for case in registry.cases(work) if options.only in case.name]
+    others = (
+        ("pull again, at the engine, ms", registry.at_the_engine),
+        ("pull, push of 1 GB: memory, MB", registry.pull_memory),
+    )
+    rest = [call for name, call in others if options.only in name]
+    if not wanted and not rest:
+        return
+    with ExitStack() as stack:
+        more = []
+        if options.peers:
+            hosts = (registry.HOST, registry.OURS)
+            more.append(stack.enter_context(engines.podman("/dev/shm", options.peers, options.enter, hosts)))
+            print(f"{'':32}" + "".join(f"{engine.name:>10}" for engine in [*peers, *more]))
+        stack.enter_context(registry.registries([*peers, *more], work))
+        for case in wanted:
+            measure(case, [*peers, *more], repeat)
+        for call in rest:
+            call(peers, repeat, row)
 
 
 def print_daemon_memory(engine: Engine) -> None:

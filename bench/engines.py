@@ -26,10 +26,14 @@ class Engine:
     processes: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
 
+    def command(self, *arguments: str) -> list[str]:
+        """The client's command line; an engine without a daemon has no host."""
+        return [*self.client, *(("-H", self.host) if self.host else ()), *arguments]
+
     def run(self, *arguments: str, check: bool = True, discard: bool = True) -> str:
         """Run the client; returns stdout, or "" when discarded. Raises CalledProcessError."""
         out = subprocess.run(
-            [*self.client, "-H", self.host, *arguments],
+            self.command(*arguments),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL if discard else subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -41,9 +45,8 @@ class Engine:
 
     def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start the client and do not wait."""
-        command = [*self.client, "-H", self.host, *arguments]
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            self.command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env={**os.environ, **self.environment},
         )  # fmt: skip
 
@@ -86,6 +89,24 @@ def docker(client: list[str], place: str, peers: str, enter: str) -> Iterator[En
                 yield _ready(Engine("docker", client, f"unix://{runtime}/s", pid, ("containerd-shim", "docker-proxy")))
         finally:
             shutil.rmtree(runtime, ignore_errors=True)
+
+
+@contextmanager
+def podman(place: str, peers: str, enter: str, insecure: tuple[str, ...]) -> Iterator[Engine]:
+    """The podman of the root `peers`, its data beneath `place`; plain HTTP to the registries at `insecure`."""
+    with (
+        _directory(place, "wharf-bench-peer-") as root,
+        _daemon([*IN_OWN_NETWORK, "sleep", "infinity"], os.devnull) as pid,
+    ):
+        entries = (f'[[registry]]\nlocation = "{host}"\ninsecure = true\n' for host in insecure)
+        Path(root, "registries.conf").write_text("".join(entries))
+        client = [
+            "nsenter", f"--net=/proc/{pid}/ns/net", enter, "enter", peers, "podman", "--root", f"{root}/data",
+            "--runroot", f"{root}/run", "--runtime", "runc", "--cgroup-manager", "cgroupfs",
+        ]  # fmt: skip
+        engine = Engine("podman", client, "", pid, ())
+        engine.environment["CONTAINERS_REGISTRIES_CONF"] = f"{root}/registries.conf"
+        yield _ready(engine)
 
 
 def _ready(engine: Engine) -> Engine:
