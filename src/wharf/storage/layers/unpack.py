@@ -6,6 +6,7 @@ whatever an archive does to it stays there.
 
 import hashlib
 import os
+import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 
 from wharf.errors import Invalid, WharfError
 from wharf.kernel import paths
+from wharf.kernel.threads import start
 from wharf.spec.digest import Digest
 from wharf.spec.host import Host
 from wharf.storage.compression import Readable, decompressed
@@ -21,6 +23,8 @@ from wharf.storage.snapshots import LayerDirs
 
 CHUNK = 1 << 20
 _F_SETPIPE_SZ = 1031
+_AHEAD = 4
+"""Pieces that are decompressed and not yet written."""
 
 
 class Worker(Protocol):
@@ -127,7 +131,8 @@ def _through_pipe(
 
 
 class _Feeder:
-    """A thread that writes a stream into a pipe and hashes it. Decompressing and hashing release the lock."""
+    """Two threads: one decompresses, the other hashes and writes into a pipe. All of that releases the lock, so a
+    layer comes as fast as the slower half."""
 
     def __init__(self, source: Readable) -> None:
         import fcntl
@@ -140,8 +145,18 @@ class _Feeder:
         self.failure: Exception | None = None
         self._source = source
         self._hash = hashlib.sha256()
-        self._thread = threading.Thread(target=self._feed, name="layer-feed", daemon=True)
-        self._thread.start()
+        self._pieces: queue.Queue[bytes] = queue.Queue(_AHEAD)
+        self._refused = False
+        self._threads = [
+            threading.Thread(target=self._feed, name="layer-feed", daemon=True),
+            threading.Thread(target=self._decompress, name="layer-read", daemon=True),
+        ]
+        try:
+            for thread in self._threads:
+                start(thread)
+        except BaseException:
+            self._abandon()
+            raise
 
     def finish(self) -> Digest:
         """The digest of all that was fed; raises what reading the source raised."""
@@ -151,20 +166,40 @@ class _Feeder:
         return Digest(self._hash.hexdigest())
 
     def close(self) -> None:
-        """End the thread: the pipe's last reader goes, so a blocked write fails."""
+        """End the threads: the pipe's last reader goes, so a blocked write fails."""
         os.close(self.read_end)
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
+
+    def _abandon(self) -> None:
+        """Not both threads could be started; the one that feeds, if it runs, closes the write end."""
+        os.close(self.read_end)
+        if self._threads[0].is_alive():
+            self._pieces.put(b"")
+            self._threads[0].join()
+        else:
+            os.close(self._write_end)
+
+    def _decompress(self) -> None:
+        """b"" ends the pieces, whatever happens."""
+        try:
+            while not self._refused and (data := self._source.read(CHUNK)):
+                self._pieces.put(data)
+        except Exception as error:  # handed to the thread that waits
+            self.failure = error
+        finally:
+            self._pieces.put(b"")
 
     def _feed(self) -> None:
         try:
-            while data := self._source.read(CHUNK):
+            while data := self._pieces.get():
                 self._hash.update(data)
                 view = memoryview(data)
                 while view:
                     view = view[os.write(self._write_end, view) :]
         except BrokenPipeError:
-            pass  # the worker refused the archive; its error is the one that counts
-        except Exception as error:  # handed to the thread that waits
-            self.failure = error
+            self._refused = True  # the worker refused the archive; its error is the one that counts
+            while self._pieces.get():
+                pass
         finally:
             os.close(self._write_end)
