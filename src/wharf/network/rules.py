@@ -8,18 +8,20 @@
     nat-out      postrouting, srcnat by source: NAT out of the network; published ports reached from the same bridge, or
                                      from 127/8
     input        input, filter       from an internal network to ports that netd relays: nothing
-    forward      forward, filter     WHARF-USER, then out of an internal network: nothing; then into a network: answers,
-                                     published ports, and what its mode lets in
+    forward      forward, filter     WHARF-USER, then out of an internal network: nothing; within a network: all;
+                                     into one: answers, published ports, and what its mode lets in
     WHARF-USER                       the administrator's: what is in it stays
 
 Each network has a few chains named after its id's beginning, and an element in the maps that lead to them, so networks
 come and go without the table being loaded anew. Chains hang where bridged frames also pass when bridge-nf-call-iptables
 is 1, so no rule relies on the interface that a packet comes in by after routing: those match the subnet instead.
+Bridged frames are the most there are, and a look-up costs more than a comparison: what they meet (`sources`, `out-of`)
+is one look-up in each base chain, then comparisons (docs/performance.md).
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from wharf.kernel.nftables import Element
 from wharf.network.names import Names
@@ -59,7 +61,7 @@ _BASE = {
     USER_CHAIN: [],
     "martians": [
         "type filter hook prerouting priority raw; policy accept;",
-        'iifname != "lo" ip daddr 127.0.0.0/8 drop',
+        'ip daddr 127.0.0.0/8 iifname != "lo" drop',
         "iifname vmap @sources",
     ],
     "publish": [
@@ -95,9 +97,8 @@ _BASE = {
     ],
     "forward": [
         "type filter hook forward priority filter; policy accept;",
-        f"iifname @bridges jump {USER_CHAIN}",
-        f"iifname != @bridges oifname @bridges jump {USER_CHAIN}",
-        "iifname vmap @out-of",
+        "iifname vmap @out-of",  # all that comes from a bridge ends there
+        f"oifname @bridges jump {USER_CHAIN}",
         "oifname vmap @into",
     ],
 }
@@ -114,15 +115,14 @@ class NetworkRules:
 def network_rules(facts: BridgeFacts) -> NetworkRules:
     """The rules of one network."""
     ident, bridge = facts.network_id[:12], f'"{facts.bridge}"'
-    chains = {f"from-{ident}": _sources(facts), f"into-{ident}": _into(facts)}
+    chains = {f"from-{ident}": _sources(facts), f"out-of-{ident}": _out_of(facts), f"into-{ident}": _into(facts)}
     elements = {
         "bridges": [bridge],
         "sources": [f"{bridge} : jump from-{ident}"],
-        "into": [f"{bridge} : jump into-{ident}"],
+        "out-of": [f"{bridge} : goto out-of-{ident}"],
+        "into": [f"{bridge} : goto into-{ident}"],
     }
     if facts.internal:
-        chains[f"out-of-{ident}"] = [f"oifname != {bridge} drop"]
-        elements["out-of"] = [f"{bridge} : jump out-of-{ident}"]
         elements["shut-in"] = [bridge]
     for number, subnet, mode in ((4, facts.subnet4, facts.mode4), (6, facts.subnet6, facts.mode6)):
         if subnet is None:
@@ -135,22 +135,41 @@ def network_rules(facts: BridgeFacts) -> NetworkRules:
 
 
 def _sources(facts: BridgeFacts) -> list[str]:
-    """From the bridge come only addresses that the host would send there. Those of routed networks may come by any
-    bridge: a container on two networks answers by its default route."""
+    """From the bridge come only addresses of the network's own, and others that the host would send there. Those of
+    routed networks may come by any bridge: a container on two networks answers by its default route."""
     rules = []
     if facts.gateway4:
+        rules += _own("ip", facts.subnet4, facts.gateway4)
         rules += ["ip saddr 0.0.0.0 return", "ip saddr @routed4 return"]
         rules.append("meta nfproto ipv4 fib saddr . iif oif missing drop")
     if facts.gateway6:
+        rules += _own("ip6", facts.subnet6, facts.gateway6)
         rules += ["ip6 saddr { ::, fe80::/10 } return", "ip6 saddr @routed6 return"]
         rules.append("meta nfproto ipv6 fib saddr . iif oif missing drop")
     return rules
 
 
+def _own(family: str, subnet: IPv4Network | IPv6Network | None, gateway: IPv4Address | IPv6Address) -> list[str]:
+    """Spares nearly all packets the way through the routing table. The host's own address is no container's."""
+    if subnet is None:
+        return []
+    last = f" {family} saddr != {subnet.broadcast_address}" if subnet.version == 4 else ""
+    return [f"{family} saddr {subnet} {family} saddr != {gateway}{last} return"]
+
+
+def _out_of(facts: BridgeFacts) -> list[str]:
+    bridge = f'"{facts.bridge}"'
+    rules = [f"jump {USER_CHAIN}"]
+    if facts.internal:
+        rules.append(f"oifname != {bridge} drop")
+    if facts.icc:
+        rules.append(f"oifname {bridge} accept")
+    return [*rules, "oifname vmap @into"]
+
+
 def _into(facts: BridgeFacts) -> list[str]:
     bridge = f'"{facts.bridge}"'
-    rules = [f"iifname {bridge} accept"] if facts.icc else []
-    rules.append("ct state established,related accept")
+    rules = ["ct state established,related accept"]
     if not facts.icc:
         rules.append("ip saddr . ip daddr . meta l4proto . th dport @linked accept")
         rules.append(

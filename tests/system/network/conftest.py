@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.network import dns_place
 from tests.system.network import lab as labs
 from wharf.network.manager import EndpointRequest, NetworkConfig, NetworkManager, SandboxTarget
 from wharf.network.names import Names
 from wharf.network.netd.client import NetdClient
 from wharf.spec.network import Endpoint, NetworkRecord, PortRequest
+
+client, here, monitor, place, said = (
+    dns_place.client, dns_place.here, dns_place.monitor, dns_place.place, dns_place.said,
+)  # fmt: skip
+"""Fixtures of the tests of names."""
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The packet filter's rules as text, and what is said of other programs' chains."""
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
 from wharf.network.coexist import blockers, foreign_drops
 from wharf.network.names import Names
@@ -41,23 +41,32 @@ def test_the_table_carries_the_ports_of_running_containers():
         "elements = { 127.0.0.1 . udp . 53 : 172.18.0.2 . 53 }",
         "elements = { tcp . 8080 : fd00::2 . 80 }",
         "elements = { 172.18.0.2 . sctp . 9 }",
-        'elements = { "br-x" : jump into-0123456789ab }',
+        'elements = { "br-x" : goto into-0123456789ab }',
     ):
         assert elements in text
 
 
 def test_what_a_network_adds_is_what_it_is():
     plain = network_rules(FACTS)
-    assert "out-of" not in plain.elements and "nat6" not in plain.elements and "routed4" not in plain.elements
+    assert "shut-in" not in plain.elements and "nat6" not in plain.elements and "routed4" not in plain.elements
+    assert not any("drop" in rule for rule in plain.chains["out-of-0123456789ab"])
     assert plain.chains["into-0123456789ab"][-1] == "drop"
     internal = network_rules(replace(FACTS, internal=True))
-    assert internal.elements["out-of"] and not any(
-        " masquerade" in r and "!=" in r for r in internal.chains["nat4-0123456789ab"]
-    )
+    assert internal.chains["out-of-0123456789ab"][:2] == ["jump WHARF-USER", 'oifname != "br-x" drop']
+    assert not any(" masquerade" in r and "!=" in r for r in internal.chains["nat4-0123456789ab"])
     both = replace(FACTS, subnet6=IPv6Network("fd00::/64"), mode6=GatewayMode.ROUTED)
     assert network_rules(both).elements["routed6"] == ["fd00::/64"]
     assert not any("!=" in rule for rule in network_rules(both).chains["nat6-0123456789ab"])
     assert "iifname" not in "".join(network_rules(both).chains["nat4-0123456789ab"])  # postrouting does not know it
+
+
+def test_no_container_has_the_host_s_address_and_each_network_talks_within():
+    first = network_rules(FACTS).chains["from-0123456789ab"][0]
+    assert first == "ip saddr 172.18.0.0/16 ip saddr != 172.18.0.1 ip saddr != 172.18.255.255 return"
+    both = replace(FACTS, subnet6=IPv6Network("fd00::/64"), gateway6=IPv6Address("fd00::1"))
+    assert "ip6 saddr fd00::/64 ip6 saddr != fd00::1 return" in network_rules(both).chains["from-0123456789ab"]
+    assert 'oifname "br-x" accept' in network_rules(FACTS).chains["out-of-0123456789ab"]
+    assert not any("accept" in rule for rule in network_rules(replace(FACTS, icc=False)).chains["out-of-0123456789ab"])
 
 
 def test_a_quote_in_a_setting_ends_no_string():
