@@ -10,18 +10,30 @@ import os
 
 from wharf.cli.flags import ANY, Command, Flag, UsageError
 from wharf.cli.session import ExitWith, Session
+from wharf.errors import WharfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
+    from wharf.compose.engine import Engine
+    from wharf.compose.images import Surroundings
     from wharf.compose.load import Options
     from wharf.compose.project import Project
     from wharf.compose.sources import Request
 
 VERBS = {
     "config": "compose_config", "convert": "compose_config", "version": "compose_config",
+    "up": "compose_up", "create": "compose_up", "scale": "compose_up", "start": "compose_up",
+    "down": "compose_down", "stop": "compose_down", "kill": "compose_down", "rm": "compose_down",
+    "pause": "compose_down", "unpause": "compose_down", "restart": "compose_down", "wait": "compose_down",
+    "ps": "compose_ps", "ls": "compose_ps", "images": "compose_ps", "top": "compose_ps", "port": "compose_ps",
+    "volumes": "compose_ps", "stats": "compose_ps", "events": "compose_ps",
+    "logs": "compose_logs",
+    "exec": "compose_exec", "attach": "compose_exec", "cp": "compose_exec", "export": "compose_exec",
+    "commit": "compose_exec", "run": "compose_run",
+    "build": "compose_build", "pull": "compose_build", "push": "compose_build",
 }  # fmt: skip
 _PROGRESS = ("", "auto", "tty", "plain", "json", "quiet", "none")
 
@@ -93,6 +105,7 @@ class Compose:
         self.dry_run = bool(flags.get("dry-run"))
         self.compatibility = bool(flags.get("compatibility"))
         self._request: Request | None = None
+        self._engine: Engine | None = None
 
     @property
     def request(self) -> Request:
@@ -122,6 +135,67 @@ class Compose:
         self.warn(project.warnings)
         project = project.with_enabled(names).with_selected(names)
         return project if self.flags.get("all-resources") else project.without_unused()
+
+    def project_or_name(self, services: Iterable[str] = ()) -> tuple[Project | None, str]:
+        """The project, or nothing but its name where `-p` alone says which."""
+        from wharf.compose.load import Options
+
+        if self.flags.get("file") or not self.request.project_name:
+            try:
+                project = self.project(services, Options(resolve_env=False))
+            except WharfError:
+                name = os.environ.get("COMPOSE_PROJECT_NAME")
+                if name and not self.flags.get("file"):
+                    return None, name
+                raise
+            return project, project.name
+        return None, self.request.project_name
+
+    def name(self) -> str:
+        """The project's name; no file is read where something else says it."""
+        named = self.request.project_name or os.environ.get("COMPOSE_PROJECT_NAME", "")
+        return named.lower() or self.project_or_name()[1]
+
+    def engine(self) -> Engine:
+        """The engine, for several threads."""
+        from wharf.compose.engine import Engine
+
+        if self._engine is None:
+            client = self.session.client()
+            self._engine = Engine(client.address, client)
+        return self._engine
+
+    def around(self, quiet: bool = False) -> Surroundings:
+        """What plans are done with."""
+        from wharf.cli.compose_progress import Progress, mode_of
+        from wharf.cli.credentials import Credentials
+        from wharf.compose.images import Surroundings
+
+        wanted = "quiet" if quiet else str(self.flags.get("progress", os.environ.get("COMPOSE_PROGRESS", "")))
+        mode = mode_of(wanted, str(self.flags.get("ansi", os.environ.get("COMPOSE_ANSI", "auto"))))
+        credentials = Credentials(self.session.config)
+        return Surroundings(
+            self.engine(),
+            Progress(mode),
+            lambda text: self.warn([text]),
+            credentials.header,
+            self._build,
+            self._workers(),
+        )
+
+    def _workers(self) -> int:
+        text = os.environ.get("COMPOSE_PARALLEL_LIMIT", "")
+        limit = self.flags.get("parallel")
+        if limit is None and text:
+            if not text.lstrip("-").isdecimal():
+                raise ExitWith(f'COMPOSE_PARALLEL_LIMIT must be an integer (found: "{text}")')
+            limit = int(text)
+        return limit if limit and limit > 0 else 16
+
+    def _build(self, project: Project, name: str) -> None:
+        from wharf.cli.compose_build import build_service
+
+        build_service(self, project, name)
 
     def warn(self, warnings: Iterable[str]) -> None:
         """Shows what is not wrong but worth a word."""
