@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol
 
 from wharf.errors import Invalid, Unavailable
+from wharf.kernel import faults
 from wharf.spec.digest import Digest
 from wharf.spec.image import Descriptor
 from wharf.storage.content import ContentStore
@@ -114,6 +115,7 @@ class Download:
             say("Verifying Checksum")
             try:
                 writer.commit(self.blob.digest, durable=False)
+                faults.done("pull:blob")
                 return True
             except Invalid:
                 if not source.distrust(self.blob.digest):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wharf.errors import Invalid, WharfError
+from wharf.kernel import faults
 from wharf.registry.client.errors import for_pull
 from wharf.registry.client.repository import Repository
 from wharf.registry.client.values import MAX_CONFIG, Document
@@ -102,8 +103,8 @@ def _pull(store: ImageStore, repository: Repository, reference: Reference, optio
         target = _stored(store, top)
         by_digest = replace(reference, tag=None, digest=top.digest)
         store.content.sync()
+        faults.done("pull:synced")
         store.add(before, tuple(dict.fromkeys((shown, by_digest))), target)
-        _release(store, before, target)
         changed = True
     else:
         changed = False
@@ -150,6 +151,7 @@ def _fetch(
     manifest = Manifest.from_bytes(found.data)
     _check(manifest)
     _keep(store, [*manifest.layers, manifest.config, Descriptor("", found.digest, 0), Descriptor("", top.digest, 0)])
+    faults.done("pull:leased")
     image = Image.from_bytes(_config(store, repository, manifest.config))
     if image.platform.os != store.platform.os:
         raise Invalid(f'image operating system "{image.platform.os}" cannot be used on this platform')
@@ -207,13 +209,6 @@ def _keep(store: ImageStore, blobs: Sequence[Descriptor]) -> None:
                 store.database.leases.delete(str(lease.digest), durable=False)
         for blob in blobs:
             store.database.leases.put(BlobLease(blob.digest, until), durable=False)
-
-
-def _release(store: ImageStore, image: ImageRecord, target: Descriptor) -> None:
-    """The names keep them now."""
-    with store.database.transaction(durable=False):
-        for blob in (*image.blobs, target):
-            store.database.leases.delete(str(blob.digest), durable=False)
 
 
 class _Layers:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wharf.errors import NotFound, WharfError
+from wharf.kernel import faults
 from wharf.registry.client.errors import for_push
 from wharf.registry.client.repository import INDEX_TYPES, Repository
 from wharf.registry.client.upload import Uploads
@@ -98,6 +99,7 @@ class _Push:
             document = Document(self._manifest.media_type, data, Digest.of(data))
         tag = str(self._reference.tag)
         self._uploads.put_manifest(tag, document)
+        faults.done("push:manifest")
         self._note(document.digest)
         size = len(document.data)
         self._emit({"status": f"{tag}: digest: {document.digest} size: {size}"})
@@ -150,6 +152,7 @@ class _Push:
                 if not content.has(other.plain):
                     table.delete(str(other.plain), durable=False)
             table.put(made, durable=False)
+        faults.done("push:remembered")
 
     def _sources(self, digest: Digest) -> Iterable[str]:
         """A repository of the same registry that was seen with the blob, by a digest that came from there."""
@@ -171,4 +174,5 @@ class _Push:
             if self._store.database.images.get(str(self._image.id)) is None:
                 return  # deleted meanwhile
             self._store.database.names.put(NameRecord(name, self._image.id, self._image.manifest))
+        faults.done("push:noted")
         self._store.project()

@@ -120,6 +120,8 @@ class ImageStore:
                 self.database.images.put(replace(known or record, names=(), last_tagged=record.last_tagged))
                 for reference in names:
                     self.database.names.put(NameRecord(reference, record.id, target or (known or record).manifest))
+                for blob in (*record.blobs, *((target,) if target else ())):  # the rows keep them now
+                    self.database.leases.delete(str(blob.digest), durable=False)
             faults.done("image:recorded")
             self.project()
             faults.done("image:index")
