@@ -18,7 +18,7 @@ from wharf.engine.config import OWN_RUNTIME, RUNTIME_NAME
 from wharf.engine.registries import parse_registries
 from wharf.errors import Invalid
 from wharf.spec.network import AddressPool
-from wharf.spec.registry import RegistrySettings
+from wharf.spec.registry import ProxySettings, RegistrySettings
 
 MAX_CONFIG_BYTES = 1 << 20
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
@@ -33,7 +33,7 @@ _REFUSED = """
     cgroup-parent containerd containerd-namespace containerd-plugins-namespace data-root-quota
     default-cgroupns-mode default-gateway default-gateway-v6 default-ipc-mode default-network-opts
     default-shm-size default-ulimits dns dns-opts dns-search fixed-cidr
-    fixed-cidr-v6 graph http-proxy https-proxy no-proxy proxies host-gateway-ip host-gateway-ips init
+    fixed-cidr-v6 graph host-gateway-ip host-gateway-ips init
     init-path ip-masq ip6tables iptables ipv6 log-format min-api-version mtu
     network-control-plane-mtu node-generic-resources oom-score-adjust raw-logs rootless
     storage-opts userland-proxy userland-proxy-path
@@ -96,6 +96,11 @@ class Settings:
     """URLs of mirrors of docker.io; `domain=URL` of any other registry."""
     registry_realms: list[str] = field(default_factory=list)
     """`domain=host`: a host that may be shown a registry's credentials for tokens. Not one of dockerd's."""
+    registry_certs: list[str] = field(default_factory=list)
+    """Directories like /etc/docker/certs.d, instead of the usual ones. Not one of dockerd's."""
+    http_proxy: str = ""
+    https_proxy: str = ""
+    no_proxy: str = ""
     max_concurrent_downloads: int = 3
     max_concurrent_uploads: int = 5
     max_download_attempts: int = 5
@@ -154,6 +159,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--insecure-registry", dest="insecure_registries", action="append", metavar="HOST", help="plain http is taken")
     add("--registry-mirror", dest="registry_mirrors", action="append", metavar="[DOMAIN=]URL", help="asked first")
     add("--registry-realm", dest="registry_realms", action="append", metavar="DOMAIN=HOST", help="may see credentials")
+    add("--registry-certs", dest="registry_certs", action="append", metavar="DIR", help="instead of /etc/*/certs.d")
+    add("--http-proxy", metavar="URL", help="proxy for plain http to registries ($HTTP_PROXY)")
+    add("--https-proxy", metavar="URL", help="proxy for https to registries ($HTTPS_PROXY)")
+    add("--no-proxy", metavar="HOSTS", help="hosts and networks that are reached without a proxy ($NO_PROXY)")
     add("--max-concurrent-downloads", type=int, metavar="N", help="layers that a pull fetches at once (3)")
     add("--max-concurrent-uploads", type=int, metavar="N", help="layers that a push sends at once (5)")
     add("--max-download-attempts", type=int, metavar="N", help="attempts of each download (5)")
@@ -223,7 +232,9 @@ def registry_settings(settings: Settings) -> RegistrySettings:
     """What the settings say of registries; raises Invalid."""
     counts = (settings.max_concurrent_downloads, settings.max_concurrent_uploads, settings.max_download_attempts)
     realms = [_pair(text) for text in settings.registry_realms]
-    return parse_registries(settings.insecure_registries, settings.registry_mirrors, realms, counts)
+    found = parse_registries(settings.insecure_registries, settings.registry_mirrors, realms, counts)
+    proxies = ProxySettings(settings.http_proxy, settings.https_proxy, settings.no_proxy).with_defaults(os.environ)
+    return dataclasses.replace(found, proxies=proxies, certs=tuple(settings.registry_certs))
 
 
 def cgroup_driver(settings: Settings) -> str:
@@ -272,6 +283,8 @@ def _directives(path: str, raw: dict[str, Any], warnings: list[str]) -> dict[str
             warnings.append(f"{path}: {key} is not used yet")
         elif key in REFUSED:
             raise _file_error(path, f"the directive {key} is not there yet")
+        elif key == "proxies":
+            out.update(_proxies(path, value))
         elif key not in known:
             unknown.append(key)
         else:
@@ -285,13 +298,15 @@ def _directives(path: str, raw: dict[str, Any], warnings: list[str]) -> dict[str
 
 _FILE_DECIDES = ("live_restore",)
 """Given by the flags of the package's unit, which people change in the file: its word counts."""
-_NOT_IN_FILE = ("config_file", "warnings", "idle_timeout", "validate")
+_PROXIES = ("http-proxy", "https-proxy", "no-proxy")
+_NOT_IN_FILE = ("config_file", "warnings", "idle_timeout", "validate", *(name.replace("-", "_") for name in _PROXIES))
 _KINDS: dict[str, type] = {
     "runtimes": dict,
     "debug": bool, "tls": bool, "tlsverify": bool, "no-new-privileges": bool,
     "live-restore": bool, "restart-unhealthy": bool,
     "selinux-enabled": bool, "ip-forward": bool, "icc": bool, "forward-accept": bool,
     "insecure-registries": list, "registry-mirrors": list, "registry-realms": list,
+    "registry-certs": list,
     "max-concurrent-downloads": int, "max-concurrent-uploads": int, "max-download-attempts": int,
     "shutdown-timeout": int, "log-opts": dict, "hosts": list,
     "labels": list, "default-address-pools": list, "exec-opts": list,
@@ -313,6 +328,15 @@ def _directive(path: str, key: str, value: Any) -> Any:
     if key == "log-level" and value not in LOG_LEVELS:
         raise _file_error(path, f"invalid logging level: {value[:50]}")
     return value
+
+
+def _proxies(path: str, value: Any) -> dict[str, str]:
+    """`{"http-proxy": URL, "https-proxy": URL, "no-proxy": HOSTS}`, each by its name in Settings."""
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise _file_error(path, "proxies must be an object of strings")
+    if other := sorted(set(value) - set(_PROXIES)):
+        raise _file_error(path, f"proxies: {other[0]} is none of {', '.join(_PROXIES)}")
+    return {name.replace("-", "_"): text for name, text in value.items()}
 
 
 def _pool_object(path: str, item: Any) -> AddressPool:

@@ -11,7 +11,7 @@ from wharf.engine.engine import Engine
 from wharf.engine.info import instance_uuid
 
 REGISTRY = (
-    "insecure_registries", "registry_mirrors", "registry_realms", "max_concurrent_downloads",
+    "insecure_registries", "registry_mirrors", "registry_realms", "registry_certs", "max_concurrent_downloads",
     "max_concurrent_uploads", "max_download_attempts",
 )  # fmt: skip
 RELOADABLE = (

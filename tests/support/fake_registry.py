@@ -11,6 +11,7 @@ import io
 import json
 import re
 import socket
+import ssl
 import tarfile
 import threading
 from collections.abc import Callable, Mapping
@@ -53,7 +54,9 @@ class Call(BaseHTTPRequestHandler):
     def handle(self) -> None:
         """A client tries TLS first: close at once, as a server that speaks none."""
         try:
-            if self.connection.recv(1, socket.MSG_PEEK) == b"\x16":
+            if isinstance(self.connection, ssl.SSLSocket):
+                self.connection.do_handshake()
+            elif self.connection.recv(1, socket.MSG_PEEK) == b"\x16":
                 return
             super().handle()
         except OSError:
@@ -139,9 +142,9 @@ class _Server(ThreadingHTTPServer):
 
 
 class FakeRegistry:
-    """`host` is any address of loopback."""
+    """`host` is any address of loopback; with `tls` it speaks nothing else."""
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[tuple[str, str], tuple[str, bytes]] = {}
         self.calls: list[Seen] = []
@@ -149,6 +152,9 @@ class FakeRegistry:
         self.lock = threading.Lock()
         self._server = _Server((host, 0), Call)
         self._server.registry = self
+        if tls:
+            plain = self._server.socket
+            self._server.socket = tls.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
         self.host = f"{host}:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
@@ -257,3 +263,53 @@ class FakeRegistry:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def accept(registry: "FakeRegistry") -> dict[str, bytearray]:
+    """Makes a registry take uploads, whatever they are; what lies in them by number."""
+    uploads: dict[str, bytearray] = {}
+
+    def body(call: Any) -> bytes:
+        if "chunked" not in call.headers.get("Transfer-Encoding", ""):
+            return bytes(call.rfile.read(int(call.headers.get("Content-Length", "0"))))
+        data = b""
+        while size := int(call.rfile.readline(), 16):
+            data += call.rfile.read(size)
+            call.rfile.readline()
+        call.rfile.readline()
+        return data
+
+    def start(call: Any) -> None:
+        body(call)
+        number = str(len(uploads))
+        uploads[number] = bytearray()
+        call.answer(202, Location=f"{call.path.partition('?')[0]}{number}?state=x")
+
+    def patch(call: Any) -> None:
+        number = re.search(r"uploads/(\d+)", call.path)[1]  # type: ignore[index]
+        uploads[number] += body(call)
+        call.answer(202, Location=f"{call.path.partition('?')[0]}?state=y")
+
+    def put(call: Any) -> None:
+        number = re.search(r"uploads/(\d+)", call.path)[1]  # type: ignore[index]
+        uploads[number] += body(call)
+        digest = registry.blob(bytes(uploads[number]))
+        known = digest.replace(":", "%3A") in call.path or digest in call.path
+        call.answer(201 if known else 400)
+
+    def put_manifest(call: Any) -> None:
+        data = body(call)
+        name = call.path.removeprefix("/v2/").partition("/manifests/")[0]
+        registry.put(name, call.path.rpartition("/")[2], call.headers["Content-Type"], data)
+        call.answer(201)
+
+    def where(call: Any) -> None:
+        number = re.search(r"uploads/(\d+)", call.path)[1]  # type: ignore[index]
+        call.answer(204, Range=f"0-{len(uploads[number]) - 1}", Location=call.path)
+
+    registry.on("POST", "uploads/", start)
+    registry.on("PATCH", "uploads/", patch)
+    registry.on("PUT", "uploads/", put)
+    registry.on("GET", "uploads/", where)
+    registry.on("PUT", "/manifests/", put_manifest)
+    return uploads

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from wharf.daemonconfig import publish_address, read_settings
+from wharf.daemonconfig import publish_address, read_settings, registry_settings
 from wharf.errors import Invalid
 from wharf.spec.network import AddressPool
 
@@ -37,6 +37,9 @@ def test_flags_and_file_are_merged(tmp_path: Path) -> None:
         ({"hosts": ["unix:///a"]}, ["-H", "unix:///b"], "hosts: "),
         ({"nonsense": 1}, [], "the following directives don't match any configuration option: nonsense"),
         ({"storage-opts": True}, [], "storage-opts is not there yet"),
+        ({"proxies": {"ftp-proxy": "x"}}, [], "proxies: ftp-proxy is none of"),
+        ({"http-proxy": "x"}, [], "don't match any configuration option: http-proxy"),
+        ({"proxies": {"http-proxy": "http://a"}}, ["--http-proxy", "http://b"], "http-proxy: "),
         ({"debug": "yes"}, [], "debug has the wrong type"),
         ({"default-runtime": "x"}, [], "specified default runtime 'x' does not exist"),
         ({"runtimes": {"x": {"runtimeType": "y"}}}, [], "runtimes: x must be an object with a path"),
@@ -99,3 +102,10 @@ def test_settings_of_the_hosts_packet_filter(tmp_path: Path) -> None:
 def test_icc_is_on_unless_it_is_switched_off(tmp_path: Path) -> None:
     assert settings(tmp_path, {}).icc and not settings(tmp_path, {"icc": False}).icc
     assert not settings(tmp_path, {}, "--icc=false").icc
+
+
+def test_proxies_of_the_file_come_before_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://environment:1")
+    monkeypatch.setenv("NO_PROXY", "a.example")
+    proxies = registry_settings(settings(tmp_path, {"proxies": {"no-proxy": "b.example"}})).proxies
+    assert (proxies.https, proxies.no_proxy) == ("http://environment:1", "b.example")

@@ -193,9 +193,9 @@ def _registries(engine: "Engine") -> dict[str, Any]:
             "InsecureRegistryCIDRs": networks,
             "Mirrors": mirrors or None,
         },
-        "HttpProxy": _without_password(os.environ.get("HTTP_PROXY", os.environ.get("http_proxy", ""))),
-        "HttpsProxy": _without_password(os.environ.get("HTTPS_PROXY", os.environ.get("https_proxy", ""))),
-        "NoProxy": os.environ.get("NO_PROXY", os.environ.get("no_proxy", "")),
+        "HttpProxy": _without_password(settings.proxies.http),
+        "HttpsProxy": _without_password(settings.proxies.https),
+        "NoProxy": settings.proxies.no_proxy,
     }
 
 

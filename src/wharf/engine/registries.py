@@ -32,13 +32,15 @@ class Registries:
     def client(self, settings: RegistrySettings) -> Client:
         """The client; a new one when the settings have changed."""
         from wharf.registry.client.place import Client  # http.client and ssl: only when they are wanted
-        from wharf.registry.client.values import ClientConfig
+        from wharf.registry.client.values import DEFAULT_CERTS, ClientConfig
 
         with self._lock:
             if self._client is None or settings != self._settings:
                 self._settings = settings
                 self._client = Client(
                     ClientConfig(
+                        proxies=settings.proxies,
+                        certs=settings.certs or DEFAULT_CERTS,
                         insecure=settings.insecure,
                         mirrors=settings.mirrors,
                         realms=settings.realms,

@@ -35,8 +35,30 @@ class RegistryLogin:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """URLs of the proxies for http and https, "" for none; `no_proxy` lists who is reached without, by commas."""
+
+    http: str = field(default="", repr=False)
+    https: str = field(default="", repr=False)
+    no_proxy: str = ""
+
+    def with_defaults(self, environment: Mapping[str, str]) -> "ProxySettings":
+        """Each that is "" as the environment has it, whose names may have either case."""
+
+        def variable(name: str) -> str:
+            return environment.get(name) or environment.get(name.lower()) or ""
+
+        return ProxySettings(
+            self.http or variable("HTTP_PROXY"),
+            self.https or variable("HTTPS_PROXY"),
+            self.no_proxy or variable("NO_PROXY"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class RegistrySettings:
-    """Settings of the daemon. `insecure`: hosts and networks; `mirrors` and `realms`: by the domain of image names."""
+    """Settings of the daemon. `insecure`: hosts and networks; `mirrors` and `realms`: by the domain of image names;
+    `certs`: directories with a directory of certificates for each host, () for the usual ones."""
 
     insecure: tuple[str, ...] = ()
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -44,3 +66,5 @@ class RegistrySettings:
     downloads: int = 3
     uploads: int = 5
     attempts: int = 5
+    proxies: ProxySettings = field(default_factory=ProxySettings)
+    certs: tuple[str, ...] = ()

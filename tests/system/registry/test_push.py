@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.busybox import docker_archive
-from tests.support.fake_registry import FakeRegistry, tar_of
+from tests.support.fake_registry import FakeRegistry, accept, tar_of
 from tests.support.images import image_engine
 from tests.support.registry import Http, Registry
 from tests.system.registry.test_pull import FAST, Told, fetch
@@ -145,55 +145,6 @@ def test_without_a_right_nothing_is_sent(engine: Any, tmp_path: Path) -> None:
 def test_a_name_that_is_not_here(engine: Any, registry: Registry, name: str) -> None:
     with pytest.raises(NotFound, match="tag does not exist"):
         send(engine, Reference.parse(f"{registry.host}/{name}:1"))
-
-
-def accept(registry: FakeRegistry) -> dict[str, bytearray]:
-    """Makes a fake registry take uploads; what lies in them by number."""
-    uploads: dict[str, bytearray] = {}
-
-    def body(call: Any) -> bytes:
-        if "chunked" not in call.headers.get("Transfer-Encoding", ""):
-            return bytes(call.rfile.read(int(call.headers.get("Content-Length", "0"))))
-        data = b""
-        while size := int(call.rfile.readline(), 16):
-            data += call.rfile.read(size)
-            call.rfile.readline()
-        call.rfile.readline()
-        return data
-
-    def start(call: Any) -> None:
-        body(call)
-        number = str(len(uploads))
-        uploads[number] = bytearray()
-        call.answer(202, Location=f"/v2/app/blobs/uploads/{number}?state=x")
-
-    def patch(call: Any) -> None:
-        number = re.search(r"uploads/(\d+)", call.path)[1]  # type: ignore[index]
-        uploads[number] += body(call)
-        call.answer(202, Location=f"/v2/app/blobs/uploads/{number}?state=y")
-
-    def put(call: Any) -> None:
-        number = re.search(r"uploads/(\d+)", call.path)[1]  # type: ignore[index]
-        uploads[number] += body(call)
-        digest = registry.blob(bytes(uploads[number]))
-        known = digest.replace(":", "%3A") in call.path or digest in call.path
-        call.answer(201 if known else 400)
-
-    def put_manifest(call: Any) -> None:
-        data = body(call)
-        registry.put("app", call.path.rpartition("/")[2], call.headers["Content-Type"], data)
-        call.answer(201)
-
-    def where(call: Any) -> None:
-        number = re.search(r"uploads/(\d+)", call.path)[1]  # type: ignore[index]
-        call.answer(204, Range=f"0-{len(uploads[number]) - 1}", Location=call.path)
-
-    registry.on("POST", "uploads/", start)
-    registry.on("PATCH", "uploads/", patch)
-    registry.on("PUT", "uploads/", put)
-    registry.on("GET", "uploads/", where)
-    registry.on("PUT", "/manifests/", put_manifest)
-    return uploads
 
 
 @pytest.mark.parametrize("packed", [False, True])

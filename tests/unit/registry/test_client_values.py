@@ -11,10 +11,12 @@ from wharf.errors import Invalid, NotFound, Unauthorized
 from wharf.registry.client.challenge import Challenge, parse_challenges
 from wharf.registry.client.errors import Misbehaves, Refused, for_pull, for_push, refused
 from wharf.registry.client.place import Client
+from wharf.registry.client.proxies import proxy_of
 from wharf.registry.client.trust import is_insecure, may_see, split_url
 from wharf.registry.client.values import ClientConfig, Credentials
 from wharf.spec.platform import Platform
 from wharf.spec.reference import Reference
+from wharf.spec.registry import ProxySettings
 from wharf.transfer.pull_progress import bar, size_text
 from wharf.wire.registry import parse_auth, parse_auths, platform_json
 
@@ -185,3 +187,23 @@ def test_bars() -> None:
     assert bar(1_234_567, 2_469_134) == "[" + "=" * 25 + ">" + " " * 25 + "]  1.235MB/2.469MB"
     assert bar(5, 0) == "      5B"
     assert size_text(999) == "999B" and size_text(1e9) == "1GB"
+
+
+@pytest.mark.parametrize(
+    ("url", "listed", "through"),
+    [
+        ("https://a.example", "", True), ("https://a.example", "a.example", False),
+        ("https://b.a.example", "a.example", False), ("https://a.example", ".a.example", True),
+        ("https://b.a.example", "*.a.example", False), ("https://ba.example", "a.example", True),
+        ("https://a.example:5000", "a.example:5000", False), ("https://a.example:5001", "a.example:5000", True),
+        ("https://a.example", "x, A.EXAMPLE ,y", False), ("https://a.example", "*", False),
+        ("https://10.1.2.3", "10.0.0.0/8", False), ("https://11.1.2.3", "10.0.0.0/8", True),
+        ("https://10.1.2.3", "10.1.2.3", False), ("https://10.1.2.3:5000", "10.1.2.3:5001", True),
+        ("https://[2001:db8::1]:5000", "[2001:db8::1]:5000", False), ("https://[2001:db8::1]", "2001:db8::/32", False),
+        ("https://127.0.0.5", "", False), ("https://localhost:5000", "", False),
+        ("https://a.example", "b/33,,:", True), ("http://a.example", "", False),
+    ],
+)  # fmt: skip
+def test_who_is_spoken_to_through_the_proxy(url: str, listed: str, through: bool) -> None:
+    settings = ProxySettings(https="http://proxy.example:3128", no_proxy=listed)
+    assert (proxy_of(settings, split_url(url)[0]) is not None) is through

@@ -1,4 +1,4 @@
-"""HTTP for the client: connections used again, bodies in bounded pieces, proxies of the environment.
+"""HTTP for the client: connections used again, bodies in bounded pieces, proxies.
 
 The standard library's `http.client` bounds lines and headers; everything else that a server may do wrong is bounded
 here. No redirect is followed and nothing is tried again at this level.
@@ -8,12 +8,12 @@ import base64
 import http.client
 import threading
 import urllib.parse
-import urllib.request
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from wharf.registry.client.errors import Misbehaves, Unreachable, unreachable
 from wharf.registry.client.pace import PacedResponse
+from wharf.registry.client.proxies import DEFAULT_PORT, proxy_of
 from wharf.registry.client.trust import Origin, is_insecure, split_url, tls_context
 from wharf.registry.client.values import MAX_ANSWER, ClientConfig
 
@@ -169,7 +169,7 @@ class Connections:
     ) -> Answer:
         sent = {"User-Agent": self._config.user_agent, **headers}
         target = path
-        if proxy := _proxy(origin) if origin.scheme == "http" else None:
+        if proxy := proxy_of(self._config.proxies, origin) if origin.scheme == "http" else None:
             target = f"{origin}{path}"
             sent.update(_proxy_headers(proxy))
         chunked = body is not None and not isinstance(body, bytes) and "Content-Length" not in sent
@@ -190,8 +190,8 @@ class Connections:
             return idle.pop() if idle else None
 
     def _connect(self, origin: Origin, timeout: float = 0) -> Any:
-        proxy = _proxy(origin)
-        host, port = (proxy.hostname or "", proxy.port or 3128) if proxy else (origin.host, origin.port)
+        proxy = proxy_of(self._config.proxies, origin)
+        host, port = (proxy.hostname or "", proxy.port or DEFAULT_PORT) if proxy else (origin.host, origin.port)
         timeout = timeout or self._config.connect_timeout
         connection: Any
         if origin.scheme == "https":
@@ -216,17 +216,6 @@ class Connections:
             if context is None:
                 context = self._contexts[origin, insecure] = tls_context(self._config, origin, insecure)
             return context
-
-
-def _proxy(origin: Origin) -> urllib.parse.SplitResult | None:
-    """The environment's proxy for a host; loopback never goes through one (Go's net/http)."""
-    if origin.host == "localhost" or origin.host.startswith("127.") or origin.host == "::1":
-        return None
-    proxies = urllib.request.getproxies()
-    text = proxies.get(origin.scheme) or ""
-    if not text or urllib.request.proxy_bypass(origin.netloc):
-        return None
-    return urllib.parse.urlsplit(text if "://" in text else f"http://{text}")
 
 
 def _proxy_headers(proxy: urllib.parse.SplitResult) -> dict[str, str]:

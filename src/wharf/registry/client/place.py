@@ -10,8 +10,8 @@ import ssl
 import threading
 from collections.abc import Mapping
 
-from wharf.errors import Unauthorized, Unavailable
-from wharf.registry.client.challenge import parse_challenges
+from wharf.errors import Unauthorized, Unavailable, WharfError
+from wharf.registry.client.challenge import Challenge, parse_challenges
 from wharf.registry.client.errors import Misbehaves, Refused, StillUnauthorized, Unreachable, refused, unreachable
 from wharf.registry.client.http import Answer, Body, Connections
 from wharf.registry.client.tokens import Authorizer, Tokens
@@ -184,11 +184,11 @@ class Place:
             except Unauthorized as error:
                 raise Unauthorized(f'{method.capitalize()} "{url}": {error.message}') from None
             if fresh == authorization:
-                raise StillUnauthorized(refusal.message)
+                raise _still(challenges, refusal)
             if not (body is None or isinstance(body, bytes)):
                 raise Unreachable(f'{method.capitalize()} "{url}": asked for credentials in the middle of an upload')
             authorization = fresh
-        raise StillUnauthorized(refusal.message)
+        raise _still(challenges, refusal)
 
     def resolve(self, path: str) -> str:
         """A path below the registry, or what an answer named, as an URL. https is never left for http."""
@@ -245,3 +245,10 @@ class Place:
             headers = {name: value for name, value in headers.items() if name != "Authorization"}
             url = following
         raise Misbehaves(f"{url.partition('?')[0]}: stopped after {MAX_REDIRECTS} redirects")
+
+
+def _still(challenges: list[Challenge], refusal: Refused) -> WharfError:
+    """401 for what the registry itself asked for: the credentials are not right, or they are, but not for this."""
+    if any(challenge.parameters.get("error") == "insufficient_scope" for challenge in challenges):
+        return Refused(401, "DENIED", "requested access to the resource is denied")
+    return StillUnauthorized(refusal.message)

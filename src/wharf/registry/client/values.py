@@ -5,10 +5,12 @@ repository   the images of one name at its places
 credentials  what a user gave for one registry; they go to that registry and to realms that belong to it, nowhere else
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wharf.spec.digest import Digest
+from wharf.spec.registry import ProxySettings
 
 MAX_MANIFEST = 4 << 20
 """Bytes of a manifest or index: what registries accept, as the specification suggests."""
@@ -16,6 +18,7 @@ MAX_CONFIG = 8 << 20
 """Bytes of an image's config."""
 MAX_ANSWER = 1 << 20
 """Bytes of any other document: tokens, errors, lists."""
+DEFAULT_CERTS = ("/etc/wharf/certs.d", "/etc/docker/certs.d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,9 @@ class ClientConfig:
     insecure: tuple[str, ...] = ()
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     realms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    certs: tuple[str, ...] = ("/etc/wharf/certs.d", "/etc/docker/certs.d")
+    certs: tuple[str, ...] = DEFAULT_CERTS
     """Directories with a directory `host:port` each: `*.crt` are authorities, `*.cert` and `*.key` the client's own."""
+    proxies: ProxySettings = field(default_factory=lambda: ProxySettings().with_defaults(os.environ))
     user_agent: str = "wharf"
     connect_timeout: float = 30.0
     read_timeout: float = 60.0
