@@ -87,8 +87,12 @@ def _rooted(
     namespace = engine.containers.open_mount_namespace(record)
     args: dict[str, Any] = {"path": path, "container": container, "mounts": mounts, "running": namespace is not None}
     if namespace is None:
-        with held(engine, record):
-            yield args, ()
+        try:
+            with held(engine, record):
+                yield args, ()
+        except FileNotFoundError:
+            engine.containers.find(record.id)  # removed in the meantime: NotFound says so
+            raise
         return
     try:
         running = engine.containers.live(record.id).running

@@ -9,6 +9,7 @@ from wharf.engine.filters import Filters, check_filters, flag
 from wharf.engine.registries import credentials_of
 from wharf.errors import Internal, Invalid, WharfError
 from wharf.spec.image import load_json
+from wharf.spec.reference import Reference
 from wharf.spec.registry import RegistryLogin
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def search_images(
 def _split(term: str) -> tuple[str, str]:
     first, slash, rest = term.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
+        Reference.parse(f"{first}/name")  # raises Invalid where no registry can have that name
         return (HUB_INDEX if first in ("docker.io", HUB_INDEX) else first), rest
     return HUB_INDEX, term.removeprefix("library/")
 
