@@ -42,10 +42,10 @@ def test_sigterm_stops_containers_and_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_a_private_daemon_ends_when_idle_and_not_before() -> None:
-    with Wharfd("--idle-timeout", "1") as daemon:
+    with Wharfd("--idle-timeout", "3") as daemon:
         daemon.load_busybox()
         daemon.docker("run", "-d", "--name", "busy", "busybox", "sleep", "1000")
-        time.sleep(2.5)  # longer than the idle time: that it is still there is the point
+        time.sleep(5)  # longer than the idle time: that it is still there is the point
         daemon.docker("rm", "-f", "busy")
         assert daemon.process is not None and daemon.process.wait(LIMIT) == 0
 
