@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 WORKERS ?= 2
 
-.PHONY: test-catalog record-compose soak-network dist test-dist test-runc help setup check test test-vm bench demo clean record lock soak
+.PHONY: test-catalog record-compose soak-network dist test-dist test-runc fuzz help setup check test test-vm bench demo clean record lock soak
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,10 @@ soak-network: setup  ## hundreds of kills between the steps of networks, a thous
 
 soak: setup  ## a thousand runs, hundreds of kills: nothing may grow, nothing may be lost (WHARF_SOAK_RUNS=… scales it down)
 	$(BIN)/python -m tests.soak
+
+fuzz: setup  ## 20,000 requests made from Docker's description of its API (API=<file>), half of them bent, on one engine
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	$(BIN)/python -m tests.fuzz.api $(API)
 
 demo: setup  ## the catalogue's PostgreSQL, built on a base image made on the spot, answering a client on the host
 	$(BIN)/python tools/demo.py
