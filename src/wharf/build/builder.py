@@ -150,6 +150,8 @@ class Builder:
             deliver(engine, images, request)
             trees = [_tree(target, solution) for target in targets]
             export_caches(engine, request, solution.steps, trees, self.cache.mounts)
+        if request.imports or request.exports or any(output.to_client for output in request.outputs):
+            engine.images.operations.request_sweep()  # of what was made only to be sent, or to be looked at
         return Built(images[0], tuple(images), targets[0], lock.taken, found)
 
     def _keep(self, images: Sequence[ImageRecord], request: BuildRequest) -> None:
