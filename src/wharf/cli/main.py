@@ -46,11 +46,12 @@ NOUNS = {
         **{verb: ("networks_change", verb) for verb in ("create", "connect", "disconnect", "rm", "prune")},
         "remove": ("networks_change", "rm"),
     },
+    "builder": {"prune": ("builder", "prune"), "build": ("build", "build"), "ls": ("builder", "entries")},
     "manifest": {"inspect": ("manifest", "inspect")},
     "system": {"info": ("system", "info"), "events": ("system", "events"), "check": ("system_check", "check")},
 }  # fmt: skip
 # What docker has and wharf has not yet: named, so that nobody takes it for a typing error.
-LATER = "bake builder buildx checkpoint config context node plugin secret service stack swarm trust"
+LATER = "bake buildx checkpoint config context node plugin secret service stack swarm trust"
 TAKES_VALUE = {"-H": "host", "--host": "host", "-c": "context", "--context": "context", "--config": "config",
                "-l": "log_level", "--log-level": "log_level"}  # fmt: skip
 

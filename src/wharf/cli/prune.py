@@ -23,7 +23,7 @@ def container_prune(session: Session, args: list[str]) -> int:
     if not confirmed(session, flags, "This will remove all stopped containers."):
         return 0
     answer = session.client().post("/containers/prune", filters=add_filters(flags.get("filter", [])))
-    return _report(session, "Deleted Containers:", answer.get("ContainersDeleted") or [], answer)
+    return report(session, "Deleted Containers:", answer.get("ContainersDeleted") or [], answer)
 
 
 def image_prune(session: Session, args: list[str]) -> int:
@@ -40,7 +40,7 @@ def image_prune(session: Session, args: list[str]) -> int:
         f"deleted: {item['Deleted']}" if item.get("Deleted") else f"untagged: {item['Untagged']}"
         for item in answer.get("ImagesDeleted") or []
     ]
-    return _report(session, "Deleted Images:", lines, answer)
+    return report(session, "Deleted Images:", lines, answer)
 
 
 def volume_prune(session: Session, args: list[str]) -> int:
@@ -53,7 +53,7 @@ def volume_prune(session: Session, args: list[str]) -> int:
         return 0
     filters = {**(add_filters(flags.get("filter", [])) or {}), **({"all": {"true": True}} if whole else {})}
     answer = session.client().post("/volumes/prune", filters=filters or None)
-    return _report(session, "Deleted Volumes:", answer.get("VolumesDeleted") or [], answer)
+    return report(session, "Deleted Volumes:", answer.get("VolumesDeleted") or [], answer)
 
 
 def confirmed(session: Session, flags: dict[str, object], warning: str) -> bool:
@@ -65,7 +65,8 @@ def confirmed(session: Session, flags: dict[str, object], warning: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _report(session: Session, title: str, lines: list[str], answer: dict[str, int]) -> int:
+def report(session: Session, title: str, lines: list[str], answer: dict[str, int]) -> int:
+    """What was removed, and how much space that gave."""
     if lines:
         session.write("\n".join([title, *lines]) + "\n\n")
     session.line(f"Total reclaimed space: {human_size(answer.get('SpaceReclaimed', 0))}")
