@@ -6,7 +6,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from wharf.build.git_url import git_source
-from wharf.build.graph import CopyFiles, FileAction, Files, HttpSource, Mkfile, Vertex
+from wharf.build.graph import CopyFiles, FileAction, Files, GitSource, HttpSource, Mkfile, Vertex
 from wharf.build.stage import StageState
 from wharf.dockerfile.effects import resolve_workdir
 from wharf.dockerfile.ignore import IgnoreRules
@@ -86,7 +86,7 @@ def _action(
     if git is not None:
         if not item.add:
             raise Invalid("source can't be a git ref for COPY")
-        inputs.append(Vertex(git, (), f"[git] {git.url}", build=state.options.build))
+        inputs.append(_source(state, item, git, f"[git] {git.url}"))
         return CopyFiles(len(inputs), ("/",), place, chown, chmod, item.excludes)
     if _is_http(path):
         if not item.add:
@@ -94,7 +94,7 @@ def _action(
         if checksum:
             Digest.parse(checksum)
         file = posixpath.basename(urlsplit(path).path) or UNNAMED
-        inputs.append(Vertex(HttpSource(path, file, checksum), (), f"[http] {path}", build=state.options.build))
+        inputs.append(_source(state, item, HttpSource(path, file, checksum), f"[http] {path}"))
         return CopyFiles(len(inputs), ("/" + file,), place, chown, chmod, unpack=bool(item.unpack))
     if source is None:
         raise Invalid(f"{go_quote(posixpath.normpath('/' + path))}: not found")
@@ -114,6 +114,10 @@ def _action(
         zero_owner=not item.origin,
         may_be_empty=bool(_WILD.search(path)),
     )
+
+
+def _source(state: StageState, item: Copy, op: GitSource | HttpSource, title: str) -> Vertex:
+    return Vertex(op, (), title, build=state.options.build, lines=(item.lines.first, item.lines.last))
 
 
 def _clean(path: str) -> str:

@@ -25,7 +25,8 @@ TIMEOUT_S = 60.0
 GIT_TIMEOUT_S = 600.0
 CHUNK = 1 << 20
 ALLOW_PRIVATE = "WHARF_BUILD_PRIVATE_ADDRESSES"
-"""Environment of wharfd: `1` lets ADD reach loopback and private addresses."""
+"""Environment of wharfd: `1` lets builds reach loopback and private addresses; networks (CIDR, commas) let them reach
+those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +154,17 @@ def _check_url(url: str) -> None:
 
 
 def _refuse_private(address: str, host: str) -> None:
-    """Raises Denied for an address of this host or of a private network."""
-    if os.environ.get(ALLOW_PRIVATE) == "1" or ipaddress.ip_address(address.partition("%")[0]).is_global:
+    """Raises Denied for an address of this host or of a private network that is not allowed."""
+    allowed = os.environ.get(ALLOW_PRIVATE, "")
+    where = ipaddress.ip_address(address.partition("%")[0])
+    if where.is_global or allowed == "1":
         return
+    for word in (word.strip() for word in allowed.split(",")):
+        try:
+            if word not in ("", "0") and where in ipaddress.ip_network(word, strict=False):
+                return
+        except ValueError:
+            continue  # a wrong word allows nothing
     raise Denied(
         f"{host} leads to {address}, which is no public address; start wharfd with {ALLOW_PRIVATE}=1 to allow it"
     )
