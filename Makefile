@@ -55,6 +55,7 @@ demo: setup  ## the catalogue's PostgreSQL, built on a base image made on the sp
 
 record: setup  ## record again what Docker answers to the conformance lines (PEERS=<root made for the peer>)
 	$(BIN)/python -m tests.conformance.record
+	$(BIN)/python -m tests.conformance.builds.record
 
 record-compose: setup  ## record again what docker compose (DOCKER_COMPOSE=<binary>) prints for tests/compose/config
 	$(BIN)/python -m tests.compose.record

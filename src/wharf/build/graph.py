@@ -122,6 +122,8 @@ class Mkfile:
     text: str
     mode: int = 0o644
     chown: str = ""
+    chmod: str = ""
+    """For the directories on the way, as for what is copied."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def lower_copy(state: StageState, item: Copy, source: Vertex | None) -> None:
     for file in item.files:
         text = state.expand(file.text, item, quotes=False) if file.expand else file.text
         path = place + file.name if place.endswith("/") else place
-        actions.append(Mkfile(path, text, int(chmod, 8) if chmod.isdigit() else 0o644, chown))
+        actions.append(Mkfile(path, text, int(chmod, 8) if chmod.isdigit() else 0o644, chown, chmod))
     title = state.title(item.code)
     state.add(Files(tuple(actions), linked=item.link and not chmod), tuple(inputs), title, item)
     flags = [flag for flag in ("--parents" if item.parents else "", f"--chown={chown}" if chown else "",

@@ -99,8 +99,9 @@ def _pack(root: str, dockerfile: str, extra: bytes | None) -> Iterator[bytes]:
 
 
 def _walk(root: str, rules: Any, always: set[str]) -> Iterator[str]:
-    """Names of what is sent, a directory before what is in it."""
+    """Names of what is sent, a directory before what is in it; one that is left out comes with what is not."""
     stack = [""]
+    left_out: set[str] = set()
     while stack:
         directory = stack.pop()
         with os.scandir(os.path.join(root, directory)) as entries:
@@ -111,8 +112,21 @@ def _walk(root: str, rules: Any, always: set[str]) -> Iterator[str]:
             inner = not out or not rules.prunes(name) or any(kept.startswith(name + "/") for kept in always)
             if inner and entry.is_dir(follow_symlinks=False):
                 stack.append(name)
+                if out:
+                    left_out.add(name)
             if not out:
+                yield from _above(name, left_out)
                 yield name
+
+
+def _above(name: str, left_out: set[str]) -> Iterator[str]:
+    """The directories above a name that were left out until now, the top one first."""
+    parts = name.split("/")
+    for depth in range(1, len(parts)):
+        directory = "/".join(parts[:depth])
+        if directory in left_out:
+            left_out.discard(directory)
+            yield directory
 
 
 def _tar(items: Iterable[tuple[str, str | None, bytes]]) -> Iterator[bytes]:

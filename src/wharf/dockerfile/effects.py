@@ -5,6 +5,7 @@ knows who asks, for the checks.
 """
 
 import posixpath
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -29,7 +30,7 @@ from wharf.dockerfile.ports import exposed_ports
 from wharf.dockerfile.signals import check_signal
 from wharf.errors import Invalid
 from wharf.spec.image import HealthConfig, ImageConfig
-from wharf.spec.quote import go_duration, go_quote
+from wharf.spec.quote import go_char, go_duration, go_quote
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
 Words = Callable[[str], str]
@@ -123,8 +124,8 @@ def _label(config: ImageConfig, instruction: Label, words: Words) -> Effect:
 
 
 def _cmd(config: ImageConfig, instruction: Cmd, words: Words) -> Effect:
-    argv = shell_words(config, instruction.command)
-    return Effect(replace(config, cmd=argv, args_escaped=True), f"CMD {_go_list(argv)}")
+    argv = shell_words(config, instruction.command) or None
+    return Effect(replace(config, cmd=argv, args_escaped=True), f"CMD {_go_list(argv or ())}")
 
 
 def _entrypoint(config: ImageConfig, instruction: Entrypoint, words: Words) -> Effect:
@@ -176,10 +177,11 @@ def _healthcheck(config: ImageConfig, instruction: Healthcheck, words: Words) ->
 
 
 def _go_health(check: HealthConfig) -> str:
+    """As Go's `%q` prints the structure: the number of retries comes out as a character."""
     times = (check.interval, check.timeout, check.start_period, check.start_interval)
-    names = ("Interval", "Timeout", "StartPeriod", "StartInterval")
-    parts = [f"{name}:{go_duration(value)}" for name, value in zip(names, times, strict=True)]
-    return f"{{Test:[{' '.join(check.test)}] {' '.join(parts)} Retries:{check.retries}}}"
+    retries = check.retries if check.retries <= sys.maxunicode else 0xFFFD
+    parts = [_go_list(tuple(check.test)), *(go_quote(go_duration(value)) for value in times), go_char(chr(retries))]
+    return f"&{{{' '.join(parts)}}}"
 
 
 def _on_build(config: ImageConfig, instruction: OnBuild, words: Words) -> Effect:

@@ -315,7 +315,7 @@ class TestMeta:
         assert history(low(text))[1:] == [
             'CMD ["a" "b"]', 'ENTRYPOINT ["/bin/sh" "-c" "x"]', "EXPOSE [53/udp 80/tcp]", "VOLUME [/v]", "USER u",
             "STOPSIGNAL SIGINT", "SHELL [/x -c]",
-            "HEALTHCHECK {Test:[CMD-SHELL t] Interval:1m30s Timeout:0s StartPeriod:0s StartInterval:0s Retries:0}",
+            "HEALTHCHECK &{[\"CMD-SHELL\" \"t\"] \"1m30s\" \"0s\" \"0s\" \"0s\" '\\x00'}",
             "LABEL a=b c=d e",
         ]  # fmt: skip
 

@@ -36,10 +36,12 @@ class FileWork:
         assert isinstance(op, Files)
         base = inputs[0] or EMPTY
         on = EMPTY if op.linked else base
-        with self.writable(on) as key, self.places(inputs[1:]) as trees:
+        with self.writable(on) as key, self.places([*inputs[1:], base]) as trees:
             mount = asdict(self.engine.snapshots.mounts(key)[0])
             actions = [_action(action, inputs) for action in op.actions]
-            self.engine.worker.run("files.apply", {"mount": mount, "trees": trees, "actions": actions})
+            below = trees.pop()
+            args = {"mount": mount, "trees": trees, "actions": actions, "like": below if op.linked else None}
+            self.engine.worker.run("files.apply", args)
             return self.packed(base, key, vertex.epoch)
 
     def digest(self, tree: Tree, action: CopyFiles) -> Digest:

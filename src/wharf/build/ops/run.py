@@ -142,6 +142,8 @@ class StepWork:
         assert isinstance(op, Exec)
         secret = here.brought.secrets
         env = [*op.env, *op.unkeyed_env]
+        if not any(item.startswith("HOSTNAME=") for item in env):
+            env.append("HOSTNAME")  # a name alone takes away what containers have by themselves
         mounts: list[MountRequest] = []
         for number, mount in enumerate(op.mounts):
             place = os.path.join(here.directory, str(number))

@@ -13,6 +13,7 @@ from wharf.spec.chmod import new_mode
 from wharf.storage.files.select import Excluded, Source
 
 CHUNK = 1 << 20
+_MAX_LINKS = 40
 _XATTRS = ("user.", "security.capability", "system.posix_acl_")
 
 
@@ -23,6 +24,8 @@ class Rules:
     owner: tuple[int, int] | None
     chmod: str = ""
     excluded: Excluded = field(default_factory=lambda: Excluded([], []))
+    like: int = -1
+    """A tree whose directories those that are made on the way are like; -1 for none."""
     inodes: dict[tuple[int, int], str] = field(default_factory=dict)
     """Second names of one inode become hard links: where the first name lies in the target."""
 
@@ -68,8 +71,27 @@ def _file_place(root: int, target: str, name: str, rules: Rules) -> str:
     if target.endswith("/") or _is_directory(root, target):
         make_owned(root, target.rstrip("/") or "/", rules)
         return target.rstrip("/") + "/" + name
+    target = link_followed(root, target)
     make_owned(root, os.path.dirname(target) or "/", rules)
     return target
+
+
+def link_followed(root: int, path: str) -> str:
+    """Where a file that is to be written as `path` comes to lie: a symbolic link of that name is followed, whether
+    something is there or not."""
+    for _ in range(_MAX_LINKS):
+        try:
+            fd = paths.open_in_root(root, os.path.dirname(path) or "/", os.O_PATH)
+        except OSError:
+            return path
+        try:
+            there = os.readlink(os.path.basename(path), dir_fd=fd)
+        except OSError:
+            return path
+        finally:
+            os.close(fd)
+        path = os.path.normpath(os.path.join("/", os.path.dirname(path), there))
+    raise Invalid(f"{path}: too many levels of symbolic links")
 
 
 def _is_directory(root: int, path: str) -> bool:
@@ -84,7 +106,8 @@ def _is_directory(root: int, path: str) -> bool:
 
 
 def make_owned(root: int, path: str, rules: Rules, mode: int = 0o755) -> None:
-    """`mkdir -p`; what is made belongs to the owner of the rules, root without one."""
+    """`mkdir -p`; what is made belongs to the owner of the rules, root without one, and has their mode where that is a
+    number."""
     missing: list[str] = []
     current = path.rstrip("/") or "/"
     while current != "/" and not _is_directory(root, current):
@@ -97,15 +120,32 @@ def make_owned(root: int, path: str, rules: Rules, mode: int = 0o755) -> None:
             raise Invalid(f"cannot create directory {place}: a file is in the way") from None
         try:
             os.chown(f"/proc/self/fd/{fd}", *(rules.owner or (0, 0)))
-            os.chmod(f"/proc/self/fd/{fd}", mode)
+            os.chmod(f"/proc/self/fd/{fd}", int(rules.chmod, 8) if rules.chmod.isdigit() else mode)
+            _make_like(fd, place, rules)
         finally:
             os.close(fd)
+
+
+def _make_like(fd: int, path: str, rules: Rules) -> None:
+    """A directory that the layers below have as well stays what it is there."""
+    if rules.like < 0:
+        return
+    try:
+        below = paths.open_beneath(rules.like, path.lstrip("/"))
+    except OSError:
+        return
+    try:
+        found = os.fstat(below)
+        _set_metadata(fd, found, Rules(None), source=below)
+    finally:
+        os.close(below)
 
 
 def _copy_directory(
     fd: int, from_top: str, root: int, place: str, found: os.stat_result, rules: Rules, *, new_is_like: bool
 ) -> None:
-    """The content of a directory into `place`; one that is made for it is made alike."""
+    """The content of a directory into `place`. That gets the source's time; all else of it only with `new_is_like`,
+    where it was made for it. The top of a tree has no time that means something."""
     there = _is_directory(root, place.rstrip("/") or "/")
     make_owned(root, os.path.dirname(place.rstrip("/")) or "/", rules)
     make_owned(root, place.rstrip("/") or "/", rules)
@@ -113,8 +153,10 @@ def _copy_directory(
     source = os.open(f"/proc/self/fd/{fd}", paths.DIRECTORY)
     try:
         _Tree(rules, root).copy(source, into, from_top)
-        if not there:
+        if new_is_like and not there:
             _set_metadata(into, found, rules)
+        elif from_top:
+            os.utime(f"/proc/self/fd/{into}", ns=(found.st_mtime_ns, found.st_mtime_ns))
     finally:
         os.close(source)
         os.close(into)

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 from wharf.errors import Invalid
 from wharf.kernel import mounts, namespaces, paths
 from wharf.storage.archives.root import mount_root
-from wharf.storage.files.copy import Rules, copy_source, make_owned
+from wharf.storage.files.copy import Rules, copy_source, link_followed, make_owned
 from wharf.storage.files.digest import digest_sources
 from wharf.storage.files.owner import find_owner
 from wharf.storage.files.select import Excluded, select
@@ -41,12 +41,14 @@ def digest_selected(tree: int, args: dict[str, Any]) -> str:
 
 
 def apply_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-    """Do the `actions` in the writable root `mount`, with what they copy from `trees`."""
+    """Do the `actions` in the writable root `mount`, with what they copy from `trees`. `like`: a tree that directories
+    on the way are made as."""
     _own_namespace()
     trees = [_tree(item) for item in args["trees"]]
+    like = _tree(args["like"]) if args.get("like") else -1
     root = mount_root(args["mount"])
     for action in args["actions"]:
-        _ACTIONS[action["kind"]](root, trees, action)
+        _ACTIONS[action["kind"]](root, trees, {**action, "like": like})
     return {}
 
 
@@ -131,7 +133,7 @@ def _is_directory(tree: int, path: str) -> bool:
 def _rules(root: int, action: dict[str, Any], *, zero: bool) -> Rules:
     owner = find_owner(root, action["chown"]) if action["chown"] else ((0, 0) if zero else None)
     excluded = Excluded(list(action.get("excludes", ())), list(action.get("ignore", ())))
-    return Rules(owner, action.get("chmod", ""), excluded)
+    return Rules(owner, action.get("chmod", ""), excluded, action["like"])
 
 
 def _mkdir(root: int, trees: list[int], action: dict[str, Any]) -> None:
@@ -141,9 +143,10 @@ def _mkdir(root: int, trees: list[int], action: dict[str, Any]) -> None:
 
 def _mkfile(root: int, trees: list[int], action: dict[str, Any]) -> None:
     rules = _rules(root, action, zero=True)
-    make_owned(root, os.path.dirname(action["path"]) or "/", rules)
-    into = paths.open_in_root(root, os.path.dirname(action["path"]) or "/", paths.DIRECTORY)
-    name = os.path.basename(action["path"])
+    path = link_followed(root, action["path"])
+    make_owned(root, os.path.dirname(path) or "/", rules)
+    into = paths.open_in_root(root, os.path.dirname(path) or "/", paths.DIRECTORY)
+    name = os.path.basename(path)
     try:
         try:
             os.unlink(name, dir_fd=into)
@@ -187,7 +190,7 @@ def _unpack(tree: int, path: str, root: int, target: str, rules: Rules) -> bool:
         if not _is_header(first):
             return False
         plain.seek(0)
-        make_owned(root, target.rstrip("/") or "/", rules)
+        make_owned(root, target.rstrip("/") or "/", Rules(rules.owner, like=rules.like))
         into = paths.open_in_root(root, target.rstrip("/") or "/", paths.DIRECTORY)
         try:
             _feed(plain, into, rules)
