@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 WORKERS ?= 2
 
-.PHONY: test-catalog record-compose soak-network dist test-dist test-runc fuzz help setup check test test-vm bench demo clean record lock soak
+.PHONY: smoke-hub test-catalog record-compose soak-network dist test-dist test-runc help setup check test test-vm bench demo clean record lock soak fuzz
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ bench: setup  ## times Wharf beside a peer given by PEER="..." and prints median
 
 soak-network: setup  ## hundreds of kills between the steps of networks, a thousand networks, 500 endpoints on one bridge
 	$(BIN)/python -m tests.soak.network
+
+smoke-hub: setup  ## pull from the real Docker Hub; says aloud that it is skipped without a network
+	$(BIN)/python -m tests.smoke.hub
 
 soak: setup  ## a thousand runs, hundreds of kills: nothing may grow, nothing may be lost (WHARF_SOAK_RUNS=… scales it down)
 	$(BIN)/python -m tests.soak

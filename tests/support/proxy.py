@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from wharf.kernel.namespaces import CLONE_NEWNET, setns
+
 SECONDS = 30.0
 _HOP = ("connection", "proxy-authorization", "proxy-connection", "transfer-encoding")
 
@@ -89,12 +91,15 @@ class _Server(ThreadingHTTPServer):
 
 
 class Proxy:
-    """`hosts` maps `name:port` to where it really is; `user` is `name:password` where one is asked for."""
+    """`hosts` maps `name:port` to where it really is; `user` is `name:password` where one is asked for.
 
-    def __init__(self, hosts: Mapping[str, str], user: str = "") -> None:
+    It listens in the network namespace of the process `network_of` and connects in the test's own.
+    """
+
+    def __init__(self, hosts: Mapping[str, str], user: str = "", port: int = 0, network_of: int = 0) -> None:
         self.hosts, self.user = dict(hosts), user
         self.seen: list[str] = []
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = _server_in(network_of, port)
         self._server.proxy = self
         self.url = f"http://{user}@127.0.0.1:{self._server.server_address[1]}".replace("//@", "//")
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -107,3 +112,19 @@ class Proxy:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def _server_in(pid: int, port: int) -> _Server:
+    """The listening socket, made in the network namespace of a process: a socket stays where it was born."""
+    made: list[_Server] = []
+
+    def make() -> None:
+        if pid:
+            with open(f"/proc/{pid}/ns/net") as namespace:
+                setns(namespace.fileno(), CLONE_NEWNET)
+        made.append(_Server(("127.0.0.1", port), _Handler))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    return made[0]
