@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from wharf import __version__
 from wharf.engine.config import OWN_RUNTIME, RUNTIME_NAME
-from wharf.engine.registries import parse_registries
+from wharf.engine.registries import parse_registries, parse_signatures
 from wharf.errors import Invalid
 from wharf.spec.network import AddressPool
 from wharf.spec.registry import ProxySettings, RegistrySettings
@@ -98,6 +98,8 @@ class Settings:
     """`domain=host`: a host that may be shown a registry's credentials for tokens. Not one of dockerd's."""
     registry_certs: list[str] = field(default_factory=list)
     """Directories like /etc/docker/certs.d, instead of the usual ones. Not one of dockerd's."""
+    signature_policy: dict[str, Any] = field(default_factory=dict)
+    """Registry or repository -> what its images need. Not one of dockerd's."""
     http_proxy: str = ""
     https_proxy: str = ""
     no_proxy: str = ""
@@ -234,7 +236,12 @@ def registry_settings(settings: Settings) -> RegistrySettings:
     realms = [_pair(text) for text in settings.registry_realms]
     found = parse_registries(settings.insecure_registries, settings.registry_mirrors, realms, counts)
     proxies = ProxySettings(settings.http_proxy, settings.https_proxy, settings.no_proxy).with_defaults(os.environ)
-    return dataclasses.replace(found, proxies=proxies, certs=tuple(settings.registry_certs))
+    return dataclasses.replace(
+        found,
+        proxies=proxies,
+        certs=tuple(settings.registry_certs),
+        signatures=parse_signatures(settings.signature_policy),
+    )
 
 
 def cgroup_driver(settings: Settings) -> str:
@@ -306,7 +313,7 @@ _KINDS: dict[str, type] = {
     "live-restore": bool, "restart-unhealthy": bool,
     "selinux-enabled": bool, "ip-forward": bool, "icc": bool, "forward-accept": bool,
     "insecure-registries": list, "registry-mirrors": list, "registry-realms": list,
-    "registry-certs": list,
+    "registry-certs": list, "signature-policy": dict,
     "max-concurrent-downloads": int, "max-concurrent-uploads": int, "max-download-attempts": int,
     "shutdown-timeout": int, "log-opts": dict, "hosts": list,
     "labels": list, "default-address-pools": list, "exec-opts": list,
@@ -323,7 +330,7 @@ def _directive(path: str, key: str, value: Any) -> Any:
         return {name: _runtime_object(path, name, item) for name, item in value.items()}
     if kind is list and not all(isinstance(item, str) for item in value):
         raise _file_error(path, f"{key} must be a list of strings")
-    if kind is dict and not all(isinstance(item, str) for item in value.values()):
+    if kind is dict and key != "signature-policy" and not all(isinstance(item, str) for item in value.values()):
         raise _file_error(path, f"{key} must be an object of strings")
     if key == "log-level" and value not in LOG_LEVELS:
         raise _file_error(path, f"invalid logging level: {value[:50]}")

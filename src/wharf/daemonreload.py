@@ -1,6 +1,7 @@
 """SIGHUP: the file is read again, and what may change while containers run is changed, as dockerd does it."""
 
 import dataclasses
+import json
 import logging
 import shutil
 import socket
@@ -11,8 +12,8 @@ from wharf.engine.engine import Engine
 from wharf.engine.info import instance_uuid
 
 REGISTRY = (
-    "insecure_registries", "registry_mirrors", "registry_realms", "registry_certs", "max_concurrent_downloads",
-    "max_concurrent_uploads", "max_download_attempts",
+    "insecure_registries", "registry_mirrors", "registry_realms", "registry_certs", "signature_policy",
+    "max_concurrent_downloads", "max_concurrent_uploads", "max_download_attempts",
 )  # fmt: skip
 RELOADABLE = (
     "debug", "log_level", "labels", "shutdown_timeout", "live_restore", "restart_unhealthy", "runtimes",
@@ -70,6 +71,8 @@ def _attributes(settings: Settings) -> dict[str, str]:
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict) and not all(isinstance(words, tuple) for words in value.values()):
+        return json.dumps(value, sort_keys=True)
     if isinstance(value, dict):
         return " ".join(f"{name}:{' '.join(command)}" for name, command in sorted(value.items()))
     return " ".join(value) if isinstance(value, list) else str(value)

@@ -55,7 +55,8 @@ def pull_reference(
 
     settings = engine.config.registries
     repository = engine.registries.repository(settings, reference, login)
-    done = pull(engine.images, repository, reference, PullOptions(platform, settings.downloads), progress)
+    options = PullOptions(platform, settings.downloads, settings.rule_for(reference.name))
+    done = pull(engine.images, repository, reference, options, progress)
     shown = replace(reference, tag=None) if reference.digest else reference
     publish_image_event(engine, "pull", done.image, shown.familiar())
     here = done.image.image.platform

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from wharf import __version__
 from wharf.errors import Invalid
 from wharf.spec.reference import DEFAULT_DOMAIN, Reference
-from wharf.spec.registry import RegistryLogin, RegistrySettings
+from wharf.spec.registry import RegistryLogin, RegistrySettings, SignatureRule
 
 if TYPE_CHECKING:
     from wharf.registry.client.place import Client
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from wharf.registry.client.values import Credentials
 
 MAX_COUNT = 100
+_HOST = r"(?:[A-Za-z0-9-]+\.[A-Za-z0-9.-]+|localhost|[A-Za-z0-9.-]+(?=:)|\[[0-9a-fA-F:]+\])(?::\d+)?"
+_PATTERN = re.compile(rf"{_HOST}(?:/[a-z0-9._/-]+)?\Z")
 _MIRROR = re.compile(r"https?://[^/@?#\s]+(/[^@?#\s]*)?\Z")
 
 
@@ -79,6 +81,25 @@ def domain_of(server: str) -> str:
     if "@" in host or any(ord(letter) <= 32 or ord(letter) >= 127 for letter in host):
         raise Invalid(f"invalid registry address {server[:200]!r}")
     return host
+
+
+def parse_signatures(raw: Mapping[str, Any]) -> dict[str, SignatureRule]:
+    """The policy of daemon.json: `*`, a domain or a repository -> "accept", "refuse", or {"keys": [FILE…]}.
+
+    Raises Invalid.
+    """
+    rules: dict[str, SignatureRule] = {}
+    for name, value in raw.items():
+        if name != "*" and not _PATTERN.match(name):
+            raise Invalid(f"signature-policy: {name[:200]!r} is no registry and no repository with its registry")
+        keys = value.get("keys") if isinstance(value, dict) else None
+        if value in ("accept", "refuse"):
+            rules[name] = SignatureRule(refuse=value == "refuse")
+        elif isinstance(keys, list) and keys and all(isinstance(key, str) and key.startswith("/") for key in keys):
+            rules[name] = SignatureRule(keys=tuple(keys))
+        else:
+            raise Invalid(f'signature-policy: {name}: expected "accept", "refuse" or {{"keys": ["/path/of/key.pem"]}}')
+    return rules
 
 
 def parse_registries(

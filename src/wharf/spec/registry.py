@@ -56,6 +56,15 @@ class ProxySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SignatureRule:
+    """What a pull from a repository needs: nothing, a signature with one of `keys` (files with PEM public keys), or it
+    is refused."""
+
+    refuse: bool = False
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RegistrySettings:
     """Settings of the daemon. `insecure`: hosts and networks; `mirrors` and `realms`: by the domain of image names;
     `certs`: directories with a directory of certificates for each host, () for the usual ones."""
@@ -68,3 +77,11 @@ class RegistrySettings:
     attempts: int = 5
     proxies: ProxySettings = field(default_factory=ProxySettings)
     certs: tuple[str, ...] = ()
+    signatures: Mapping[str, SignatureRule] = field(default_factory=dict)
+    """By `*`, `domain`, or `domain/path`, which stands for all below it too; the longest counts."""
+
+    def rule_for(self, name: str) -> SignatureRule:
+        """The rule of a canonical repository name."""
+        while name not in self.signatures and "/" in name:
+            name = name.rpartition("/")[0]
+        return self.signatures.get(name) or self.signatures.get("*") or SignatureRule()

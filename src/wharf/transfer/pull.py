@@ -12,7 +12,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wharf.errors import Invalid, WharfError
@@ -36,10 +36,12 @@ from wharf.spec.image import (
 from wharf.spec.image_record import BlobLease, ImageRecord, NameRecord
 from wharf.spec.platform import Platform
 from wharf.spec.reference import Reference
+from wharf.spec.registry import SignatureRule
 from wharf.storage.limits import MAX_BLOB_SIZE
 from wharf.transfer.choose import manifest_for, media_type_of
 from wharf.transfer.download import Download, Replaced
 from wharf.transfer.pull_progress import Emit, LayerLine
+from wharf.transfer.signatures import admit, refuse
 from wharf.transfer.store import ImageStore
 from wharf.transfer.unpack import PLAIN_LAYERS, Place, apply_blob, check_blob
 
@@ -63,6 +65,7 @@ class PullOptions:
 
     platform: Platform | None = None
     downloads: int = 3
+    signatures: SignatureRule = field(default_factory=SignatureRule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,13 @@ def pull(store: ImageStore, repository: Repository, reference: Reference, option
 
 
 def _pull(store: ImageStore, repository: Repository, reference: Reference, options: PullOptions, emit: Emit) -> Pulled:
+    refuse(reference, options.signatures)
     platform = options.platform or store.platform
     name = str(reference.digest) if reference.digest else str(reference.tag)
     shown = replace(reference, tag=None) if reference.digest else reference
     here = store.database.names.get(shown.canonical())
     top = _document(store, repository, name, here)
+    admit(repository, reference, top.digest, options.signatures)
     emit({"status": f"Pulling from {reference.path}", "id": name})
     before = _unchanged(store, here, top, options.platform)
     if before is None:

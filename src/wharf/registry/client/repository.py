@@ -5,7 +5,8 @@ that merely has not what is asked for stays.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 from wharf.errors import Invalid, Unauthorized, WharfError
 from wharf.registry.client.download import Sink, Transfer
@@ -20,6 +21,7 @@ from wharf.spec.image import (
     MEDIA_INDEX,
     MEDIA_MANIFEST,
     Descriptor,
+    load_json,
 )
 from wharf.spec.reference import Reference
 
@@ -94,6 +96,32 @@ class Repository:
 
         return self._first(ask)
 
+    def referrers(self, digest: Digest, artifact_type: str) -> list[dict[str, Any]]:
+        """What refers to a document, as descriptors in JSON; older registries keep the list under a tag. Unverified.
+
+        Raises Refused, Unreachable, Unauthorized, Misbehaves, Invalid.
+        """
+
+        def ask(place: Place) -> list[dict[str, Any]]:
+            url = f"/v2/{self.path}/referrers/{digest}?artifactType={quote(artifact_type, safe='')}"
+            _, data = place.document(url, self.scope(), MAX_MANIFEST, {"Accept": MEDIA_INDEX})
+            found = _entries(data)
+            if not found and place is not self.origin:
+                raise Refused(404, "", f"{place} knows of no referrers")
+            return found
+
+        try:
+            return self._first(ask)
+        except Refused as error:
+            if error.status not in (400, 404, 405):
+                raise
+        try:
+            return _entries(self.manifest(f"sha256-{digest.hex}").data)
+        except Refused as error:
+            if error.status != 404:
+                raise
+            return []
+
     def document(self, digest: Digest, limit: int) -> bytes:
         """A small blob, whole and checked. Raises as `manifest`."""
 
@@ -158,6 +186,11 @@ class Repository:
 def _is_no(error: WharfError) -> bool:
     """An honest answer of a mirror: it has not that, or does not give it to everybody."""
     return isinstance(error, Unauthorized) or (isinstance(error, Refused) and error.status in (401, 403, 404))
+
+
+def _entries(data: bytes) -> list[dict[str, Any]]:
+    listed = load_json(data, "list of referrers", MAX_MANIFEST).get("manifests")
+    return [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
 
 
 def _may_be_manifest(document: Document) -> bool:
