@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -135,9 +136,13 @@ def subject_of(document: dict[str, Any]) -> dict[str, Any]:
 
 
 class Registry:
-    """`with Registry(flags…) as registry`: our server on a free port, its data in a temporary directory."""
+    """`with Registry(flags…) as registry`: our server on a free port, its data in a temporary directory.
 
-    def __init__(self, *flags: str, place: str = "/dev/shm") -> None:
+    `enter` is the prefix of a command in another network namespace.
+    """
+
+    def __init__(self, *flags: str, place: str = "/dev/shm", enter: Sequence[str] = ()) -> None:
+        self.enter = list(enter)
         self.base = tempfile.mkdtemp(prefix="wharf-test-registry-", dir=place)
         self.root = f"{self.base}/root"
         self.flags = flags
@@ -163,7 +168,7 @@ class Registry:
         address = f"127.0.0.1:{self.port}"
         command = [str(ROOT / ".venv/bin/wharf-registry"), "serve", "--root", self.root, "--addr", address, *self.flags]
         self._listens = threading.Event()  # its own: the reader of one that was killed may still be at its end
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen([*self.enter, *command], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         threading.Thread(target=self._read, args=(self.process, self._listens), daemon=True).start()
         assert self._listens.wait(START_SECONDS) and self.process.poll() is None, "\n".join(self._lines)
 
@@ -226,9 +231,9 @@ class Registry:
 class DockerRegistry(Registry):
     """The distribution's docker-registry, unpacked; with deletes switched on."""
 
-    def __init__(self, config: str = "", place: str = "/dev/shm") -> None:
-        super().__init__(place=place)
-        self._config = config
+    def __init__(self, config: str = "", place: str = "/dev/shm", enter: Sequence[str] = (), http: str = "") -> None:
+        super().__init__(place=place, enter=enter)
+        self._config, self._http = config, http
 
     def start(self) -> None:
         """Start it on a port that was free a moment ago, and wait until it answers."""
@@ -240,16 +245,24 @@ class DockerRegistry(Registry):
         path.write_text(
             "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
             f"storage: {{filesystem: {{rootdirectory: {self.root}}}, delete: {{enabled: true}}}}\n"
-            f"http: {{addr: '{self.host}'}}\nvalidation: {{manifests: {{urls: {{allow: ['^https?://']}}}}}}\n{self._config}"
+            f"http: {{addr: '{self.host}'{self._http}}}\nvalidation: {{manifests: {{urls: {{allow: ['^https?://']}}}}}}\n{self._config}"
         )
         with open(f"{self.base}/log", "ab") as log:
-            command = [program.stdout.strip(), "serve", str(path)]
+            command = [*self.enter, program.stdout.strip(), "serve", str(path)]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
         while True:
             assert self.process.poll() is None and time.monotonic() < deadline, Path(f"{self.base}/log").read_text()
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), 1):
-                    return
-            except OSError:
-                time.sleep(0.02)
+            if self._answers():
+                return
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        if self.enter:
+            words = ["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{self.port}"]
+            return subprocess.run([*self.enter, *words], stderr=subprocess.DEVNULL, check=False).returncode == 0
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1):
+                return True
+        except OSError:
+            return False
