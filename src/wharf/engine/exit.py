@@ -61,7 +61,10 @@ def finish_run(engine: Engine, container: Container, running: Running | None, en
         publish_volume_events(engine, record, "unmount")
         if restart:
             record.restart_count += 1
-        engine.database.containers.put(record, durable=False)
+        try:
+            engine.database.containers.put(record, durable=False)
+        except WharfError as error:  # a full disk; whoever waits must not wait for ever
+            log.error("the end of container %s could not be stored: %s", container.id, error)
         faults.done("stop:stored")
         if ended.oom:
             publish_container_event(engine, record, "oom")

@@ -1,9 +1,12 @@
 """The files of a monitor beneath the exec root: its socket, its records. Nothing is left when it ends."""
 
 import _socket
+import errno
 import json
 import os
 from typing import Any
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def listen(directory: str, name: str) -> _socket.socket:
@@ -52,8 +55,16 @@ def write_atomically(path: str, value: dict[str, Any]) -> None:
         fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:  # the container was removed by force meanwhile
         return
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        return
     try:
         os.write(fd, json.dumps(value).encode())
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        return  # a container has filled the disk: its end is told all the same, to whoever listens
     finally:
         os.close(fd)
     os.rename(path + ".new", path)

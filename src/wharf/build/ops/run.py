@@ -115,8 +115,12 @@ class StepWork:
             return self.files.packed(base, container.id, vertex.epoch)
 
     def _remove(self, container: Container) -> None:
-        with contextlib.suppress(WharfError):
+        try:
             remove_now(self.engine, container, True)
+        except WharfError:  # on a full disk no row can be written: what the step wrote goes first, then the row
+            shutil.rmtree(self.engine.snapshots.layers(container.id).upper, ignore_errors=True)
+            with contextlib.suppress(WharfError):
+                remove_now(self.engine, container, True)
 
     def _run(self, container: Container, job: Job) -> int:
         stream: Future[Any] = Future()

@@ -109,12 +109,16 @@ class Database:
             except BaseException:
                 self._leave()
                 if outermost:
-                    self._writer.execute("ROLLBACK")
+                    self._roll_back()
                 raise
             self._leave()
             if not outermost:
                 return
-            self._writer.execute("COMMIT")
+            try:
+                self._writer.execute("COMMIT")
+            except sqlite3.OperationalError as error:  # a full disk: nothing of it is there, and the next one may begin
+                self._roll_back()
+                raise Internal(f"cannot write the database: {error}") from error
             must_sync = self._durable
         if must_sync:
             os.fdatasync(self._log_fd)
@@ -126,6 +130,8 @@ class Database:
                 return self._writer.execute(statement, values).rowcount
             except sqlite3.IntegrityError as error:
                 raise Conflict(f"cannot record {values[0] if values else 'it'}: {error}") from error
+            except sqlite3.OperationalError as error:
+                raise Internal(f"cannot write the database: {error}") from error
 
     def read(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query; inside this thread's transaction its own writes are seen."""
@@ -133,6 +139,11 @@ class Database:
             return self._writer.execute(statement, values).fetchall()
         with self._read_lock:
             return self._reader.execute(statement, values).fetchall()
+
+    def _roll_back(self) -> None:
+        """Where SQLite has not done it by itself, as it may when the disk is full."""
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
 
     def _leave(self) -> None:
         self._depth -= 1
