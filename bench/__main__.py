@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import engines, memory, network, registry, registry_server
+from bench import build, engines, memory, network, registry, registry_server
 from bench.archive import docker_archive
 from bench.cases import MANY, Case, cases, files_layer
 from bench.engines import Engine
@@ -81,6 +81,7 @@ def main() -> int:
         if options.only in "dns":
             names(peers)
         registry_server.rows(work, min(options.repeat, 10), options.only, row)
+        build.rows(peers, work, min(options.repeat, 10), options.only, options.peers, row)
         pulls(peers, work, options)
         network.rates(peers, min(options.repeat, 10), options.only)
         if not options.only:

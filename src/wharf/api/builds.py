@@ -10,7 +10,7 @@ the client, in base64), and with `progress=raw` what happens to each vertex inst
 import base64
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,8 +35,11 @@ from wharf.dockerfile.position import DockerfileError, Lines, excerpt
 from wharf.engine.times import format_time
 from wharf.errors import Invalid, Unavailable, WharfError
 from wharf.spec.build_record import CacheEntry
+from wharf.wire.codec import parse
 
 AGENT = "application/vnd.wharf.ssh-agent"
+MAX_LIST = 256 << 20
+"""Bytes of the list of a context's files."""
 MAX_PIECE = 1 << 20
 """Bytes of an output in one line."""
 
@@ -49,6 +52,7 @@ class _Call:
     body: Any
     wanted: BuildRequest
     remote: str
+    context: str
     build_id: str
     quiet: bool
     raw: bool
@@ -66,6 +70,7 @@ async def image_build(api: Api, request: Request, *, extended: bool = False) -> 
         request.body.file(),
         wanted,
         request.text("remote"),
+        request.text("context"),
         request.text("buildid"),
         request.flag("q"),
         request.text("progress") == "raw",
@@ -95,6 +100,16 @@ async def build_cache(api: Api, request: Request) -> Answer:
     wanted = request.text("digest")
     digest = await api.run_stream(lambda: receive_cache(api.engine, body, wanted))
     return json_reply({"Digest": str(digest)}, 201)
+
+
+async def build_context(api: Api, request: Request) -> Answer:
+    """POST /wharf/v1/build/context: what a client's directory holds; the answer says which files are to be sent"""
+    raw = parse(await request.body.read(MAX_LIST))
+    if not isinstance(raw, dict) or not isinstance(raw.get("Key"), str):
+        raise Invalid("invalid context: an object with Key and Entries is needed")
+    builder: Builder = api.builds.get()
+    number, missing = await api.run(builder.kept.offer, raw["Key"], raw.get("Entries"))
+    return json_reply({"Id": number, "Missing": missing}, 201)
 
 
 async def build_cancel(api: Api, request: Request) -> Answer:
@@ -137,7 +152,8 @@ def _build(call: _Call, out: Outlet) -> None:
         sent=lambda number, part, data: _send(out, number, part, data),
     )
     lock = SourceLock(wanted.locked)
-    with _context(call, lock) as directory, call.builder.cancellable(call.build_id, cancelled):
+    with _context(call, lock) as (directory, known), call.builder.cancellable(call.build_id, cancelled):
+        wanted = replace(wanted, known=known)
         text, file = read_dockerfile(directory, wanted)
         try:
             built = call.builder.build(directory, file, wanted, _watch(call, told), cancelled, lock)
@@ -159,10 +175,19 @@ def _build(call: _Call, out: Outlet) -> None:
     _tell(call, built, emit)
 
 
-def _context(call: _Call, lock: SourceLock) -> contextlib.AbstractContextManager[str]:
-    if call.remote:
-        return call.builder.contexts.remote(call.remote, lock)
-    return call.builder.contexts.unpacked(call.body)
+@contextlib.contextmanager
+def _context(call: _Call, lock: SourceLock) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """The directory of the client's files, and digests of them where they are known."""
+    builder = call.builder
+    if call.context:
+        pending = builder.kept.claim(call.context)
+        try:
+            yield builder.kept.receive(pending, call.body)
+        finally:
+            builder.kept.release(pending)
+        return
+    with builder.contexts.remote(call.remote, lock) if call.remote else builder.contexts.unpacked(call.body) as found:
+        yield found, {}
 
 
 def _watch(

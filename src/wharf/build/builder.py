@@ -2,6 +2,7 @@
 
 <data root>/build/contexts/<id>/   the client's files of a build that runs
                   caches/<name>/   cache mounts
+                  kept/<key>/      the last context of a client's directory
                   steps/ downloads/ places/   what a running build needs; emptied at start
 """
 
@@ -14,7 +15,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from wharf.build.agents import Agents
@@ -25,6 +26,7 @@ from wharf.build.contexts import Contexts, ignore_patterns
 from wharf.build.deliver import deliver
 from wharf.build.explain import MAX_LINES, differences
 from wharf.build.finish import finished, record, same_platforms
+from wharf.build.kept import KeptContexts
 from wharf.build.limits import Deadline
 from wharf.build.lock import SourceLock
 from wharf.build.lower import CONTEXT, Target, lower
@@ -62,6 +64,7 @@ class _Source:
 
     directory: str
     file: Dockerfile
+    known: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Builder:
@@ -79,6 +82,7 @@ class Builder:
         steps = StepWork(engine, files, self._root, self.cache, Locks())
         downloads = os.path.join(self._root, "downloads")
         self.contexts = Contexts(engine, os.path.join(self._root, "contexts"), downloads)
+        self.kept = KeptContexts(engine, os.path.join(self._root, "kept"))
         self._executor = Executor(engine, files, steps, downloads)
         self._solver: Solver[Tree] = Solver(self._executor, self.cache, WORKERS)
         self.agents = Agents()
@@ -120,7 +124,7 @@ class Builder:
         """
         check_outputs(request.outputs, request.names)
         lock = lock or SourceLock(request.locked)
-        source = _Source(directory, file)
+        source = _Source(directory, file, request.known)
         with (
             Deadline(request.timeout, cancelled) as deadline,
             self.engine.images.operations.operation(),
@@ -171,7 +175,7 @@ class Builder:
         options = replace(request.options, ignore=ignore, build=build)
         bases = Bases(self.engine, request, lock)
         brought = Brought(
-            {f"{build}:{CONTEXT}": Tree(directory=source.directory, ignore=ignore)},
+            {f"{build}:{CONTEXT}": Tree(directory=source.directory, ignore=ignore, known=source.known)},
             request.secrets,
             request.agents,
             lock,
@@ -264,6 +268,8 @@ class Builder:
         """Forget cached steps that nothing uses; keys and bytes. Raises Invalid for a bad filter."""
         question = wanted(filters, everything=everything, now=time.time())
         disk = os.statvfs(self._root)
+        if everything and not filters:
+            self.kept.drop_all()
         return self.cache.prune(question, space, disk.f_bavail * disk.f_frsize)
 
 

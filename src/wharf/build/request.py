@@ -60,6 +60,8 @@ class BuildRequest:
     verify: bool = False
     locked: Mapping[str, str] | None = None
     timeout: float = 0
+    known: Mapping[str, bytes] = field(default_factory=dict)
+    """Digests of the context's files by name, where they are known."""
     told: Callable[[dict[str, Any]], None] = lambda message: None
     """Hears Docker's messages of a pull or a push."""
     warned: Callable[[str], None] = lambda text: None

@@ -1,5 +1,6 @@
 """What a build's operations give: a stack of layers, or a directory of the client's files."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wharf.spec.digest import Digest, chain_ids
@@ -9,13 +10,14 @@ from wharf.spec.image import Descriptor
 @dataclass(frozen=True, slots=True)
 class Tree:
     """`layers` and `diff_ids` bottom first. `directory`: files on the host that are not layered (a context, a
-    download), with the patterns of what is left out of it. `key` is what the cache knows it by, where it does."""
+    download), with the patterns of what is left out of it; `known` are digests (SHA-256) of its files by name, where
+    somebody has them already."""
 
     layers: tuple[Descriptor, ...] = ()
     diff_ids: tuple[Digest, ...] = ()
     directory: str = ""
     ignore: tuple[str, ...] = ()
-    key: str = field(default="", compare=False)
+    known: Mapping[str, bytes] = field(default_factory=dict, compare=False)
 
     @property
     def chain_id(self) -> Digest | None:

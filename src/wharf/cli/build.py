@@ -75,7 +75,7 @@ def build(session: Session, args: list[str]) -> int:
         return _check(session, flags, path)
     own = _is_wharf(session, flags)
     remote = path if path.startswith(_REMOTE) else ""
-    name, chunks = (flags.get("file", ""), iter(())) if remote else context(flags, path)
+    name, known, chunks = (flags.get("file", ""), "", iter(())) if remote else context(flags, path, _ask(session, own))
     from wharf.cli.build_outputs import Receiver, cache_places, outputs
     from wharf.cli.build_view import KINDS
 
@@ -90,6 +90,7 @@ def build(session: Session, args: list[str]) -> int:
     parameters = {
         **_parameters(flags),
         "dockerfile": name,
+        "context": known,
         "remote": remote,
         "cachefrom": imports,
         "cacheto": exports,
@@ -104,6 +105,13 @@ def build(session: Session, args: list[str]) -> int:
     with forwarded(session, flags.get("ssh", [])) as agents:
         response = session.client().upload("POST", target + agents, chunks, headers=headers)
         return _show(session, response, flags, (kind, receiver, _lock_path(flags, path)))
+
+
+def _ask(session: Session, own: bool) -> Any:
+    """How our own engine is asked which files of a directory it has."""
+    from wharf.cli.build_delta import missing_only
+
+    return (lambda root, names: missing_only(session, root, names)) if own else None
 
 
 def _is_wharf(session: Session, flags: dict[str, Any]) -> bool:

@@ -9,8 +9,10 @@ from wharf.cli.session import ExitWith
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any, BinaryIO
+
+    Ask = Callable[[str, list[str]], tuple[str, set[str]] | None]
 
 CHUNK = 1 << 18
 _ARCHIVES = (b"BZh", b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
@@ -25,10 +27,14 @@ def read_text(path: str) -> str:
         raise ExitWith(f"failed to read dockerfile: open {path}: {str(error.strerror).lower()}") from None
 
 
-def context(flags: dict[str, Any], path: str) -> tuple[str, Iterable[bytes]]:
-    """The Dockerfile's name in the archive, and the archive."""
+def context(flags: dict[str, Any], path: str, ask: Ask | None = None) -> tuple[str, str, Iterable[bytes]]:
+    """The Dockerfile's name in the archive, the engine's id of a context that it has in part, and the archive.
+
+    `ask` tells the engine what a directory holds (its names): the id, and what of it is to be sent; None: everything.
+    """
     if path == "-":
-        return _from_stdin(flags, sys.stdin.buffer)
+        name, chunks = _from_stdin(flags, sys.stdin.buffer)
+        return name, "", chunks
     if not os.path.isdir(path):
         raise ExitWith(f"unable to prepare context: path {path!r} not found")
     file = flags.get("file") or os.path.join(path, "Dockerfile")
@@ -41,10 +47,27 @@ def context(flags: dict[str, Any], path: str) -> tuple[str, Iterable[bytes]]:
             if not os.path.exists(file) and not flags.get("file"):
                 inside = "dockerfile" if os.path.exists(os.path.join(path, "dockerfile")) else inside
             _show_error_here(os.path.join(path, inside))
-            return inside, _pack(path, inside, None)
+            names = _names(path, inside)
+            answer = ask(path, names) if ask is not None else None
+            if answer is None:
+                return inside, "", _tar([(name, os.path.join(path, name), b"") for name in names])
+            return inside, answer[0], _tar(_changed(path, names, answer[1]))
         extra = _read_bytes_of(file)
     name = _OTHER_FILE + os.urandom(8).hex()
-    return name, _pack(path, name, extra)
+    found: list[tuple[str, str | None, bytes]] = [(item, os.path.join(path, item), b"") for item in _names(path, name)]
+    return name, "", _tar([*found, (name, None, extra)])
+
+
+def _changed(root: str, names: list[str], wanted: set[str]) -> list[tuple[str, str | None, bytes]]:
+    """Directories and links, which cost nothing, and the files that are wanted."""
+    import stat
+
+    found: list[tuple[str, str | None, bytes]] = []
+    for name in names:
+        path = os.path.join(root, name)
+        if name in wanted or not stat.S_ISREG(os.lstat(path).st_mode):
+            found.append((name, path, b""))
+    return found
 
 
 def _read_bytes_of(path: str) -> bytes:
@@ -80,7 +103,8 @@ def _rest(head: bytes, file: BinaryIO) -> Iterator[bytes]:
         yield data
 
 
-def _pack(root: str, dockerfile: str, extra: bytes | None) -> Iterator[bytes]:
+def _names(root: str, dockerfile: str) -> list[str]:
+    """What is sent of a directory."""
     from wharf.dockerfile.ignore import IgnoreRules, read_ignore
 
     patterns: tuple[str, ...] = ()
@@ -91,11 +115,7 @@ def _pack(root: str, dockerfile: str, extra: bytes | None) -> Iterator[bytes]:
             break
     rules = IgnoreRules(patterns)
     always = {dockerfile, ".dockerignore", f"{dockerfile}.dockerignore"}
-    found: list[tuple[str, str | None, bytes]] = [(name, os.path.join(root, name), b"") for name in
-                                                  _walk(root, rules, always)]  # fmt: skip
-    if extra is not None:
-        found.append((dockerfile, None, extra))
-    return _tar(found)
+    return list(_walk(root, rules, always))
 
 
 def _walk(root: str, rules: Any, always: set[str]) -> Iterator[str]:

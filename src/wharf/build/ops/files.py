@@ -56,7 +56,7 @@ class FileWork:
         if tree.directory:  # nothing to mount: a worker would only take longer
             top = os.open(tree.directory, DIRECTORY)
             try:
-                return Digest(digest_selected(top, args))
+                return Digest(digest_selected(top, args, tree.known))
             finally:
                 os.close(top)
         with self.places([tree]) as trees:

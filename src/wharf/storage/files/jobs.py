@@ -7,7 +7,7 @@ that is mounted read-only upon the empty directory `place`); neither means an em
 import importlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, cast
 
 from wharf.errors import Invalid
@@ -30,14 +30,15 @@ def digest_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     return {"digest": digest_selected(_tree(args["tree"]), args)}
 
 
-def digest_selected(tree: int, args: dict[str, Any]) -> str:
-    """The digest itself; for a plain directory it needs no process of its own. Raises NotFound, Invalid."""
+def digest_selected(tree: int, args: dict[str, Any], known: Mapping[str, bytes] | None = None) -> str:
+    """The digest itself; for a plain directory it needs no process of its own. `known` are digests of files by their
+    names in the tree, which are then not read. Raises NotFound, Invalid."""
     excluded = Excluded(args["excludes"], args["ignore"])
     found = [item for word in args["sources"] for item in select(tree, word, parents=args["parents"])]
     kept = [item for item in found if _wanted(tree, item.path, excluded)]
     if found and not kept and not any(char in word for word in args["sources"] for char in "*?["):
         raise Invalid(f'"{found[0].path}": not found: it is excluded by .dockerignore')
-    return digest_sources(tree, kept, excluded, owners=args["owners"])
+    return digest_sources(tree, kept, excluded, owners=args["owners"], known=known or {})
 
 
 def apply_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
