@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wharf.api.build_request import build_request
+from wharf.api.errors import message_of
 from wharf.api.http import Answer, Hijack, Reply, Request
 from wharf.api.relay import Source, relay
 from wharf.api.requests import filters_of, json_reply
@@ -166,10 +167,10 @@ def _build(call: _Call, out: Outlet) -> None:
             if not out.gone:
                 raise Cancelled("context canceled") from None
             return
-        except WharfError as error:
+        except (WharfError, OSError) as error:
             if not call.extended:
                 raise
-            shown = error.message + _where(call, text, error)
+            shown = message_of(error) + _where(call, text, error)
             emit({"errorDetail": {"message": shown}, "error": shown})
             return
     _tell(call, built, emit)
@@ -206,7 +207,7 @@ def _watch(
     return watch
 
 
-def _where(call: _Call, text: str, error: WharfError | None = None) -> str:
+def _where(call: _Call, text: str, error: WharfError | OSError | None = None) -> str:
     """The lines of the Dockerfile at fault, for our own client."""
     if not call.extended:
         return ""

@@ -21,7 +21,7 @@ from wharf.dockerfile.run_mount import RunMount, mount_origin, parse_mount
 from wharf.dockerfile.source import read_statements
 from wharf.dockerfile.suggest import closest, hint
 from wharf.dockerfile.words import expand, expand_word
-from wharf.errors import Invalid
+from wharf.errors import Denied, Invalid
 from wharf.spec.image import Image, ImageConfig
 from wharf.spec.platform import Platform
 from wharf.spec.quote import go_quote
@@ -201,7 +201,7 @@ class _Lowering:
                 self._instruction(state, item, index)
             except DockerfileError:
                 raise
-            except Invalid as error:
+            except (Invalid, Denied) as error:
                 raise DockerfileError(error.message, item.lines) from None
             trace.append((item.code, state.vertex if state.vertex is not before else None))
         state.done = True

@@ -18,7 +18,7 @@ from wharf.build.lower import Target, lower
 from wharf.build.options import BaseImage, LowerOptions, NamedContext
 from wharf.dockerfile.parse import parse_dockerfile
 from wharf.dockerfile.position import DockerfileError
-from wharf.errors import Denied, Invalid, NotFound
+from wharf.errors import Invalid, NotFound
 from wharf.spec.image import History, Image, ImageConfig
 from wharf.spec.platform import Platform
 
@@ -233,7 +233,7 @@ class TestRun:
 
     @pytest.mark.parametrize("flag", ["--network=host", "--security=insecure"])
     def test_what_must_be_allowed(self, flag: str) -> None:
-        with pytest.raises(Denied):
+        with pytest.raises(DockerfileError, match="is not allowed"):
             low(f"FROM base\nRUN {flag} x")
         low(f"FROM base\nRUN {flag} x", allow=frozenset({"network.host", "security.insecure"}))
 

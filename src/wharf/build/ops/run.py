@@ -211,10 +211,10 @@ class StepWork:
         self._copy_out(tree or EMPTY, mount.source, place)
         return MountRequest("bind", _entry(place, mount.source), mount.target, mount.read_only)
 
-    def _copy_out(self, tree: Tree, source: str, place: str) -> None:
+    def _copy_out(self, tree: Tree, source: str, place: str, target: str = "") -> None:
         """A copy of a part of a tree: what a step writes to it is lost, and it stays as it is while the step runs."""
         os.mkdir(place, 0o755)
-        action = CopyFiles(1, (source,), "/" if source == "/" else source, zero_owner=bool(tree.directory))
+        action = CopyFiles(1, (source,), target or source, zero_owner=bool(tree.directory))
         with self.files.places([tree]) as trees:
             mount = {"type": "bind", "source": place, "target": "", "options": ("rw", "rbind"), "overlay": None}
             args = {"kind": "CopyFiles", "input": 1, "tree": 0, "ignore": list(tree.ignore), **_fields(action)}
@@ -254,7 +254,7 @@ class StepWork:
         if not brought.restore_mount(name, staged):
             shutil.rmtree(staged)  # what was half restored as well
             tree = inputs[mount.input] if mount.input > 0 else None
-            self._copy_out(tree or EMPTY, mount.source if tree else "/", staged)
+            self._copy_out(tree or EMPTY, mount.source if tree else "/", staged, "/")
         os.chown(staged, mount.uid, mount.gid)
         os.chmod(staged, mount.mode)
         try:
@@ -272,6 +272,7 @@ def _fields(action: CopyFiles) -> dict[str, Any]:
         "excludes": [],
         "parents": False,
         "unpack": False,
+        "alike": True,
         "zero_owner": action.zero_owner,
     }
 

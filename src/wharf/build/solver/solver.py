@@ -291,8 +291,8 @@ class _Build(Generic[R]):
                 return self._solver.one(vertex, inputs, job, self._imported)
             except Cancelled:
                 raise
-            except WharfError as error:
-                self._report(Progress(vertex, "error", message=error.message))
+            except (WharfError, OSError) as error:
+                self._report(Progress(vertex, "error", message=str(error)))
                 raise
 
         return work

@@ -26,6 +26,8 @@ class Rules:
     excluded: Excluded = field(default_factory=lambda: Excluded([], []))
     like: int = -1
     """A tree whose directories those that are made on the way are like; -1 for none."""
+    alike: bool = False
+    """The directory that the content of another goes to becomes like that one, as a view of it."""
     inodes: dict[tuple[int, int], str] = field(default_factory=dict)
     """Second names of one inode become hard links: where the first name lies in the target."""
 
@@ -153,7 +155,7 @@ def _copy_directory(
     source = os.open(f"/proc/self/fd/{fd}", paths.DIRECTORY)
     try:
         _Tree(rules, root).copy(source, into, from_top)
-        if new_is_like and not there:
+        if rules.alike or (new_is_like and not there):
             _set_metadata(into, found, rules)
         elif from_top:
             os.utime(f"/proc/self/fd/{into}", ns=(found.st_mtime_ns, found.st_mtime_ns))

@@ -134,7 +134,7 @@ def _is_directory(tree: int, path: str) -> bool:
 def _rules(root: int, action: dict[str, Any], *, zero: bool) -> Rules:
     owner = find_owner(root, action["chown"]) if action["chown"] else ((0, 0) if zero else None)
     excluded = Excluded(list(action.get("excludes", ())), list(action.get("ignore", ())))
-    return Rules(owner, action.get("chmod", ""), excluded, action["like"])
+    return Rules(owner, action.get("chmod", ""), excluded, action["like"], action.get("alike", False))
 
 
 def _mkdir(root: int, trees: list[int], action: dict[str, Any]) -> None:
