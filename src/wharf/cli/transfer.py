@@ -15,6 +15,7 @@ PULL = Command(
     "[OPTIONS] NAME[:TAG|@DIGEST]",
     "Download an image from a registry",
     (
+        ("all-platforms", "", "bool", "Keep all platforms and attestations of an index"),
         ("all-tags", "a", "bool", "Download all tagged images in the repository"),
         _TRUST,
         ("platform", "", "string", "Set platform if server is multi-platform capable"),
@@ -52,7 +53,8 @@ def pull(session: Session, args: list[str]) -> int:
         if not quiet:
             session.line("Using default tag: latest")
     whole = references.canonical(repository)
-    parameters = {"fromImage": whole, "tag": tag, "platform": flags.get("platform", "")}
+    platform = "all" if flags.get("all-platforms") else flags.get("platform", "")
+    parameters = {"fromImage": whole, "tag": tag, "platform": platform}
     headers = Credentials(session.config).header(name)
     response = session.client().request("POST", "/images/create" + query(parameters), headers=headers)
     progress.bars(session, response, quiet=quiet)

@@ -44,10 +44,10 @@ def tag_image(engine: Engine, name: str, repo: str, tag: str) -> None:
     reference = parse_repo_tag(repo, tag)
     if reference is None:
         raise Invalid("invalid reference format")
-    apply_tag(engine, engine.images.resolve(name), reference)
+    apply_tag(engine, engine.images.resolve(name), reference, name)
 
 
-def apply_tag(engine: Engine, image: ImageRecord, reference: Reference) -> None:
-    """As `tag_image`, for values at hand; tells of it."""
-    engine.images.tag(image, reference)
+def apply_tag(engine: Engine, image: ImageRecord, reference: Reference, source: str = "") -> None:
+    """As `tag_image`, for values at hand (`source`: the name that the image was found by); tells of it."""
+    engine.images.tag(image, reference, source)
     publish_image_event(engine, "tag", image, reference.familiar())

@@ -20,9 +20,14 @@ if TYPE_CHECKING:
 Progress = Callable[[dict[str, Any]], None]
 
 
+EVERYTHING = "all"
+"""As a platform: all that an index leads to is kept. Docker's API has no word for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """What a client asks for: a name, a tag or digest beside it (none: every tag), a platform ("": this machine's)."""
+    """What a client asks for: a name, a tag or digest beside it (none: every tag), a platform ("": this machine's,
+    `all`: every one)."""
 
     image: str
     tag: str = ""
@@ -36,26 +41,33 @@ def pull_image(engine: Engine, request: PullRequest, progress: Progress) -> Imag
     Raises Invalid for a bad name or platform, NotFound, Unauthorized, Denied, Internal with Docker's words.
     """
     reference = requested(request.image, request.tag)
-    platform = Platform.parse(request.platform) if request.platform else None
+    everything = request.platform == EVERYTHING
+    platform = Platform.parse(request.platform) if request.platform and not everything else None
     if reference.tag or reference.digest:
-        return pull_reference(engine, reference, platform, request.login, progress)
+        return pull_reference(engine, reference, platform, request.login, progress, everything=everything)
     from wharf.transfer.tags import list_tags
 
     repository = engine.registries.repository(engine.config.registries, reference, request.login)
     for tag in list_tags(repository, reference):
-        pull_reference(engine, replace(reference, tag=tag), platform, request.login, progress)
+        pull_reference(engine, replace(reference, tag=tag), platform, request.login, progress, everything=everything)
     return None
 
 
 def pull_reference(
-    engine: Engine, reference: Reference, platform: Platform | None, login: RegistryLogin, progress: Progress
+    engine: Engine,
+    reference: Reference,
+    platform: Platform | None,
+    login: RegistryLogin,
+    progress: Progress,
+    *,
+    everything: bool = False,
 ) -> ImageRecord:
-    """Pull one name with a tag or a digest. Raises as `pull_image`."""
+    """Pull one name with a tag or a digest; `everything`: all that its index leads to. Raises as `pull_image`."""
     from wharf.transfer.pull import PullOptions, pull  # the HTTP client comes with it
 
     settings = engine.config.registries
     repository = engine.registries.repository(settings, reference, login)
-    options = PullOptions(platform, settings.downloads, settings.rule_for(reference.name))
+    options = PullOptions(platform, settings.downloads, settings.rule_for(reference.name), everything)
     done = pull(engine.images, repository, reference, options, progress)
     shown = replace(reference, tag=None) if reference.digest else reference
     publish_image_event(engine, "pull", done.image, shown.familiar())

@@ -59,7 +59,7 @@ def _push_one(
             )
     settings = engine.config.registries
     repository = engine.registries.repository(settings, reference, login)
-    push(engine.images, repository, reference, progress, settings.uploads)
+    push(engine.images, repository, reference, progress, settings.uploads, whole=platform is None)
     image = engine.images.named(replace(reference, digest=None))
     if image is not None:
         publish_image_event(engine, "push", image, reference.familiar())

@@ -33,21 +33,22 @@ from wharf.spec.image import (
     Image,
     Manifest,
 )
-from wharf.spec.image_record import BlobLease, ImageRecord, NameRecord
+from wharf.spec.image_record import ImageRecord, NameRecord
 from wharf.spec.platform import Platform
 from wharf.spec.reference import Reference
 from wharf.spec.registry import SignatureRule
 from wharf.storage.limits import MAX_BLOB_SIZE
 from wharf.transfer.choose import manifest_for, media_type_of
+from wharf.transfer.closure import INDEXES, closure
 from wharf.transfer.download import Download, Replaced
+from wharf.transfer.leases import keep
+from wharf.transfer.pull_all import pull_rest
 from wharf.transfer.pull_progress import Emit, LayerLine
 from wharf.transfer.signatures import admit, refuse
 from wharf.transfer.store import ImageStore
 from wharf.transfer.unpack import PLAIN_LAYERS, Place, apply_blob, check_blob
 
 MAX_LAYERS = 500
-LEASE_NS = 24 * 3600 * 10**9
-"""How long the blobs of a pull that was cut off stay."""
 _CONFIGS = (MEDIA_CONFIG, MEDIA_DOCKER_CONFIG)
 _NONDISTRIBUTABLE = "application/vnd.oci.image.layer.nondistributable.v1.tar"
 LAYER_TYPES = frozenset(
@@ -61,11 +62,12 @@ LAYER_TYPES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class PullOptions:
-    """`platform` None: this machine's. `downloads` layers come at once."""
+    """`platform` None: this machine's. `downloads` layers come at once. `everything`: all of an index is kept."""
 
     platform: Platform | None = None
     downloads: int = 3
     signatures: SignatureRule = field(default_factory=SignatureRule)
+    everything: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +104,17 @@ def _pull(store: ImageStore, repository: Repository, reference: Reference, optio
     top = _document(store, repository, name, here)
     admit(repository, reference, top.digest, options.signatures)
     emit({"status": f"Pulling from {reference.path}", "id": name})
-    before = _unchanged(store, here, top, options.platform)
+    before = _unchanged(store, here, top, options)
     if before is None:
         before = _fetch(store, repository, top, platform, options, emit)
         target = _stored(store, top)
         by_digest = replace(reference, tag=None, digest=top.digest)
+        whole = options.everything and target.media_type in INDEXES
+        if whole:
+            pull_rest(store, repository, target, emit, options.downloads)
         store.content.sync()
         faults.done("pull:synced")
-        store.add(before, tuple(dict.fromkeys((shown, by_digest))), target)
+        store.add(before, tuple(dict.fromkeys((shown, by_digest))), target, whole=whole)
         changed = True
     else:
         changed = False
@@ -128,10 +133,14 @@ def _document(store: ImageStore, repository: Repository, name: str, here: NameRe
     return repository.manifest(name)
 
 
-def _unchanged(store: ImageStore, here: NameRecord | None, top: Document, asked: Platform | None) -> ImageRecord | None:
+def _unchanged(store: ImageStore, here: NameRecord | None, top: Document, options: PullOptions) -> ImageRecord | None:
     """The image, whole, when the name stands for that document already."""
+    asked = options.platform
     record = store.get(here.image_id) if here is not None and here.target.digest == top.digest else None
     if record is None or (asked is not None and not _is(record.image.platform, asked)):
+        return None
+    wanted = here.target if options.everything and here is not None and here.target.media_type in INDEXES else None
+    if wanted is not None and (not store.is_whole(wanted.digest) or closure(store.content, wanted).missing):
         return None
     chain = record.chain
     whole = all(store.content.has(blob.digest) for blob in record.blobs)
@@ -155,7 +164,7 @@ def _fetch(
     found = manifest_for(top, platform, lambda digest: repository.manifest(str(digest)))
     manifest = Manifest.from_bytes(found.data)
     _check(manifest)
-    _keep(store, [*manifest.layers, manifest.config, Descriptor("", found.digest, 0), Descriptor("", top.digest, 0)])
+    keep(store, [*manifest.layers, manifest.config, Descriptor("", found.digest, 0), Descriptor("", top.digest, 0)])
     faults.done("pull:leased")
     image = Image.from_bytes(_config(store, repository, manifest.config))
     if image.platform.os != store.platform.os:
@@ -203,17 +212,6 @@ def _stored(store: ImageStore, document: Document) -> Descriptor:
     if not store.content.has(document.digest):
         store.content.put(document.data, durable=False)
     return Descriptor(media_type_of(document), document.digest, len(document.data))
-
-
-def _keep(store: ImageStore, blobs: Sequence[Descriptor]) -> None:
-    """A lease for all that is about to come."""
-    until = time.time_ns() + LEASE_NS
-    with store.database.transaction(durable=False):
-        for lease in store.database.leases.all():
-            if lease.until <= time.time_ns():
-                store.database.leases.delete(str(lease.digest), durable=False)
-        for blob in blobs:
-            store.database.leases.put(BlobLease(blob.digest, until), durable=False)
 
 
 class _Layers:

@@ -20,8 +20,10 @@ from wharf.spec.digest import Digest
 from wharf.spec.image import MEDIA_DOCKER_LAYER, MEDIA_DOCKER_LAYER_GZIP, MEDIA_LAYER_GZIP, Descriptor, Manifest
 from wharf.spec.image_record import CompressedLayer, ImageRecord, NameRecord
 from wharf.spec.reference import Reference
+from wharf.transfer.closure import closure
 from wharf.transfer.compress import ENCODER, CompressedSource, StoredSource
 from wharf.transfer.pull_progress import Emit, LayerLine
+from wharf.transfer.push_all import push_index
 from wharf.transfer.store import ImageStore
 from wharf.transfer.unpack import PLAIN_LAYERS
 
@@ -34,15 +36,24 @@ class Pushed:
     size: int
 
 
-def push(store: ImageStore, repository: Repository, reference: Reference, emit: Emit, at_once: int = 5) -> Pushed:
-    """Push what a name with a tag stands for, and note its digest here. `emit` gets Docker's messages; what it raises
-    ends the push.
+def push(
+    store: ImageStore,
+    repository: Repository,
+    reference: Reference,
+    emit: Emit,
+    at_once: int = 5,
+    *,
+    whole: bool = True,
+) -> Pushed:
+    """Push what a name with a tag stands for, and note its digest here; `whole`: the index, where all of it was kept.
 
+    `emit` gets Docker's messages; what it raises ends the push.
     Raises NotFound when the name is not here; Unauthorized, Denied, Internal with Docker's words.
     """
     with store.operations.operation():
         try:
-            return _Push(store, repository, reference, emit).run(at_once)
+            made = _Push(store, repository, reference, emit)
+            return (made.whole(at_once) if whole else None) or made.run(at_once)
         except WharfError as error:
             translated = for_push(error)
             if translated is error:
@@ -60,6 +71,7 @@ class _Push:
         if found is None or name is None:
             raise NotFound(f"tag does not exist: {reference.familiar()}")
         self._image: ImageRecord = found
+        self._name = name
         self._manifest, self._document = self._chosen(name)
         self._made_here = self._document.data == replace(self._manifest, annotations={}).to_bytes()
 
@@ -74,6 +86,17 @@ class _Push:
             if all(content.has(layer.digest) for layer in manifest.layers):
                 break
         return manifest, document
+
+    def whole(self, at_once: int) -> Pushed | None:
+        """Push the index that the name was pulled with, where all of it was kept; None where it was not."""
+        if not self._store.is_whole(self._name.target.digest):
+            return None
+        found = closure(self._store.content, self._name.target)
+        if found.missing:
+            return None
+        top, tag = found.documents[-1], str(self._reference.tag)
+        push_index(self._store, self._repository, found, tag, self._emit, at_once)
+        return self._done(top.digest, top.size, top)
 
     def run(self, at_once: int) -> Pushed:
         pairs = list(zip(self._manifest.layers, self._image.image.diff_ids, strict=True))
@@ -97,15 +120,18 @@ class _Push:
         if layers != self._manifest.layers:
             data = replace(self._manifest, layers=layers).to_bytes()
             document = Document(self._manifest.media_type, data, Digest.of(data))
-        tag = str(self._reference.tag)
-        self._uploads.put_manifest(tag, document)
+        self._uploads.put_manifest(str(self._reference.tag), document)
         faults.done("push:manifest")
-        self._note(document.digest)
-        size = len(document.data)
-        self._emit({"status": f"{tag}: digest: {document.digest} size: {size}"})
-        aux: dict[str, Any] = {"Tag": tag, "Digest": str(document.digest), "Size": size}
+        return self._done(document.digest, len(document.data), self._image.manifest)
+
+    def _done(self, digest: Digest, size: int, target: Descriptor) -> Pushed:
+        """Note it and tell it."""
+        tag = str(self._reference.tag)
+        self._note(digest, target)
+        self._emit({"status": f"{tag}: digest: {digest} size: {size}"})
+        aux: dict[str, Any] = {"Tag": tag, "Digest": str(digest), "Size": size}
         self._emit({"progressDetail": {}, "aux": aux})
-        return Pushed(document.digest, size)
+        return Pushed(digest, size)
 
     def _config(self) -> None:
         config = self._manifest.config
@@ -167,12 +193,12 @@ class _Push:
                 return (other.path,)
         return ()
 
-    def _note(self, digest: Digest) -> None:
+    def _note(self, digest: Digest, target: Descriptor) -> None:
         """The image has this digest in that repository: what Docker shows as RepoDigests."""
         name = replace(self._reference, tag=None, digest=digest)
         with self._store.database.transaction():
             if self._store.database.images.get(str(self._image.id)) is None:
                 return  # deleted meanwhile
-            self._store.database.names.put(NameRecord(name, self._image.id, self._image.manifest))
+            self._store.database.names.put(NameRecord(name, self._image.id, target))
         faults.done("push:noted")
         self._store.project()

@@ -19,18 +19,21 @@ from wharf.kernel import faults
 from wharf.spec.digest import Digest, chain_ids
 from wharf.spec.host import Host
 from wharf.spec.image import Descriptor
-from wharf.spec.image_record import ImageRecord, NameRecord
+from wharf.spec.image_record import BlobLease, ImageRecord, NameRecord
 from wharf.spec.platform import of_machine
 from wharf.spec.reference import Reference
 from wharf.storage.content import ContentStore
 from wharf.storage.layers.unpack import Worker
 from wharf.storage.metadata import Database
 from wharf.storage.snapshots.overlay import OverlaySnapshotter
+from wharf.transfer.closure import closure
 from wharf.transfer.download import KeyedLocks
 from wharf.transfer.operations import Operations
 
 ANNOTATION_IMAGE_NAME = "io.containerd.image.name"
 ANNOTATION_REF_NAME = "org.opencontainers.image.ref.name"
+FOREVER = (1 << 63) - 1
+"""Until when an index that is kept whole has its lease: it counts while a name points to the index."""
 EXTRACT_PREFIX = "extract-"
 """Keys of snapshots that are being unpacked; those found at start are leftovers."""
 ID_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})\Z")
@@ -107,8 +110,22 @@ class ImageStore:
         name = self.database.names.get(reference.canonical())
         return self.get(name.image_id) if name else None
 
-    def add(self, record: ImageRecord, names: Iterable[Reference] = (), target: Descriptor | None = None) -> None:
+    def is_whole(self, digest: Digest) -> bool:
+        """Whether all that the index of a name leads to is kept."""
+        lease = self.database.leases.get(str(digest))
+        return lease is not None and lease.until == FOREVER
+
+    def add(
+        self,
+        record: ImageRecord,
+        names: Iterable[Reference] = (),
+        target: Descriptor | None = None,
+        *,
+        whole: bool = False,
+    ) -> None:
         """Record an image and give it names, which are taken from whatever had them.
+
+        `whole`: all that `target` leads to stays as long as a name points to it.
 
         `target` is what the names point to where it is not the image's own manifest (an index).
         Everything the record names must be in the stores already. Durable when it returns.
@@ -120,22 +137,39 @@ class ImageStore:
                 self.database.images.put(replace(known or record, names=(), last_tagged=record.last_tagged))
                 for reference in names:
                     self.database.names.put(NameRecord(reference, record.id, target or (known or record).manifest))
-                for blob in (*record.blobs, *((target,) if target else ())):  # the rows keep them now
-                    self.database.leases.delete(str(blob.digest), durable=False)
+                kept = {blob.digest for blob in (*record.blobs, *((target,) if target else ()))}
+                if whole and target:
+                    kept |= closure(self.content, target).digests()
+                for digest in kept:  # the rows keep them now
+                    if not self.is_whole(digest):
+                        self.database.leases.delete(str(digest), durable=False)
+                if whole and target:
+                    self.database.leases.put(BlobLease(target.digest, FOREVER))
             faults.done("image:recorded")
             self.project()
             faults.done("image:index")
 
-    def tag(self, image: ImageRecord, reference: Reference) -> None:
-        """Give an image one more name. Raises NotFound when the image was deleted meanwhile."""
+    def tag(self, image: ImageRecord, reference: Reference, source: str = "") -> None:
+        """Give an image one more name; where `source` is a name whose index is kept whole, the new one has it too.
+
+        Raises NotFound when the image was deleted meanwhile."""
         with self.operations.operation():
             with self.database.transaction():
                 record = self.database.images.get(str(image.id))
                 if record is None:
                     raise NotFound(f"No such image: {image.id}")
                 self.database.images.put(replace(record, last_tagged=time.time_ns()))
-                self.database.names.put(NameRecord(reference, image.id, record.manifest))
+                target = self._whole_target(source) or record.manifest
+                self.database.names.put(NameRecord(reference, image.id, target))
             self.project()
+
+    def _whole_target(self, source: str) -> Descriptor | None:
+        try:
+            reference = Reference.parse(source).with_default_tag()
+        except Invalid:
+            return None
+        name = self.database.names.get(reference.canonical())
+        return name.target if name is not None and self.is_whole(name.target.digest) else None
 
     def untag(self, reference: Reference) -> None:
         """Take a name away; the image stays."""
@@ -183,7 +217,12 @@ class ImageStore:
         blobs = {blob.digest for image in images for blob in image.blobs}
         blobs |= {name.target.digest for name in self.database.names.all()}
         now = time.time_ns()
-        blobs |= {lease.digest for lease in self.database.leases.all() if lease.until > now}
+        leases = self.database.leases.all()
+        blobs |= {lease.digest for lease in leases if now < lease.until < FOREVER}
+        whole = {lease.digest for lease in leases if lease.until == FOREVER}
+        for target in {name.target.digest: name.target for name in self.database.names.all()}.values():
+            if target.digest in whole:
+                blobs |= closure(self.content, target).digests()
         cached = self.database.build_cache.all()
         blobs |= {layer.digest for record in cached for layer in record.layers}
         kept = {chain_id for image in images for chain_id in image.chain}
@@ -199,6 +238,9 @@ class ImageStore:
 
     def _sweep(self) -> None:
         blobs, unnamed = self.unnamed()
+        for lease in self.database.leases.all():
+            if lease.until == FOREVER and lease.digest in blobs:  # no name points to that index any more
+                self.database.leases.delete(str(lease.digest), durable=False)
         for digest in blobs:
             self.content.delete(digest)
             faults.done("image-delete:blob")
