@@ -15,8 +15,15 @@ def test_the_state_is_true_after_a_reboot() -> None:
         assert (done["Status"], done["ExitCode"]) == ("exited", 3)
         assert engine.wharf("logs", "done").stdout == "kept\n"
         until(lambda: engine.inspect("always")["State"]["Running"])
+        for name in ("unless", "failing"):  # 137 is a failure
+            until(lambda name=name: engine.inspect(name)["State"]["Running"])  # type: ignore[misc]
+        assert engine.inspect("failing")["RestartCount"] == 1
+        assert engine.inspect("failing")["State"]["Health"]["Status"] in ("starting", "healthy")
+        assert engine.inspect("by-hand")["State"]["Status"] == "exited"
         assert engine.cgroup("always").is_dir()
         pattern = "system.slice/wharf-*.scope" if SYSTEMD else "wharf-*/*"
-        assert [path for path in CGROUPS.glob(pattern) if path.is_dir()] == [engine.cgroup("always")]
+        assert sorted(path for path in CGROUPS.glob(pattern) if path.is_dir()) == sorted(
+            engine.cgroup(name) for name in ("always", "unless", "failing")
+        )
         engine.wharf("start", "plain")  # its port and its address are free
         assert engine.inspect("plain")["State"]["Running"]
