@@ -128,7 +128,13 @@ def launch_exec(
     stream = None
     try:
         if not request.detach:
-            stream = waiting.attach(stdin=config.attach_stdin, stdout=config.attach_stdout, stderr=config.attach_stderr)
+            # As in Docker the form of the stream is what the start says, whatever the create said of a terminal.
+            stream = waiting.attach(
+                stdin=config.attach_stdin,
+                stdout=config.attach_stdout,
+                stderr=config.attach_stderr,
+                framed=not request.tty,
+            )
         if item.size is not None:
             waiting.resize(*item.size)
         faults.done("exec:attached")

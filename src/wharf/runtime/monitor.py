@@ -269,7 +269,7 @@ class Monitor:
         match message["op"]:
             case "attach":
                 streams = frozenset(n for n, key in ((1, "stdout"), (2, "stderr")) if message[key])
-                self._pump.attach(_socket.socket(fileno=fds[0]), message["stdin"], streams)
+                self._pump.attach(_socket.socket(fileno=fds[0]), message["stdin"], streams, message.get("framed"))
                 return True
             case "doorbell":
                 self._pump.add_doorbell(fds[0])

@@ -56,11 +56,12 @@ class Poller:
 class Client:
     """One attached stream."""
 
-    __slots__ = ("pending", "reading", "size", "sock", "streams", "takes_input")
+    __slots__ = ("framed", "pending", "reading", "size", "sock", "streams", "takes_input")
 
-    def __init__(self, sock: _socket.socket, takes_input: bool, streams: frozenset[int]) -> None:
+    def __init__(self, sock: _socket.socket, takes_input: bool, streams: frozenset[int], framed: bool) -> None:
         sock.setblocking(False)
         self.sock, self.takes_input, self.streams = sock, takes_input, streams
+        self.framed = framed
         self.pending: deque[memoryview] = deque()
         self.size = 0
         self.reading = True
@@ -156,10 +157,12 @@ class Pump:
                 self._end_output(fd)
 
     def _spread(self, number: int, data: bytes) -> None:
-        piece = _HEADER.pack(number, len(data)) + data if self._framed else data
+        framed = b""
         for client in list(self._clients):
             if number in client.streams:
-                self._push(client, piece)
+                if client.framed and not framed:
+                    framed = _HEADER.pack(number, len(data)) + data
+                self._push(client, framed if client.framed else data)
         self._hold_back()
 
     def _push(self, client: Client, piece: bytes) -> None:
@@ -222,9 +225,11 @@ class Pump:
 
     # -- clients
 
-    def attach(self, sock: _socket.socket, takes_input: bool, streams: frozenset[int]) -> None:
-        """Take a new client; the socket becomes the pump's."""
-        client = Client(sock, takes_input, streams)
+    def attach(
+        self, sock: _socket.socket, takes_input: bool, streams: frozenset[int], framed: bool | None = None
+    ) -> None:
+        """Take a new client; the socket becomes the pump's. `framed`: not as the terminal would have it."""
+        client = Client(sock, takes_input, streams, self._framed if framed is None else framed)
         self._clients.append(client)
         self._watch(client)
 

@@ -49,11 +49,12 @@ class Channel:
             raise TimeoutError(f"the monitor did not answer within {timeout:.0f} s")
         return messages.receive(self.sock)
 
-    def attach(self, stdin: bool, stdout: bool, stderr: bool) -> socket.socket:
-        """Our end of a new stream of the process; it ends at once when the monitor has gone."""
+    def attach(self, stdin: bool, stdout: bool, stderr: bool, framed: bool | None = None) -> socket.socket:
+        """Our end of a new stream of the process; it ends at once when the monitor has gone. `framed`: with Docker's
+        headers or without; None: with them unless there is a terminal."""
         ours, theirs = socket.socketpair()
         with theirs:
-            message = {"op": "attach", "stdin": stdin, "stdout": stdout, "stderr": stderr}
+            message = {"op": "attach", "stdin": stdin, "stdout": stdout, "stderr": stderr, "framed": framed}
             self.tell(message, [theirs.fileno()])
         return ours
 

@@ -111,9 +111,9 @@ class Waiting:
         """The path of its cgroup, "" when it has none of its own."""
         return self._cgroup.path if self._cgroup else ""
 
-    def attach(self, *, stdin: bool, stdout: bool, stderr: bool) -> socket.socket:
-        """As `Running.attach`."""
-        return self._channel.attach(stdin, stdout, stderr)
+    def attach(self, *, stdin: bool, stdout: bool, stderr: bool, framed: bool | None = None) -> socket.socket:
+        """As `Channel.attach`."""
+        return self._channel.attach(stdin, stdout, stderr, framed)
 
     def doorbell(self) -> int:
         """As `Running.doorbell`."""

@@ -34,9 +34,9 @@ async def exec_start(api: Api, request: Request) -> Answer:
     started = await api.run(start_exec, api.engine, request.names["id"], wanted)
     if wanted.detach:
         return Reply(200, content_type="")
-    kind = stream_type(request, started.tty, request.upgrades)
+    kind = stream_type(request, wanted.tty, request.upgrades)
     if started.stream is None:
-        return Hijack(say(failure_bytes(started.failure, started.tty)), kind)
+        return Hijack(say(failure_bytes(started.failure, wanted.tty)), kind)
     # Stdin that is not attached passes nowhere; the monitor drops it.
     stdin = DetachFilter(parse_keys(started.detach_keys)) if started.tty else None
 
