@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 WORKERS ?= 2
 
-.PHONY: smoke-hub test-catalog record-compose soak-network dist test-dist test-runc help setup check test test-vm bench demo clean record lock soak fuzz
+.PHONY: smoke-hub test-catalog record-compose soak-network dist test-dist test-runc help setup check test test-vm bench demo clean record lock soak fuzz test-docker-py
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ test-dist: setup  ## the package in a fresh Debian root: installed, used, upgrad
 
 test-runc: setup  ## the conformance lines with every container run by Debian's runc (three minutes)
 	WHARF_TEST_RUNTIME=$$(tools/runc-peer) $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup tests/conformance
+
+test-docker-py: setup  ## docker-py's own integration suite against wharfd: DOCKERPY=<a checkout of docker-py 7.2.0>
+	$(BIN)/python -m tests.suites.docker_py $(DOCKERPY)
 
 bench: setup  ## times Wharf beside a peer given by PEER="..." and prints medians and ratios
 	$(BIN)/python -m bench

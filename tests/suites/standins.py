@@ -3,19 +3,25 @@
 A registry of ours on loopback is docker.io's mirror: what a suite pulls comes from there, by its public name.
 """
 
-import json
+import io
+import os
 import subprocess
+import sys
+import tarfile
 import tempfile
+import xml.etree.ElementTree as tree
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.support.busybox import docker_archive
+from tests.support.busybox import docker_archive, layer_tar
 from tests.support.registry import Registry
-from tests.support.wharfd import Wharfd
+from tests.support.wharfd import ROOT, Wharfd
 
-GREETING = "Hello from Docker!"
-HELLO = {"Cmd": ["echo", GREETING], "Entrypoint": None}
+USERS = (
+    "root:x:0:0:root:/root:/bin/sh\npostgres:x:70:70::/var/lib/postgresql:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n"
+)
 Images = Mapping[str, Mapping[str, Any]]
+INSIDE = "WHARF_SUITE_INSIDE"
 
 
 def fill(registry: Registry, images: Images) -> None:
@@ -24,28 +30,50 @@ def fill(registry: Registry, images: Images) -> None:
         for name, config in images.items():
             target = f"{registry.host}/{name}"
             with tempfile.NamedTemporaryFile(suffix=".tar", dir=daemon.root) as file:
-                file.write(docker_archive(target, config=config))
+                file.write(docker_archive(target, [layer_tar(), _own_layer(name)], config))
                 file.flush()
                 daemon.docker("load", "-q", "-i", file.name)
             daemon.docker("push", "-q", target)
 
 
-def inside_own_network(module: str, arguments: Sequence[str], marker: str) -> list[str]:
-    """The command that runs `module` again in a network namespace of its own with loopback up."""
-    del marker
-    import sys
+def _own_layer(name: str) -> bytes:
+    """What tells one stand-in from the other, and what suites expect of alpine."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for path in ("var/opt", "var/lib/postgresql"):
+            entry = tarfile.TarInfo(path)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
+        for path, text in (("etc/passwd", USERS), ("etc/stand-in", name + "\n" + "." * 100_000)):
+            entry = tarfile.TarInfo(path)
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return out.getvalue()
 
-    script = 'ip link set lo up; exec "$@"'
-    return ["unshare", "--net", "sh", "-c", script, "sh", sys.executable, "-m", module, *arguments]
+
+def go_inside(module: str, arguments: Sequence[str]) -> None:
+    """Run `module` again in a network and a mount namespace of its own, unless that was done: never returns then."""
+    if os.environ.get(INSIDE):
+        return
+    script = 'ip link set lo up; mount --make-rshared /; exec "$@"'
+    command = ["unshare", "--net", "--mount", "sh", "-c", script, "sh", sys.executable, "-m", module, *arguments]
+    os.execvpe(command[0], command, {**os.environ, INSIDE: "1"})
+
+
+def environment(name: str, packages: Sequence[str]) -> str:
+    """A virtual environment for a suite beneath .cache, made once; its python."""
+    place = ROOT / ".cache" / "suites" / name
+    ready = place / "ready"
+    wanted = "\n".join(packages)
+    if not ready.exists() or ready.read_text() != wanted:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
+        subprocess.run([str(place / "bin/pip"), "install", "-q", *packages], check=True)
+        ready.write_text(wanted)
+    return str(place / "bin/python")
 
 
 def counts(report: str) -> dict[str, int]:
     """Of a pytest JUnit report: tests, failures, errors, skipped."""
-    import xml.etree.ElementTree as tree
-
     suite = tree.parse(report).getroot().find("testsuite")
     assert suite is not None
     return {key: int(suite.get(key, "0")) for key in ("tests", "failures", "errors", "skipped")}
-
-
-__all__ = ["GREETING", "HELLO", "Images", "counts", "fill", "inside_own_network", "json", "subprocess"]

@@ -44,7 +44,7 @@ def build_request(api: Api, request: Request) -> BuildRequest:
         build_platform=here,
         no_cache=_no_cache(request),
         network=request.text("networkmode") or "default",
-        extra_hosts=tuple(word for word in request.text("extrahosts").split(",") if word),
+        extra_hosts=tuple(word for text in request.all("extrahosts") for word in text.split(",") if word),
         shm_size=request.number("shmsize") or 0,
         ulimits=_ulimits(request.text("ulimits")),
         limits=_limits(request),

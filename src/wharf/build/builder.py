@@ -45,6 +45,7 @@ from wharf.build.solver.solver import Cancelled, Nothing, Progress, Solution, So
 from wharf.build.tree import EMPTY, Tree
 from wharf.dockerfile.instructions import Dockerfile
 from wharf.engine.filters import Filters
+from wharf.errors import WharfError
 from wharf.spec.build_record import CacheEntry
 from wharf.spec.image_record import ImageRecord
 
@@ -143,6 +144,9 @@ class Builder:
         imported = None
         if request.imports:
             imported = ImportedCache(engine, open_sources(engine, request), request.warned)
+            if imported.empty and not _any_here(engine, request):
+                # As Docker's own builder: who names images to take from, and none is there, takes nothing.
+                request = replace(request, options=replace(request.options, no_cache=frozenset({"*"})))
         with self._run(source, request, lock, imported) as targets:
             report = deadline.watching(watch(targets))
             solution = self._solve(self._solver, targets, report, deadline.event, imported)
@@ -283,3 +287,15 @@ class _Forgetful(Nothing[Tree]):
 def _tree(target: Target, solution: Solution[Tree]) -> Tree:
     found: Mapping[int, Tree] = {id(vertex): solved.result for vertex, solved in solution.steps}
     return found[id(target.vertex)] if target.vertex is not None else EMPTY
+
+
+def _any_here(engine: Engine, request: BuildRequest) -> bool:
+    """Whether one of the places to take from is no name of an image, or that image is here: its steps are in the
+    cache anyway."""
+    for place in request.imports:
+        if place.kind != "image" or place.reference is None:
+            return True
+        with contextlib.suppress(WharfError):
+            engine.images.resolve(place.reference.familiar())
+            return True
+    return False

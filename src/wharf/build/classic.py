@@ -14,6 +14,10 @@ from wharf.build.solver.solver import Progress
 MAX_HELD = 1 << 20
 """Bytes of output of one step that wait for the steps before it; what is beyond is dropped, and said so."""
 
+STDERR = 2
+_RED = "\x1b[91m{}\x1b[0m"
+"""Around what a step writes to standard error, as Docker has it."""
+
 
 class ClassicProgress:
     """Takes progress from many threads, gives objects of Docker's JSON stream in the order of the file."""
@@ -27,6 +31,8 @@ class ClassicProgress:
         self._held: dict[int, list[str]] = {}
         self._size: dict[int, int] = {}
         self._ended: dict[int, str] = {}
+        self._begun: set[int] = set()
+        self._cached: set[int] = set()
         with self._lock:
             self._advance()
 
@@ -34,8 +40,13 @@ class ClassicProgress:
         key = id(progress.vertex)
         with self._lock:
             if progress.kind == "log":
-                self._hold(key, progress.data.decode("utf-8", "replace"))
+                text = progress.data.decode("utf-8", "replace")
+                self._hold(key, _RED.format(text) if progress.stream == STDERR else text)
+            elif progress.kind == "started":
+                self._begun.add(key)
             elif progress.kind in ("done", "cached"):
+                if progress.kind == "cached":
+                    self._cached.add(key)
                 cached = " ---> Using cache\n" if progress.kind == "cached" else ""
                 self._ended[key] = f"{cached} ---> {_shown(progress.vertex)}\n"
             self._advance()
@@ -63,7 +74,24 @@ class ClassicProgress:
                 if id(vertex) not in self._ended:
                     return
                 self._say(self._ended[id(vertex)])
+            else:
+                cached = self._stands(self._at)
+                if cached is None:
+                    return
+                if cached:
+                    self._say(" ---> Using cache\n")
             self._at += 1
+
+    def _stands(self, at: int) -> bool | None:
+        """Whether an instruction without work of its own (ENV, LABEL) changes nothing, as the next one's work tells:
+        it is part of its key. None: not known yet."""
+        following = next((vertex for _, vertex in self._trace[at + 1 :] if vertex is not None), None)
+        if following is None or isinstance(following.op, ImageSource):
+            before = next((vertex for _, vertex in reversed(self._trace[:at]) if vertex is not None), None)
+            return before is not None and id(before) in self._cached and not isinstance(before.op, ImageSource)
+        if id(following) in self._ended:
+            return id(following) in self._cached
+        return False if id(following) in self._begun else None
 
     def _say(self, text: str) -> None:
         self._emit({"stream": text})

@@ -1,6 +1,7 @@
 """The containers of an engine, with what other use cases need of a live one: its root, its mounts, its freezer."""
 
 import contextlib
+import errno
 import os
 
 from wharf.engine.container import Containers
@@ -46,10 +47,15 @@ class LiveContainers(Containers):
         """Freeze without telling anyone; a container that does not run, or is frozen, is fine."""
         running = self.live(record.id).running
         if running is not None and not record.state.paused:
-            running.pause()
+            try:
+                running.pause()
+            except OSError as error:  # its cgroup went with its end, which is not recorded yet
+                if error.errno not in (errno.ENOENT, errno.ENODEV, errno.ESRCH):
+                    raise
 
     def unpause(self, record: ContainerRecord) -> None:
         """Undo `pause`, unless the user paused the container himself."""
         running = self.live(record.id).running
         if running is not None and not record.state.paused:
-            running.resume()
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                running.resume()

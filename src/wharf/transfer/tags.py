@@ -20,9 +20,9 @@ def list_tags(repository: Repository, reference: Reference) -> list[str]:
     path = f"/v2/{repository.path}/tags/list"
     try:
         for _ in range(MAX_PAGES):
-            answer = repository.origin.get("GET", path, repository.scope())
-            following = _NEXT.search(answer.header("Link"))
-            listed = load_json(answer.read(MAX_PAGE), "list of tags", MAX_PAGE).get("tags") or []
+            data, link = repository.listing(path, MAX_PAGE)
+            following = _NEXT.search(link)
+            listed = load_json(data, "list of tags", MAX_PAGE).get("tags") or []
             if not isinstance(listed, list):
                 raise Invalid("invalid list of tags: not a list")
             for tag in listed:  # it becomes a part of URLs and names

@@ -50,6 +50,11 @@ class ImportedCache:
             mounts = {mount.name: mount for mount in found.mounts}
             self._read.append(_Read(source, steps, mounts, dict(found.blobs or {})))
 
+    @property
+    def empty(self) -> bool:
+        """Whether no source could be read."""
+        return not self._read
+
     def get(self, key: Digest) -> Tree | None:
         """The result of a step, its blobs here and unpacked; None where no source has it whole."""
         for item in self._read:

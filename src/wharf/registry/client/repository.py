@@ -133,6 +133,15 @@ class Repository:
 
         return self._first(ask)
 
+    def listing(self, url: str, limit: int) -> tuple[bytes, str]:
+        """A page of a list, and its header Link. Raises as `manifest`."""
+
+        def ask(place: Place) -> tuple[bytes, str]:
+            answer, data = place.document(url, self.scope(), limit)
+            return data, answer.header("Link")
+
+        return self._first(ask)
+
     def blob(self, digest: Digest, offset: int = 0) -> Answer | None:
         """The blob from `offset` on (status 206), or whole (200), to be closed by the caller; None: not there."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
