@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 WORKERS ?= 2
 
-.PHONY: smoke-hub test-catalog record-compose soak-network dist test-dist test-runc help setup check test test-vm bench demo clean record lock soak fuzz test-docker-py
+.PHONY: smoke-hub test-catalog record-compose soak-network dist test-dist test-runc help setup check test test-vm bench demo clean record lock soak fuzz
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ test-runc: setup  ## the conformance lines with every container run by Debian's 
 
 test-docker-py: setup  ## docker-py's own integration suite against wharfd: DOCKERPY=<a checkout of docker-py 7.2.0>
 	$(BIN)/python -m tests.suites.docker_py $(DOCKERPY)
+
+test-testcontainers: setup  ## Testcontainers' own tests/core against wharfd: TESTCONTAINERS=<a checkout of testcontainers-python 4.15>
+	$(BIN)/python -m tests.suites.testcontainers_core $(TESTCONTAINERS)
 
 bench: setup  ## times Wharf beside a peer given by PEER="..." and prints medians and ratios
 	$(BIN)/python -m bench

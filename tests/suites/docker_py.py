@@ -7,29 +7,22 @@ ours with stand-ins. What is left out stands in docker_py.tsv; a whole run write
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.suites.standins import counts, environment, fill, go_inside
+from tests.suites.figures import note
+from tests.suites.standins import Standin, counts, environment, fill, go_inside, left_out
 from tests.support.registry import Registry
-from tests.support.wharfd import ROOT, Wharfd
+from tests.support.wharfd import Wharfd
 
 IMAGES = {
-    "library/alpine:latest": {},
-    "library/alpine:3.10": {},
-    "library/busybox:latest": {},
-    "library/hello-world:latest": {"Cmd": ["echo", "Hello from Docker!"]},
+    "library/alpine:latest": Standin(),
+    "library/alpine:3.10": Standin(),
+    "library/busybox:latest": Standin(),
+    "library/hello-world:latest": Standin({"Cmd": ["echo", "Hello from Docker!"]}),
 }
 PACKAGES = ("requests", "urllib3", "paramiko", "websocket-client", "pytest==7.4.2", "pytest-timeout==2.1.0")
 LIST = Path(__file__).with_suffix(".tsv")
-FIGURES = ROOT / "docs" / "suites.tsv"
 TEST_SECONDS = 120
-
-
-def deselected() -> dict[str, str]:
-    """Pytest node, or its beginning, and the reason."""
-    lines = [line for line in LIST.read_text().splitlines() if not line.startswith("#")]
-    return dict(line.split("\t") for line in lines)  # type: ignore[misc]
 
 
 def main(arguments: list[str]) -> int:
@@ -39,9 +32,9 @@ def main(arguments: list[str]) -> int:
     checkout, words = os.path.abspath(arguments[0]), arguments[1:]
     if not os.environ.get("WHARF_SUITE_INSIDE"):
         environment("docker-py", PACKAGES)
-    go_inside(__spec__.name, [checkout, *words])
+    go_inside("tests.suites.docker_py", [checkout, *words])
     python = environment("docker-py", PACKAGES)
-    out = [word for node in deselected() for word in ("--deselect", node)]
+    out = [word for node in left_out(LIST) for word in ("--deselect", node)]
     with Registry() as registry:
         fill(registry, IMAGES)
         with Wharfd("--registry-mirror", f"http://{registry.host}", own_network=False, place="/dev/shm") as daemon:
@@ -63,26 +56,10 @@ def main(arguments: list[str]) -> int:
                 second = found["failures"] + found["errors"] - again["failures"] - again["errors"]
                 found |= {key: again[key] for key in ("failures", "errors")}
             if not words:
-                note(found, second)
+                note("docker-py 7.2.0, tests/integration", found, second)
             if code:
                 print(daemon.log(), file=sys.stderr)
     return code
-
-
-def note(found: dict[str, int], second: int) -> None:
-    """Keep the figure of a whole run for docs/compatibility.md."""
-    failed = found["failures"] + found["errors"]
-    passed = found["tests"] - failed - found["skipped"]
-    day = datetime.now(UTC).date().isoformat()
-    line = f"docker-py 7.2.0, tests/integration\t{passed}\t{second}\t{failed}\t{found['skipped']}\t{day}"
-    kept = (
-        FIGURES.read_text().splitlines()
-        if FIGURES.exists()
-        else ["# suite\tpassed\tof them at the second attempt\tfailed\tskipped by the suite itself\tday"]
-    )
-    lines = [item for item in kept if not item.startswith("docker-py ")]
-    FIGURES.write_text("\n".join([*lines, line]) + "\n")
-    print(f"docker-py: {passed} passed, {failed} failed, {found['skipped']} skipped by the suite itself")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import tarfile
 import tempfile
 import xml.etree.ElementTree as tree
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tests.support.busybox import docker_archive, layer_tar
@@ -20,23 +22,33 @@ from tests.support.wharfd import ROOT, Wharfd
 USERS = (
     "root:x:0:0:root:/root:/bin/sh\npostgres:x:70:70::/var/lib/postgresql:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n"
 )
-Images = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Standin:
+    """What an image runs by itself, and its files beside busybox: path -> (content, mode)."""
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, tuple[str | bytes, int]] = field(default_factory=dict)
+
+
+Images = Mapping[str, Standin]
 INSIDE = "WHARF_SUITE_INSIDE"
 
 
 def fill(registry: Registry, images: Images) -> None:
-    """Push an image for each name (`library/alpine:3.10`); the value is its configuration."""
+    """Push an image for each name (`library/alpine:3.10`)."""
     with Wharfd("--insecure-registry", "127.0.0.0/8", own_network=False, place="/dev/shm") as daemon:
-        for name, config in images.items():
+        for name, standin in images.items():
             target = f"{registry.host}/{name}"
             with tempfile.NamedTemporaryFile(suffix=".tar", dir=daemon.root) as file:
-                file.write(docker_archive(target, [layer_tar(), _own_layer(name)], config))
+                file.write(docker_archive(target, [layer_tar(), _own_layer(name, standin)], standin.config))
                 file.flush()
                 daemon.docker("load", "-q", "-i", file.name)
             daemon.docker("push", "-q", target)
 
 
-def _own_layer(name: str) -> bytes:
+def _own_layer(name: str, standin: Standin) -> bytes:
     """What tells one stand-in from the other, and what suites expect of alpine."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
@@ -44,10 +56,12 @@ def _own_layer(name: str) -> bytes:
             entry = tarfile.TarInfo(path)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
-        for path, text in (("etc/passwd", USERS), ("etc/stand-in", name + "\n" + "." * 100_000)):
+        own = {"etc/passwd": (USERS, 0o644), "etc/stand-in": (name + "\n" + "." * 100_000, 0o644)}
+        for path, (content, mode) in {**own, **standin.files}.items():
+            data = content.encode() if isinstance(content, str) else content
             entry = tarfile.TarInfo(path)
-            entry.size = len(text)
-            tar.addfile(entry, io.BytesIO(text.encode()))
+            entry.size, entry.mode = len(data), mode
+            tar.addfile(entry, io.BytesIO(data))
     return out.getvalue()
 
 
@@ -70,6 +84,12 @@ def environment(name: str, packages: Sequence[str]) -> str:
         subprocess.run([str(place / "bin/pip"), "install", "-q", *packages], check=True)
         ready.write_text(wanted)
     return str(place / "bin/python")
+
+
+def left_out(path: Path) -> dict[str, str]:
+    """A list of what is not run: pytest node, or its beginning, and the reason; `#` begins a remark."""
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    return {node: reason for node, _, reason in (line.partition("\t") for line in lines)}
 
 
 def counts(report: str) -> dict[str, int]:
