@@ -1,4 +1,5 @@
-"""Testcontainers' own tests/core, unmodified, against a fresh wharfd: `python -m tests.suites.testcontainers_core CHECKOUT`.
+"""Testcontainers' own tests/core, unmodified, against a fresh wharfd:
+`python -m tests.suites.testcontainers_core CHECKOUT`.
 
 `make test-testcontainers TESTCONTAINERS=CHECKOUT`. As docker_py.py: own namespaces, docker.io is a registry of ours
 with stand-ins; the reaper is one that speaks its protocol (reaper.c). Compose tests run where docker has its plugin.
@@ -40,7 +41,8 @@ wait
 """
 BASH = Standin({"Cmd": ["bash"]}, {"usr/local/bin/bash": ('#!/bin/sh\nexec /bin/sh "$@"\n', 0o755)})
 PACKAGES = (
-    "testcontainers==4.15.0", "docker", "urllib3", "wrapt", "typing-extensions", "python-dotenv", "pytest", "pytest-timeout", "pytest-mock",
+    "testcontainers==4.15.0", "docker", "urllib3", "wrapt", "typing-extensions", "python-dotenv", "pytest",
+    "pytest-timeout", "pytest-mock",
     "pytest-asyncio", "paramiko", "pg8000", "sqlalchemy", "psycopg2-binary", "redis", "httpx", "requests", "anyio",
 )  # fmt: skip
 TEST_SECONDS = 180
