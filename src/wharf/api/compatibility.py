@@ -11,7 +11,7 @@ HEAD = """# What of Docker's Engine API is there
 Made from the routes by `python -m wharf.api.compatibility > docs/compatibility.md`; a test holds it.
 
 API versions {low} to {high} are negotiated. An operation that is not listed is answered 404 `page not found`.
-`POST /images/create` pulls (`fromImage`) and imports (`fromSrc=-`; from a URL it is answered 501).
+`POST /images/create` pulls (`fromImage`) and imports (`fromSrc=-` or a URL).
 
 | method | path | state |
 |---|---|---|

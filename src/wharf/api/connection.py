@@ -343,7 +343,7 @@ class Connection(asyncio.Protocol):
         headers: dict[str, Any] = {"Content-Type": answer.content_type}
         if request.upgrades:
             headers |= {"Connection": "Upgrade", "Upgrade": request.headers["upgrade"].split(",")[0].strip()}
-        headers |= self._common
+        headers |= {**answer.headers, **self._common}
         self._transport.write(head(101 if request.upgrades else 200, headers))
         early = bytes(self._buffer)
         self._buffer.clear()

@@ -115,6 +115,7 @@ class Hijack:
     take: Hijacked
     content_type: str = "application/vnd.docker.raw-stream"
     cancel: Callable[[], None] = lambda: None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Answer = Reply | Stream | Hijack

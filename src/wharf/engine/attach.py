@@ -57,12 +57,14 @@ def _join(container: Container, request: AttachRequest) -> Future[socket.socket]
     running = container.running
     stdin = request.stdin and container.record.config.open_stdin
     if running is not None:
-        stream.set_result(running.attach(stdin=stdin, stdout=request.stdout, stderr=request.stderr))
+        stream.set_result(
+            running.attach(stdin=stdin, stdout=request.stdout, stderr=request.stderr, framed=request.framed)
+        )
         return stream
     container.attaching = [item for item in container.attaching if not item[1].cancelled()]
     if len(container.attaching) >= MAX_WAITING:
         raise Conflict(f"more than {MAX_WAITING} clients wait for container {container.id} to start")
-    wanted = AttachRequest(stdin, request.stdout, request.stderr)
+    wanted = AttachRequest(stdin, request.stdout, request.stderr, framed=request.framed)
     container.attaching.append((wanted, stream))
     return stream
 
@@ -71,6 +73,7 @@ def _replay(engine: Engine, container_id: str, request: AttachRequest) -> Replay
     def replay(write: Callable[[bytes], object]) -> None:
         wanted = LogsRequest(stdout=request.stdout, stderr=request.stderr)
         stream = open_logs(engine, container_id, wanted)
+        stream.tty = stream.tty or request.framed is False
         try:
             while chunk := stream.read():
                 write(chunk)

@@ -43,6 +43,8 @@ class AttachRequest:
     stderr: bool = False
     stream: bool = True
     logs: bool = False
+    framed: bool | None = None
+    """With Docker's headers or without; None: with them unless there is a terminal."""
 
 
 class Container:

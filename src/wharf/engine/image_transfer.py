@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from wharf.dockerfile.changes import apply_changes
@@ -86,6 +86,16 @@ def import_image(engine: Engine, stream: Readable, request: ImportRequest, progr
     publish_image_event(engine, "import", record)
     progress({"status": str(record.id)})
     return record.id
+
+
+def import_url(engine: Engine, url: str, request: ImportRequest, progress: Progress) -> Digest:
+    """As `import_image`, of an archive that lies at `url`. Raises also Internal when it cannot be had."""
+    from wharf.transfer.fetch_url import open_url
+
+    with open_url(url) as (asked, stream):
+        progress({"status": f"Downloading from {asked}"})
+        message = request.message or f"Imported from {asked}"
+        return import_image(engine, stream, replace(request, message=message), progress)
 
 
 def _chosen(engine: Engine, name: str) -> list[Chosen]:

@@ -318,7 +318,7 @@ def _attach_waiting(container: Container, attach: Callable[..., socket.socket]) 
     for request, future in waiting:
         if future.cancelled():
             continue
-        stream = attach(stdin=request.stdin, stdout=request.stdout, stderr=request.stderr)
+        stream = attach(stdin=request.stdin, stdout=request.stdout, stderr=request.stderr, framed=request.framed)
         if not future.set_running_or_notify_cancel():
             stream.close()
             continue

@@ -100,9 +100,9 @@ class Running:
         """The path of its cgroup, "" when it has none."""
         return self._cgroup.path if self._cgroup else ""
 
-    def attach(self, *, stdin: bool, stdout: bool, stderr: bool) -> socket.socket:
+    def attach(self, *, stdin: bool, stdout: bool, stderr: bool, framed: bool | None = None) -> socket.socket:
         """A stream socket: frames with Docker's header (raw with a terminal) out, stdin in; SHUT_WR ends stdin."""
-        return self.channel.attach(stdin, stdout, stderr)
+        return self.channel.attach(stdin, stdout, stderr, framed)
 
     def doorbell(self) -> int:
         """A pipe, readable when the log has grown, at its end when the log is complete; the caller closes it."""

@@ -4,12 +4,21 @@ from wharf.api.http import Answer, Request
 from wharf.api.requests import json_reply
 from wharf.api.router import Handler, Route
 from wharf.api.server import Api
-from wharf.errors import NotFound, NotImplementedYet, Unavailable
+from wharf.errors import Internal, NotFound, NotImplementedYet, Unavailable, WharfError
 
 NO_SWARM = (
     "This node is not a swarm manager. "
     'Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.'
 )
+
+
+NO_SWARM_EVER = "Swarm is not part of Wharf: run services with wharf compose, on one machine"
+NO_PLUGINS = "managed plugins are not part of Wharf: its drivers are built in (docker info lists them)"
+NO_EXPERIMENTS = (
+    "This experimental feature is disabled by default. "
+    "Start the Docker daemon in experimental mode in order to enable it."
+)
+NO_CLUSTER = "volume update only valid for cluster volumes, but swarm is unavailable"
 
 
 async def swarm(api: Api, request: Request) -> Answer:
@@ -25,6 +34,22 @@ async def plugin_list(api: Api, request: Request) -> Answer:
 async def plugin_missing(api: Api, request: Request) -> Answer:
     """Any operation on one plugin."""
     raise NotFound(f'plugin "{request.names["name"]}" not found')
+
+
+async def plugin_privileges(api: Api, request: Request) -> Answer:
+    """GET /plugins/privileges: Docker answers none without asking a registry."""
+    if not request.text("remote"):
+        raise Internal("invalid reference format")
+    return json_reply([])
+
+
+def refusing(kind: type[WharfError], text: str) -> Handler:
+    """A handler that refuses with these words."""
+
+    async def handler(api: Api, request: Request) -> Answer:
+        raise kind(text)
+
+    return handler
 
 
 def not_yet(what: str) -> Handler:
@@ -65,12 +90,16 @@ def _missing(method: str, pattern: str, what: str) -> Route:
 
 ROUTES = (
     *(Route(method, pattern, swarm, NOT_A_MANAGER) for method, pattern in _SWARM),
-    _missing("POST", "/swarm/init", "swarm"),
-    _missing("POST", "/swarm/join", "swarm"),
+    Route("POST", "/swarm/init", refusing(NotImplementedYet, NO_SWARM_EVER), "501 Swarm is not part of Wharf"),
+    Route("POST", "/swarm/join", refusing(NotImplementedYet, NO_SWARM_EVER), "501 Swarm is not part of Wharf"),
     Route("GET", "/plugins", plugin_list),
-    _missing("GET", "/plugins/privileges", "plugin privileges"),
-    _missing("POST", "/plugins/pull", "plugin install"),
-    _missing("POST", "/plugins/create", "plugin create"),
+    Route("GET", "/plugins/privileges", plugin_privileges),
+    Route(
+        "POST", "/plugins/pull", refusing(NotImplementedYet, NO_PLUGINS), "501 managed plugins are not part of Wharf"
+    ),
+    Route(
+        "POST", "/plugins/create", refusing(NotImplementedYet, NO_PLUGINS), "501 managed plugins are not part of Wharf"
+    ),
     Route("GET", "/plugins/{name}/json", plugin_missing, NO_PLUGIN),
     Route("DELETE", "/plugins/{name}", plugin_missing, NO_PLUGIN),
     *(
@@ -79,9 +108,10 @@ ROUTES = (
     ),
     _missing("POST", "/session", "session (BuildKit)"),
     _missing("POST", "/grpc", "grpc (BuildKit)"),
-    _missing("GET", "/containers/{id}/attach/ws", "attach over a websocket"),
-    _missing("GET", "/containers/{id}/checkpoints", "checkpoint"),
-    _missing("POST", "/containers/{id}/checkpoints", "checkpoint"),
-    _missing("DELETE", "/containers/{id}/checkpoints/{name}", "checkpoint"),
-    Route("PUT", "/volumes/{name}", swarm, NOT_A_MANAGER),
+    Route("GET", "/containers/{id}/checkpoints", refusing(NotImplementedYet, NO_EXPERIMENTS), "501 experimental"),
+    Route("POST", "/containers/{id}/checkpoints", refusing(NotImplementedYet, NO_EXPERIMENTS), "501 experimental"),
+    Route(
+        "DELETE", "/containers/{id}/checkpoints/{name}", refusing(NotImplementedYet, NO_EXPERIMENTS), "501 experimental"
+    ),
+    Route("PUT", "/volumes/{name}", refusing(Unavailable, NO_CLUSTER), "503 only for cluster volumes"),
 )

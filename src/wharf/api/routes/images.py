@@ -13,11 +13,11 @@ from wharf.engine.image_inspect import history, inspect_image
 from wharf.engine.image_list import list_images
 from wharf.engine.image_prune import prune_images
 from wharf.engine.image_tag import tag_image
-from wharf.engine.image_transfer import ImportRequest, import_image, load_images, save_images
+from wharf.engine.image_transfer import ImportRequest, import_image, import_url, load_images, save_images
 from wharf.engine.pull import PullRequest, pull_image
 from wharf.engine.push import push_image
 from wharf.engine.search import search_images
-from wharf.errors import Invalid, NotImplementedYet
+from wharf.errors import Invalid
 from wharf.spec.container import ContainerConfig
 from wharf.wire import images
 from wharf.wire.codec import to_wire
@@ -96,8 +96,6 @@ async def image_create(api: Api, request: Request) -> Answer:
     source = request.text("fromSrc")
     if not source:
         return await _pull(api, request)
-    if source != "-":
-        raise NotImplementedYet("import from a URL is not there yet; send the archive itself (fromSrc=-)")
     asked = ImportRequest(
         repo=request.text("repo"),
         tag=request.text("tag"),
@@ -105,6 +103,8 @@ async def image_create(api: Api, request: Request) -> Answer:
         changes=request.all("changes"),
         platform=request.text("platform"),
     )
+    if source != "-":
+        return await progress(api, lambda emit: import_url(api.engine, source, asked, emit))
     stream = request.body.file()
     return await progress(api, lambda emit: import_image(api.engine, stream, asked, emit))
 

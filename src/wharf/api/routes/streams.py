@@ -11,6 +11,7 @@ from wharf.api.relay import Source, relay, say
 from wharf.api.router import Route
 from wharf.api.server import Api
 from wharf.api.streams import produced
+from wharf.api.websocket import FramedTransport, WebSocketProtocol, accept
 from wharf.engine.attach import AttachRequest, attach_container
 from wharf.engine.logs import LogsRequest, LogStream, open_logs
 from wharf.engine.resize import resize_container
@@ -64,6 +65,48 @@ async def attach(api: Api, request: Request) -> Answer:
 
     stdin = DetachFilter(keys) if wanted.stdin and attached.tty else None
     return Hijack(relay(Source(attached.stream, stdin, ended, history)), kind)
+
+
+async def attach_ws(api: Api, request: Request) -> Answer:
+    """GET /containers/{id}/attach/ws: the same over a websocket, both streams as they come."""
+    wanted = AttachRequest(
+        stdin=request.flag("stdin"),
+        stdout=request.flag("stdout"),
+        stderr=request.flag("stderr"),
+        stream=request.flag("stream"),
+        logs=request.flag("logs"),
+        framed=False,
+    )
+    keys = parse_keys(request.text("detachKeys"))
+    key = accept(request.headers)
+    attached = await api.run(attach_container, api.engine, request.names["id"], wanted)
+    replay = attached.replay
+    history = None
+    if replay is not None:
+
+        async def past() -> AsyncIterator[bytes]:
+            stream = await produced(api, lambda out: replay(out.write), RAW)
+            async for chunk in stream.chunks:
+                yield chunk
+
+        history = past
+
+    def ended(detached: bool) -> None:
+        if detached:
+            api.spawn(api.run(attached.detached))
+
+    stdin = DetachFilter(keys) if wanted.stdin and attached.tty else None
+    take = relay(Source(attached.stream, stdin, ended, history))
+
+    def taken(transport: asyncio.Transport, early: bytes, eof: bool) -> asyncio.BaseProtocol:
+        out = FramedTransport(transport)
+        inner = take(out, b"", eof)
+        assert isinstance(inner, asyncio.Protocol)
+        protocol = WebSocketProtocol(out, inner)
+        protocol.data_received(early)
+        return protocol
+
+    return Hijack(taken, RAW, headers={"Sec-WebSocket-Accept": key})
 
 
 async def logs(api: Api, request: Request) -> Answer:
@@ -154,6 +197,7 @@ async def _samples(api: Api, name: str, sample: Any) -> AsyncIterator[bytes]:
 
 ROUTES = (
     Route("POST", "/containers/{id}/attach", attach),
+    Route("GET", "/containers/{id}/attach/ws", attach_ws),
     Route("GET", "/containers/{id}/logs", logs),
     Route("POST", "/containers/{id}/wait", wait),
     Route("POST", "/containers/{id}/resize", resize),

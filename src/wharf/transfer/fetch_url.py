@@ -1,0 +1,48 @@
+"""A file of the web, as `POST /images/create?fromSrc=URL` wants it: http and https only, also after redirects."""
+
+from __future__ import annotations
+
+import contextlib
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import IO
+
+from wharf.errors import Internal, Invalid
+
+TIMEOUT = 60.0
+"""Seconds of silence."""
+MAX_URL = 8192
+_SCHEMES = ("http://", "https://")
+
+
+@contextlib.contextmanager
+def open_url(url: str) -> Iterator[tuple[str, IO[bytes]]]:
+    """The address as it was asked for (without a scheme: http, as in Docker) and its body, read as it comes.
+
+    Raises Invalid for other schemes, Internal with Docker's words when it cannot be had.
+    """
+    asked = url if "://" in url else f"http://{url}"
+    if not asked.lower().startswith(_SCHEMES) or len(asked) > MAX_URL or any(char <= " " for char in asked):
+        raise Invalid(f"invalid source {url[:200]!r}: an http or https URL")
+    opener = urllib.request.OpenerDirector()  # without the handlers of files and ftp
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPRedirectHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    try:
+        answer = opener.open(asked, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise Internal(f"got HTTP status code >= 400: {error.code} {error.reason}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise Internal(f'Get "{asked}": {reason}') from None
+    with answer:
+        yield asked, answer
