@@ -60,7 +60,7 @@ def images(reaper: bytes) -> dict[str, Standin]:
         "library/busybox:buildroot-2014.02": Standin(),
         "library/bash:latest": BASH,
         **{f"library/nginx:{tag}": NGINX for tag in ("latest", "alpine", "alpine-slim", "1.25.4-alpine-slim")},
-        "alpine/socat:latest": Standin({"Cmd": ["socat"]}, {"usr/bin/socat": (SOCAT, 0o755)}),
+        "alpine/socat:1.7.4.3-r0": Standin({"Cmd": ["socat"]}, {"usr/bin/socat": (SOCAT, 0o755)}),
         "testcontainers/helloworld:1.2.0": Standin(
             {"Cmd": ["/serve"], "ExposedPorts": {"8080/tcp": {}}},
             {"serve": (HELLO, 0o755), "www/ping": ("PONG", 0o644), "www/index.html": ("Hello world\n", 0o644)},
@@ -105,6 +105,7 @@ def main(arguments: list[str]) -> int:
             os.makedirs(f"{daemon.root}/client")
             plugins = os.environ.get("WHARF_TEST_PLUGINS", "/usr/libexec/docker/cli-plugins")
             Path(f"{daemon.root}/client/config.json").write_text(f'{{"cliPluginsExtraDirs": ["{plugins}"]}}')
+            # The client's plugins lie beside the one that set-up unpacked, or where WHARF_TEST_PLUGINS says.
             ran = {
                 **daemon.environment,
                 "PATH": f"{os.path.dirname(docker_client())}:{os.environ['PATH']}",

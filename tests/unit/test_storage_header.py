@@ -6,7 +6,7 @@ import tarfile
 import tempfile
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wharf.errors import Invalid
@@ -45,6 +45,7 @@ def read(data: bytes) -> list[tuple[Entry, bytes]]:
         return [(entry, b"".join(bytes(piece) for piece in reader.data())) for entry in reader.entries()]
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine
 @given(st.lists(entries(), max_size=4))
 def test_what_is_written_reads_back(wanted: list[Entry]) -> None:
     data = b"".join(format_entry(entry) for entry in wanted) + header.END
