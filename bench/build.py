@@ -130,7 +130,7 @@ def _at_the_engine(engine: Engine, context: Path, repeat: int) -> float:
 
 def _changed(engine: Engine, work: Path, repeat: int) -> float:
     """Megabytes a second of `wharf build` on a context that is known, but for one file."""
-    large = _context(work / "large", "FROM scratch\nCOPY . /\n", LARGE_FILES, LARGE // LARGE_FILES)
+    large = _context(work / "large", "FROM scratch\nCOPY 0/file-0 /\n", LARGE_FILES, LARGE // LARGE_FILES)
     command = [str(Path(".venv/bin/wharf").absolute()), "-H", engine.host, "build", "-q", "-t", "bench-large"]
     samples = []
     for number in range(repeat + 1):
