@@ -15,7 +15,15 @@ from wharf.api.listen import TlsFiles, close_listeners, inherited_listeners, ope
 from wharf.api.routes import ROUTES
 from wharf.api.server import Api, Listener, Server
 from wharf.build.service import BuildService
-from wharf.daemonconfig import Settings, cgroup_driver, publish_address, read_settings, registry_settings
+from wharf.daemonconfig import (
+    Settings,
+    cgroup_driver,
+    default_bridge,
+    dns_defaults,
+    publish_address,
+    read_settings,
+    registry_settings,
+)
 from wharf.daemonreload import added_runtimes, reload_settings
 from wharf.engine.config import EngineConfig
 from wharf.engine.engine import Engine
@@ -117,6 +125,10 @@ def engine_config(settings: Settings) -> EngineConfig:
         bip=settings.bip,
         ip_forward=settings.ip_forward,
         icc=settings.icc,
+        mtu=settings.mtu or 1500,
+        default_bridge=default_bridge(settings),
+        network_opts=settings.default_network_opts,
+        dns=dns_defaults(settings),
         publish=publish_address(settings),
         forward_accept=settings.forward_accept,
         default_pools=tuple(settings.default_address_pools),

@@ -4,24 +4,29 @@ Precedence: a flag or the file, never both; then the defaults of `Settings`. Doc
 yet are refused by name when ignoring them would weaken what an administrator asked for, else reported.
 """
 
-import argparse
 import dataclasses
 import ipaddress
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
-from wharf import __version__
-from wharf.engine.config import OWN_RUNTIME, RUNTIME_NAME
+from wharf.daemonflags import LOG_LEVELS, flag_parser
+from wharf.engine.config import OWN_RUNTIME, RUNTIME_NAME, DnsDefaults
+from wharf.engine.network_settings import (
+    BridgeWords,
+    parse_default_bridge,
+    parse_dns,
+    parse_mtu,
+    parse_network_opts,
+)
 from wharf.engine.registries import parse_registries, parse_signatures
 from wharf.errors import Invalid
-from wharf.spec.network import AddressPool
+from wharf.spec.network import AddressPool, DefaultBridge
 from wharf.spec.registry import ProxySettings, RegistrySettings
 
 MAX_CONFIG_BYTES = 1 << 20
-LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 _REPORTED = """
     allow-nondistributable-artifacts experimental features metrics-addr
     storage-driver debug-addr builder swarm-default-advertise-addr
@@ -29,15 +34,12 @@ _REPORTED = """
 REPORTED = frozenset(_REPORTED.split())
 """Docker's directives that change nothing here yet and that are safe to leave out."""
 _REFUSED = """
-    allow-direct-routing api-cors-header authorization-plugins bridge cdi-spec-dirs
-    cgroup-parent containerd containerd-namespace containerd-plugins-namespace data-root-quota
-    default-cgroupns-mode default-gateway default-gateway-v6 default-ipc-mode default-network-opts
-    default-shm-size default-ulimits dns dns-opts dns-search fixed-cidr
-    fixed-cidr-v6 graph host-gateway-ip host-gateway-ips init
-    init-path ip-masq ip6tables iptables ipv6 log-format min-api-version mtu
-    network-control-plane-mtu node-generic-resources oom-score-adjust raw-logs rootless
-    storage-opts userland-proxy userland-proxy-path
-    firewall-backend bip6
+    allow-direct-routing api-cors-header authorization-plugins bridge cdi-spec-dirs cgroup-parent containerd
+    containerd-namespace containerd-plugins-namespace data-root-quota default-cgroupns-mode default-ipc-mode
+    default-shm-size default-ulimits graph host-gateway-ip
+    host-gateway-ips init init-path log-format min-api-version network-control-plane-mtu
+    node-generic-resources oom-score-adjust raw-logs rootless storage-opts userland-proxy userland-proxy-path
+    firewall-backend
 """
 REFUSED = frozenset(_REFUSED.split())
 """Docker's directives that must not be ignored silently and are not there yet."""
@@ -57,6 +59,23 @@ class Settings:
     log_level: str = "info"
     bip: str = ""
     default_address_pools: list[AddressPool] = field(default_factory=list)
+    mtu: int = 0
+    """Of the default bridge; 0 is 1500."""
+    fixed_cidr: str = ""
+    default_gateway: str = ""
+    ip_masq: bool = True
+    ipv6: bool = False
+    """The default bridge has IPv6 too."""
+    bip6: str = ""
+    fixed_cidr_v6: str = ""
+    default_gateway_v6: str = ""
+    iptables: bool = True
+    ip6tables: bool = True
+    default_network_opts: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Driver -> options of new networks that do not name them."""
+    dns: list[str] = field(default_factory=list)
+    dns_opts: list[str] = field(default_factory=list)
+    dns_search: list[str] = field(default_factory=list)
     ip_forward: bool = True
     """Forwarding of packets may be switched on; else networks that need it are refused while it is off."""
     icc: bool = True
@@ -111,82 +130,17 @@ class Settings:
     warnings: list[str] = field(default_factory=list)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        if message.startswith("unrecognized arguments: -"):
-            message = f"unknown flag: {message.split(': ', 1)[1].split()[0]}"
-        raise Invalid(message)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="wharfd", description="A container engine that speaks Docker's API.", allow_abbrev=False,
-        argument_default=argparse.SUPPRESS,
-    )  # fmt: skip
-    add = parser.add_argument
-    add("-H", "--host", dest="hosts", action="append", metavar="URL", help="listen on unix:///path or tcp://ip:port")
-    add("--data-root", metavar="DIR", help="where images, containers and volumes are kept (/var/lib/wharf)")
-    add("--exec-root", metavar="DIR", help="state of running containers (/run/wharf)")
-    add("-p", "--pidfile", metavar="FILE", help="file for the daemon's pid")
-    add("--config-file", metavar="FILE", help="daemon.json (/etc/wharf/daemon.json)")
-    add("-G", "--group", metavar="NAME", help="group that may use the unix socket")
-    add("-D", "--debug", action="store_true", help="log everything")
-    add("-l", "--log-level", choices=LOG_LEVELS, help="least level of what is logged")
-    add("--bip", metavar="CIDR", help="address of the default bridge")
-    add("--default-address-pool", dest="default_address_pools", action="append", metavar="base=CIDR,size=N")
-    add("--icc", nargs="?", const=True, type=_boolean, metavar="BOOL", help="the default bridge's containers may talk")
-    add("--ip", metavar="ADDRESS", help="host address of ports published without one (0.0.0.0)")
-    add(
-        "--ip-forward",
-        nargs="?",
-        const=True,
-        type=_boolean,
-        metavar="BOOL",
-        help="switch net.ipv4.ip_forward on (true)",
-    )
-    add("--shutdown-timeout", type=int, metavar="SECONDS", help="how long containers have to stop")
-    add("--log-driver", metavar="NAME", help="default log driver (json-file)")
-    add("--log-opt", dest="log_opts", action="append", metavar="KEY=VALUE", help="option of the default log driver")
-    add("--label", dest="labels", action="append", metavar="KEY=VALUE", help="label of the daemon")
-    add("--exec-opt", dest="exec_opts", action="append", metavar="KEY=VALUE", help="native.cgroupdriver=systemd")
-    add("--userns-remap", metavar="USER[:GROUP]", help="user namespaces with the subordinate ids of a user, or default")
-    add("--seccomp-profile", metavar="FILE", help="default seccomp profile: a file, builtin or unconfined")
-    add("--no-new-privileges", action="store_true", help="no container gains privileges, unless it says so")
-    add("--tls", action="store_true")
-    add("--tlsverify", action="store_true", help="TLS, and clients must show a certificate")
-    add("--tlscacert", metavar="FILE")
-    add("--tlscert", metavar="FILE")
-    add("--tlskey", metavar="FILE")
-    add("--selinux-enabled", action="store_true", help="label containers where the host has SELinux")
-    add("--insecure-registry", dest="insecure_registries", action="append", metavar="HOST", help="plain http is taken")
-    add("--registry-mirror", dest="registry_mirrors", action="append", metavar="[DOMAIN=]URL", help="asked first")
-    add("--registry-realm", dest="registry_realms", action="append", metavar="DOMAIN=HOST", help="may see credentials")
-    add("--registry-certs", dest="registry_certs", action="append", metavar="DIR", help="instead of /etc/*/certs.d")
-    add("--http-proxy", metavar="URL", help="proxy for plain http to registries ($HTTP_PROXY)")
-    add("--https-proxy", metavar="URL", help="proxy for https to registries ($HTTPS_PROXY)")
-    add("--no-proxy", metavar="HOSTS", help="hosts and networks that are reached without a proxy ($NO_PROXY)")
-    add("--max-concurrent-downloads", type=int, metavar="N", help="layers that a pull fetches at once (3)")
-    add("--max-concurrent-uploads", type=int, metavar="N", help="layers that a push sends at once (5)")
-    add("--max-download-attempts", type=int, metavar="N", help="attempts of each download (5)")
-    add("--live-restore", action="store_true", help="containers go on running when the daemon ends")
-    add("--restart-unhealthy", action="store_true", help="restart what is unhealthy and has a restart policy")
-    add("--idle-timeout", type=int, metavar="SECONDS", help="end when nothing runs and nobody asks for so long")
-    add("--add-runtime", dest="runtimes", action="append", metavar="NAME=PATH", help="another OCI runtime")
-    add("--default-runtime", metavar="NAME", help="runtime of containers that name none (runc: the one built in)")
-    add("--validate", action="store_true", help="check the settings and end")
-    add("-v", "--version", action="version", version=f"Wharf version {__version__}")
-    return parser
-
-
 def read_settings(argv: Sequence[str]) -> Settings:
     """Flags and file together; raises Invalid saying what is wrong and where."""
-    flags = vars(_parser().parse_args(list(argv)))
+    flags = vars(flag_parser().parse_args(list(argv)))
     if "default_address_pools" in flags:
         flags["default_address_pools"] = [AddressPool.parse(text) for text in flags["default_address_pools"]]
     if "log_opts" in flags:
         flags["log_opts"] = dict(_pair(text) for text in flags["log_opts"])
     if "runtimes" in flags:
         flags["runtimes"] = {name: (path,) for name, path in map(_pair, flags["runtimes"])}
+    if "default_network_opts" in flags:
+        flags["default_network_opts"] = _network_opts(flags["default_network_opts"])
     path = flags.get("config_file") or os.path.join(_config_home(), "daemon.json")
     settings = Settings(config_file=path)
     from_file = read_file(path, needed="config_file" in flags, warnings=settings.warnings)
@@ -212,6 +166,8 @@ def with_defaults(settings: Settings) -> Settings:
     if settings.bip:
         _check(lambda: ipaddress.ip_interface(settings.bip), f"invalid bip {settings.bip!r}: an address with a prefix")
     publish_address(settings)
+    default_bridge(settings)
+    dns_defaults(settings)
     cgroup_driver(settings)
     registry_settings(settings)
     if settings.default_runtime not in (RUNTIME_NAME, OWN_RUNTIME, *settings.runtimes):
@@ -228,6 +184,38 @@ def publish_address(settings: Settings) -> str:
     if settings.ip:
         _check(lambda: ipaddress.ip_address(settings.ip), f"invalid ip {settings.ip[:100]!r}: an address of this host")
     return settings.ip or ("127.0.0.1" if settings.publish == "loopback" else "")
+
+
+def default_bridge(settings: Settings) -> DefaultBridge:
+    """What is asked of the default bridge beside bip, icc and mtu; raises Invalid."""
+    if not settings.iptables or not settings.ip6tables:
+        name = "ip6tables" if settings.iptables else "iptables"
+        raise Invalid(f"{name} cannot be false: what keeps networks apart is Wharf's own nftables table")
+    parse_mtu(settings.mtu)
+    parse_network_opts(settings.default_network_opts)
+    words = BridgeWords(
+        settings.ip_masq,
+        settings.fixed_cidr,
+        settings.default_gateway,
+        settings.ipv6,
+        settings.bip6,
+        settings.fixed_cidr_v6,
+        settings.default_gateway_v6,
+    )
+    return parse_default_bridge(words)
+
+
+def dns_defaults(settings: Settings) -> DnsDefaults:
+    """What containers get that ask for no name servers; raises Invalid."""
+    return parse_dns(settings.dns, settings.dns_search, settings.dns_opts)
+
+
+def _network_opts(given: Sequence[str]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for driver, option in map(_pair, given):
+        key, value = _pair(option)
+        found.setdefault(driver, {})[key] = value
+    return found
 
 
 def registry_settings(settings: Settings) -> RegistrySettings:
@@ -312,6 +300,8 @@ _KINDS: dict[str, type] = {
     "debug": bool, "tls": bool, "tlsverify": bool, "no-new-privileges": bool,
     "live-restore": bool, "restart-unhealthy": bool,
     "selinux-enabled": bool, "ip-forward": bool, "icc": bool, "forward-accept": bool,
+    "ip-masq": bool, "ipv6": bool, "iptables": bool, "ip6tables": bool, "mtu": int, "default-network-opts": dict,
+    "dns": list, "dns-opts": list, "dns-search": list,
     "insecure-registries": list, "registry-mirrors": list, "registry-realms": list,
     "registry-certs": list, "signature-policy": dict,
     "max-concurrent-downloads": int, "max-concurrent-uploads": int, "max-download-attempts": int,
@@ -328,6 +318,8 @@ def _directive(path: str, key: str, value: Any) -> Any:
         return [_pool_object(path, item) for item in value]
     if key == "runtimes":
         return {name: _runtime_object(path, name, item) for name, item in value.items()}
+    if key == "default-network-opts":
+        return parse_network_opts(value)
     if kind is list and not all(isinstance(item, str) for item in value):
         raise _file_error(path, f"{key} must be a list of strings")
     if kind is dict and key != "signature-policy" and not all(isinstance(item, str) for item in value.values()):
@@ -362,13 +354,6 @@ def _runtime_object(path: str, name: str, item: Any) -> tuple[str, ...]:
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise _file_error(path, f"runtimes: {name}: runtimeArgs must be a list of strings")
     return (item["path"], *words)
-
-
-def _boolean(text: str) -> bool:
-    """As Go's strconv.ParseBool."""
-    if text.lower() not in ("1", "t", "true", "0", "f", "false"):
-        raise argparse.ArgumentTypeError(f"invalid boolean value {text[:50]!r}")
-    return text.lower() in ("1", "t", "true")
 
 
 def _check(parse: Any, message: str) -> Any:

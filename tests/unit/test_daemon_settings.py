@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from wharf.daemonconfig import publish_address, read_settings, registry_settings
+from wharf.daemonconfig import default_bridge, dns_defaults, publish_address, read_settings, registry_settings
 from wharf.errors import Invalid
 from wharf.spec.network import AddressPool
 
@@ -49,6 +49,18 @@ def test_flags_and_file_are_merged(tmp_path: Path) -> None:
         ("[]", [], "not a JSON object"),
         ({}, ["--nonsense"], "unknown flag: --nonsense"),
         ({}, ["--bip", "x"], "invalid bip"),
+        ({}, ["--fixed-cidr", "10.0.0.1/24"], "invalid fixed-cidr '10.0.0.1/24': 10.0.0.1/24 has host bits set"),
+        ({"fixed-cidr-v6": "x"}, [], "invalid fixed-cidr-v6"),
+        ({"bip6": "fd00::1"}, [], "invalid bip6"),
+        ({"default-gateway": "::1"}, [], "invalid default-gateway"),
+        ({"mtu": 20}, [], "invalid mtu 20: not within 68-65535"),
+        ({"mtu": True}, [], "mtu has the wrong type"),
+        ({"iptables": False}, [], "iptables cannot be false"),
+        ({}, ["--ip6tables=false"], "ip6tables cannot be false"),
+        ({"dns": ["x"]}, [], "x is not an ip address"),
+        ({"dns-search": ["a b"]}, [], "invalid dns setting 'a b'"),
+        ({"default-network-opts": {"bridge": "x"}}, [], "default-network-opts: bridge must be an object of strings"),
+        ({}, ["--default-network-opt", "bridge=x"], "expected key=value"),
         ({"default-address-pools": [{"base": "10.0.0.0/8", "size": 4}]}, [], "pool"),
     ],
 )  # fmt: skip
@@ -109,3 +121,20 @@ def test_proxies_of_the_file_come_before_the_environments(tmp_path: Path, monkey
     monkeypatch.setenv("NO_PROXY", "a.example")
     proxies = registry_settings(settings(tmp_path, {"proxies": {"no-proxy": "b.example"}})).proxies
     assert (proxies.https, proxies.no_proxy) == ("http://environment:1", "b.example")
+
+
+def test_the_default_bridge_and_name_servers(tmp_path: Path) -> None:
+    file = {"ipv6": True, "fixed-cidr-v6": "fd00::/64", "ip-masq": False, "dns": ["192.0.2.1"], "dns-opts": ["ndots:1"]}
+    got = settings(tmp_path, file, "--fixed-cidr", "10.0.0.0/24", "--dns-search", "a", "--ip6tables=true")
+    bridge, dns = default_bridge(got), dns_defaults(got)
+    assert (str(bridge.range4), str(bridge.range6), bridge.ipv6, bridge.masquerade) == (
+        "10.0.0.0/24",
+        "fd00::/64",
+        True,
+        False,
+    )
+    assert (dns.servers, dns.search, dns.options) == (("192.0.2.1",), ("a",), ("ndots:1",))
+    flags = ("--default-network-opt", "bridge=a=1", "--default-network-opt", "bridge=b=2=3")
+    assert settings(tmp_path, {}, *flags).default_network_opts == {"bridge": {"a": "1", "b": "2=3"}}
+    file = {"default-network-opts": {"macvlan": {"x": "y"}}}
+    assert settings(tmp_path, file).default_network_opts == {"macvlan": {"x": "y"}}

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wharf.engine.id_maps import IdMaps
-from wharf.spec.network import AddressPool
+from wharf.spec.container import HostConfig
+from wharf.spec.network import AddressPool, DefaultBridge
 from wharf.spec.registry import RegistrySettings
 
 log = logging.getLogger("wharf.engine")
@@ -18,6 +19,24 @@ OWN_RUNTIME = "wharf-runtime"
 
 
 @dataclass(frozen=True, slots=True)
+class DnsDefaults:
+    """What the containers that ask for none get of name servers, search domains and resolver options."""
+
+    servers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+    def fill(self, asked: HostConfig) -> HostConfig:
+        """The container's settings with these where it has none; records keep what was asked for."""
+        return replace(
+            asked,
+            dns=asked.dns or list(self.servers),
+            dns_search=asked.dns_search or list(self.search),
+            dns_options=asked.dns_options or list(self.options),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class EngineConfig:
     """Roots are absolute paths; times in seconds. `warn` gets what a person should read in the daemon's log."""
 
@@ -26,6 +45,11 @@ class EngineConfig:
     bip: str = ""
     default_pools: tuple[AddressPool, ...] = ()
     mtu: int = 1500
+    """Of the default bridge."""
+    default_bridge: DefaultBridge = DefaultBridge()
+    network_opts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Driver -> options of new networks that do not name them."""
+    dns: DnsDefaults = DnsDefaults()
     ip_forward: bool = True
     icc: bool = True
     """Containers of the default bridge may talk to one another."""

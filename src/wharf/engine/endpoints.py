@@ -339,7 +339,7 @@ def wire(engine: Engine, record: ContainerRecord, published: Sequence[Published]
         raise Internal(NETWORK_FAILED + "the sandbox has no network namespace of its own")
     target = SandboxTarget(sandboxed.netns_fd, sandboxed.rtnl, sandboxed.monitor_pidfd)
     endpoints = [item.endpoint for item in published]
-    engine.network.connect(published, target, resolver_of(record, endpoints))
+    engine.network.connect(published, target, resolver_of(engine.config.dns, record, endpoints))
     for endpoint in endpoints:
         set_sysctls(engine, record.networks[endpoint.network_name], endpoint.interface, sandboxed.netns_fd)
     sandboxed.close_network()

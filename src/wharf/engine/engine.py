@@ -83,6 +83,7 @@ class Engine:
             config.ip_forward,
             seed,
             icc=config.icc,
+            default=config.default_bridge,
             publish=config.publish,
             forward_accept=config.forward_accept,
         )

@@ -73,7 +73,7 @@ class NetdGuard:
         for endpoint in endpoints:
             if endpoint.ports and endpoint.id not in with_ports:
                 self._publish(endpoint, running)
-        resolver = resolver_of(container.record, endpoints)
+        resolver = resolver_of(self._engine.config.dns, container.record, endpoints)
         if resolver is not None and resolver.sandbox_id not in resolved:
             with _target(running) as target:
                 relay.resolve(resolver, target)

@@ -139,7 +139,7 @@ def _connect_running(
         undo.callback(_mark, engine, record, "")
         faults.done("connect:noted")
         undo.callback(_lead_out, engine, container.endpoints, target)
-        resolver = resolver_of(record, beside, {network.name: settings})
+        resolver = resolver_of(engine.config.dns, record, beside, {network.name: settings})
         engine.network.attach(published, beside, target, resolver)
         undo.callback(engine.network.cut, endpoint, target)
         faults.done("connect:wired")
@@ -196,7 +196,7 @@ def _disconnect_running(engine: Engine, container: Container, endpoint: Endpoint
         engine.database.containers.put(record)
         faults.done("disconnect:recorded")
         container.endpoints = _move_ports(engine, container.endpoints, remaining)
-        engine.network.detach(endpoint, remaining, target, resolver_of(record, remaining))
+        engine.network.detach(endpoint, remaining, target, resolver_of(engine.config.dns, record, remaining))
         faults.done("disconnect:cut")
         engine.network.release(endpoint)
         record.ports = ports_shown(record, container.endpoints)
@@ -251,14 +251,14 @@ def mend(engine: Engine, container: Container) -> None:
         if record.changing not in record.interfaces.values():
             engine.network.drop_interface(record.changing, target)
         _lead_out(engine, kept, target)
-        engine.network.name_again(kept, target, resolver_of(record, kept))
+        engine.network.name_again(kept, target, resolver_of(engine.config.dns, record, kept))
     log.warning("start-up: container %s: a change of its networks was cut and is mended", record.id)
     _mark(engine, record, "")
 
 
 def _use_own_resolver(engine: Engine, record: ContainerRecord) -> None:
     try:
-        use_own_resolver(f"{engine.directory(record.id)}/resolv.conf", record.host_config)
+        use_own_resolver(f"{engine.directory(record.id)}/resolv.conf", engine.config.dns.fill(record.host_config))
     except OSError as error:
         log.warning("container %s: its resolv.conf cannot be changed: %s", record.id, error)
 

@@ -82,7 +82,11 @@ def _record(engine: Engine, request: NetworkCreate) -> NetworkRecord:
         labels=dict(request.labels or {}),
     )
     record.ipam.config = list(record.ipam.config or ()) if record.ipam.config is not None else None
-    return _configured(engine, record, source) if source else record
+    if source:
+        return _configured(engine, record, source)
+    if not record.config_only:
+        record.options = {**engine.config.network_opts.get(record.driver, {}), **record.options}
+    return record
 
 
 def _configured(engine: Engine, record: NetworkRecord, source: str) -> NetworkRecord:

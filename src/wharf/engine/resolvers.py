@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from wharf.engine.config import DnsDefaults
 from wharf.engine.hosts_files import host_resolv_conf, upstream_servers, wants_dots
 from wharf.engine.links import parse_link
 from wharf.network.plan import gateway_order
@@ -13,6 +14,7 @@ _ID = re.compile(r"[0-9a-f]{64}\Z")
 
 
 def resolver_of(
+    dns: DnsDefaults,
     record: ContainerRecord,
     endpoints: Sequence[Endpoint],
     joining: Mapping[str, EndpointSettings] | None = None,
@@ -22,14 +24,14 @@ def resolver_of(
     named = [endpoint for endpoint in gateway_order(endpoints) if endpoint.names]
     if not named:
         return None
-    base = host_resolv_conf()
+    base, asked = host_resolv_conf(), dns.fill(record.host_config)
     return Resolver(
         record.sandbox_id,
         tuple(endpoint.network_id for endpoint in named),
-        upstream_servers(record.host_config, base),
+        upstream_servers(asked, base),
         forward=any(endpoint.gateway or endpoint.gateway6 for endpoint in endpoints),
         links=_aliases({**record.networks, **(joining or {})}, named),
-        ndots=wants_dots(record.host_config, base),
+        ndots=wants_dots(asked, base),
     )
 
 

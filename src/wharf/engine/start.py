@@ -224,18 +224,18 @@ def _write_files(engine: Engine, container: Container, links: Sequence[str]) -> 
     else:
         directory = engine.directory(record.id)
         os.makedirs(directory, mode=0o710, exist_ok=True)
-        base = host_resolv_conf()
+        base, dns = host_resolv_conf(), engine.config.dns.fill(host)
         gateway = str(engine.network.gateway)
         write_file(f"{directory}/hostname", config.hostname + "\n")
         if mode == "host":
             place = Place(gateway=gateway, ipv6=engine.host.ipv6)
             write_file(f"{directory}/hosts", host_network_hosts(host, place))
-            write_file(f"{directory}/resolv.conf", host_network_resolv(host, base))
+            write_file(f"{directory}/resolv.conf", host_network_resolv(dns, base))
         else:
             place = Place(tuple(host_addresses(record)), gateway, engine.host.ipv6, tuple(links))
             named = any(map(is_user_defined, record.networks))
             write_file(f"{directory}/hosts", hosts_text(config, host, place))
-            write_file(f"{directory}/resolv.conf", (user_resolv_text if named else resolv_text)(host, base))
+            write_file(f"{directory}/resolv.conf", (user_resolv_text if named else resolv_text)(dns, base))
     return {f"/etc/{name}": f"{directory}/{name}" for name in FILES}
 
 

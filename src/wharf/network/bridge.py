@@ -51,6 +51,8 @@ def apply(route: NetlinkSocket, plan: BridgePlan) -> Link:
             if link is None:
                 raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
             route.transact([netlink.add_address(link.index, item) for item in (plan.address, plan.address6) if item])
+        elif plan.address6:
+            _add_address(route, link, plan.address6)  # one kept for the containers on it, from before it had IPv6
         # Container traffic to the host's published loopback ports comes back with 127.0.0.1 as its address: only
         # on this bridge may it be routed. The firewall drops what others send to 127/8 (see firewall.py).
         if plan.address:
@@ -68,6 +70,14 @@ def apply(route: NetlinkSocket, plan: BridgePlan) -> Link:
     except OSError as error:
         raise Unavailable(f"cannot {plan.describe()}: {error.strerror or error}") from error
     return link
+
+
+def _add_address(route: NetlinkSocket, link: Link, address: netlink.Interface) -> None:
+    try:
+        route.transact([netlink.add_address(link.index, address)])
+    except OSError as error:
+        if error.errno != errno.EEXIST:
+            raise
 
 
 def shows_frames() -> bool:

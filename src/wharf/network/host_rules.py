@@ -31,7 +31,7 @@ class HostRules:
         self._warn(self._forwarding.at_start())
         for facts in networks:
             self._bridges[facts.network_id] = facts.bridge
-            if not facts.is_default:
+            if facts.subnet6 or not facts.is_default:
                 try:
                     self._forwarding.need(facts)
                 except WharfError as error:

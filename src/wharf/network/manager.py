@@ -11,27 +11,23 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 
 from wharf.errors import Denied, Internal, NotFound, Unavailable, WharfError
-from wharf.kernel import netlink
 from wharf.kernel.netlink import NetlinkSocket
 from wharf.network import bridge, strays
 from wharf.network import endpoint as endpoints
 from wharf.network.contracts import NetworkStore, Relay
+from wharf.network.default_bridge import plan_default
 from wharf.network.endpoint import SandboxTarget
 from wharf.network.host_rules import HostRules
-from wharf.network.ipam import DEFAULT_POOLS
 from wharf.network.layout import Layout
 from wharf.network.names import Names
 from wharf.network.networks import Networks, Settings
 from wharf.network.plan import (
-    Addressing,
-    BridgePlan,
     EndpointPlan,
     default_routes,
     free_interface,
-    plan_bridge,
 )
 from wharf.network.ports import PortTable
-from wharf.network.predefined import default_network, predefined, subnet_of
+from wharf.network.predefined import default_network, predefined
 from wharf.network.publishing import Published, by_mode
 from wharf.network.settings import EndpointRequest, NetworkConfig
 from wharf.network.strays import Holders
@@ -56,7 +52,7 @@ class NetworkManager:
     ) -> None:
         self._config, self._store, self._warn, self._relay = config, store, warn, relay
         self._names = Names(config.instance)
-        settings = Settings(config.default_pools, config.mtu, config.seed)
+        settings = Settings(config.default_pools, seed=config.seed)
         self._networks = Networks(self._names, settings, store, warn)
         self._lock = self._networks.lock
         self._warnings: list[str] = []
@@ -80,7 +76,10 @@ class NetworkManager:
     def _start(self, running: Sequence[Endpoint]) -> None:
         self._route = NetlinkSocket()
         self._closing.callback(self._route.close)
-        self._plan = self._plan_bridge()
+        stored = {record.name: record for record in self._store.all()}
+        self._plan = plan_default(
+            self._route, self._names.bridge, self._config, stored.get("bridge"), self._networks.stored_subnets()
+        )
         self._removal.callback(bridge.remove, self._route, self._names.bridge)
         self._bring_up_default()
         self._removal.callback(bridge.remove_marked, self._route, self._names, ())
@@ -382,23 +381,12 @@ class NetworkManager:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _plan_bridge(self) -> BridgePlan:
-        records = {record.name: record for record in self._store.all()}
-        remembered = subnet_of(records["bridge"]) if "bridge" in records else None
-        wanted = Addressing(self._config.bip, remembered, self._config.default_pools or DEFAULT_POOLS)
-        try:
-            present = bridge.present_address(self._route, self._names.bridge)
-            routes = [*netlink.routes(self._route), *self._networks.stored_subnets()]
-        except OSError as error:
-            raise Unavailable(f"cannot read this host's interfaces and routes: {error}") from error
-        plan = plan_bridge(self._names.bridge, self._config.mtu, wanted, present, routes)
-        return dataclasses.replace(plan, closed=not self._config.icc)
-
     def _bring_up_default(self) -> None:
         """Make the default bridge and keep the records of the predefined networks."""
         known = {record.name: record for record in self._store.all()}
-        for record in predefined(known, self._plan):
-            live = default_network(record, self._plan) if record.name == "bridge" else None
+        asked = self._config.default
+        for record in predefined(known, self._plan, asked):
+            live = default_network(record, self._plan, asked) if record.name == "bridge" else None
             if live is not None:
                 live.index = bridge.apply(self._route, self._plan).index
             if known.get(record.name) != record:

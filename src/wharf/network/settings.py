@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from wharf.network.live import Wanted
-from wharf.spec.network import AddressPool
+from wharf.spec.network import AddressPool, DefaultBridge
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,7 @@ class NetworkConfig:
     bip: str = ""
     default_pools: tuple[AddressPool, ...] = ()
     mtu: int = 1500
+    """Of the default bridge."""
     ip_forward: bool = True
     seed: bytes = bytes(20)
     """A digest that only this instance has: its IPv6 subnets come from it."""
@@ -21,6 +22,8 @@ class NetworkConfig:
     """Containers of the default bridge may talk to one another; else by links and published ports alone."""
     publish: str = ""
     """The host address of `-p` without one, where the network names none; "" is every address."""
+    default: DefaultBridge = DefaultBridge()
+    """What else is asked of the default bridge."""
     forward_accept: bool = False
     """Let containers' packets through other programs' packet filters."""
 

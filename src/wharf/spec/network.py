@@ -134,6 +134,24 @@ class GatewayMode(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class DefaultBridge:
+    """What an administrator may ask of the default bridge beside its IPv4 address (dockerd's flags)."""
+
+    masquerade: bool = True
+    """`--ip-masq`."""
+    range4: IPv4Network | None = None
+    """`--fixed-cidr`: containers' addresses come from here; without `--bip` it is the bridge's subnet too."""
+    gateway4: IPv4Address | None = None
+    """`--default-gateway`: where containers' default route leads, when not to the bridge."""
+    ipv6: bool = False
+    address6: IPv6Interface | None = None
+    """`--bip6`."""
+    range6: IPv6Network | None = None
+    """`--fixed-cidr-v6`: as `range4`."""
+    gateway6: IPv6Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BridgeFacts:
     """One bridge network as firewall and netd see it; fixed as long as the network exists.
 
