@@ -2,7 +2,7 @@
 
 import dataclasses
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Interface, IPv6Network
 from socket import AF_INET6
 
@@ -10,8 +10,11 @@ from wharf.errors import Invalid, Unavailable
 from wharf.kernel import netlink
 from wharf.kernel.netlink import NetlinkSocket
 from wharf.network import bridge
+from wharf.network.contracts import NetworkStore
 from wharf.network.ipam import DEFAULT_POOLS, Network, choose_subnet, ula_pool
+from wharf.network.live import LiveNetwork
 from wharf.network.plan import Addressing, BridgePlan, plan_bridge
+from wharf.network.predefined import default_network, predefined
 from wharf.network.settings import NetworkConfig
 from wharf.spec.network import DefaultBridge, NetworkRecord
 
@@ -39,6 +42,21 @@ def plan_default(
     plan = dataclasses.replace(plan, closed=not config.icc, address6=address6)
     check_inside(asked, plan)
     return plan
+
+
+def bring_up(
+    route: NetlinkSocket, plan: BridgePlan, config: NetworkConfig, store: NetworkStore
+) -> Iterator[tuple[NetworkRecord, LiveNetwork | None]]:
+    """Make the default bridge and store the predefined networks where they have changed; each with what carries it.
+    Raises Unavailable."""
+    known = {record.name: record for record in store.all()}
+    for record in predefined(known, plan, config.default):
+        live = default_network(record, plan, config.default) if record.name == "bridge" else None
+        if live is not None:
+            live.index = bridge.apply(route, plan).index
+        if known.get(record.name) != record:
+            store.put(record)
+        yield record, live
 
 
 def plan_address6(

@@ -15,7 +15,7 @@ from wharf.kernel.netlink import NetlinkSocket
 from wharf.network import bridge, strays
 from wharf.network import endpoint as endpoints
 from wharf.network.contracts import NetworkStore, Relay
-from wharf.network.default_bridge import plan_default
+from wharf.network.default_bridge import bring_up, plan_default
 from wharf.network.endpoint import SandboxTarget
 from wharf.network.host_rules import HostRules
 from wharf.network.layout import Layout
@@ -27,7 +27,6 @@ from wharf.network.plan import (
     free_interface,
 )
 from wharf.network.ports import PortTable
-from wharf.network.predefined import default_network, predefined
 from wharf.network.publishing import Published, by_mode
 from wharf.network.settings import EndpointRequest, NetworkConfig
 from wharf.network.strays import Holders
@@ -81,7 +80,8 @@ class NetworkManager:
             self._route, self._names.bridge, self._config, stored.get("bridge"), self._networks.stored_subnets()
         )
         self._removal.callback(bridge.remove, self._route, self._names.bridge)
-        self._bring_up_default()
+        for record, live_network in bring_up(self._route, self._plan, self._config, self._store):
+            self._networks.adopt(record, live_network)
         self._removal.callback(bridge.remove_marked, self._route, self._names, ())
         self._networks.restore(self._route)
         for endpoint in running:
@@ -380,18 +380,6 @@ class NetworkManager:
             return Holders(wired, (*wiring, *self._leaving.values()))
 
     # -- inside --------------------------------------------------------------------------------------------------
-
-    def _bring_up_default(self) -> None:
-        """Make the default bridge and keep the records of the predefined networks."""
-        known = {record.name: record for record in self._store.all()}
-        asked = self._config.default
-        for record in predefined(known, self._plan, asked):
-            live = default_network(record, self._plan, asked) if record.name == "bridge" else None
-            if live is not None:
-                live.index = bridge.apply(self._route, self._plan).index
-            if known.get(record.name) != record:
-                self._store.put(record)
-            self._networks.adopt(record, live)
 
     def _take_over(self, endpoint: Endpoint) -> None:
         live = self._networks.live(endpoint.network_id)

@@ -1,14 +1,16 @@
 """Addresses and plans, without a host."""
 
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
 import pytest
 
 from wharf.errors import Invalid, Unavailable
+from wharf.network.default_bridge import check_inside, plan_address6
 from wharf.network.ipam import DEFAULT_POOLS, AddressSpace, choose_subnet, subnets
 from wharf.network.names import Names, instance_id
-from wharf.network.plan import Addressing, parse_bip, plan_bridge
-from wharf.spec.network import AddressPool
+from wharf.network.plan import Addressing, BridgePlan, parse_bip, plan_bridge
+from wharf.spec.network import AddressPool, DefaultBridge
 
 EVERYTHING = [IPv4Network("172.16.0.0/12"), IPv4Network("192.168.0.0/16")]
 
@@ -92,3 +94,29 @@ def test_pool_of_the_configuration():
     pool = AddressPool.parse("base=10.10.0.0/23,size=24")
     asked = Addressing("", None, (pool,))
     assert str(plan_bridge("b", 1500, asked, None, [IPv4Network("10.10.0.0/24")]).address) == "10.10.1.1/24"
+
+
+def test_the_default_bridges_ipv6_address():
+    own, other = IPv6Network("fd00:1::/64"), IPv6Interface("fd00:9::1/64")
+    asked = DefaultBridge(ipv6=True)
+    assert plan_address6(DefaultBridge(), other, lambda: own) is None  # --fixed-cidr-v6 alone switches nothing on
+    assert plan_address6(asked, None, lambda: own) == IPv6Interface("fd00:1::1/64")
+    assert plan_address6(asked, other, lambda: own) == other  # what it had before stays
+    given = replace(asked, range6=IPv6Network("fd00:5::/80"))
+    assert plan_address6(given, other, lambda: own) == IPv6Interface("fd00:5::1/80")
+    assert plan_address6(replace(given, address6=other), None, lambda: own) == other
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (DefaultBridge(range4=IPv4Network("10.1.0.0/16")), "fixed-cidr 10.1.0.0/16 is not within"),
+        (DefaultBridge(gateway4=IPv4Address("10.2.0.1")), "default-gateway 10.2.0.1 is not within"),
+        (DefaultBridge(range6=IPv6Network("fd01::/64")), "fixed-cidr-v6 fd01::/64 is not within"),
+        (DefaultBridge(gateway6=IPv6Address("fd01::1")), "default-gateway-v6 fd01::1 is not within"),
+    ],
+)
+def test_ranges_and_gateways_lie_within_the_default_bridge(asked: DefaultBridge, words: str):
+    plan = BridgePlan("b", IPv4Interface("10.1.0.1/24"), 1500, address6=IPv6Interface("fd00::1/64"))
+    with pytest.raises(Invalid, match=words):
+        check_inside(asked, plan)
