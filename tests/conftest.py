@@ -8,13 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
-
-# How long an example takes says how busy the machine is, nothing else.
-hypothesis.settings.register_profile("wharf", deadline=None)
-hypothesis.settings.load_profile("wharf")
 
 _SCENARIO = re.compile(r"test_lines\.py::test_line\[(?P<name>.+?)-\d\d ")
 

@@ -19,6 +19,7 @@ from tests.support.wharfd import ROOT, Wharfd
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hammer")]
 SECONDS = 10.0
+ROUNDS = 3
 RACES = ("a prune operation is already running",)
 """What Docker answers too when two of them meet."""
 
@@ -50,7 +51,8 @@ class Hammer:
     def hand(self, work: Callable[[int], None]) -> threading.Thread:
         def run() -> None:
             number = 0
-            while time.monotonic() < self._until and len(self.problems) < 5:
+            # On a busy machine some hands are slow: each has had its turns before the end.
+            while (time.monotonic() < self._until or number < ROUNDS) and len(self.problems) < 5:
                 try:
                     work(number)
                 except Exception as error:
@@ -129,7 +131,7 @@ def test_nothing_is_lost_and_nothing_is_left(daemon: Wharfd) -> None:
     for hand in hands:
         hand.join()
     assert not hammer.problems, "\n".join(hammer.problems)
-    assert all(count > 1 for count in hammer.rounds.values()), hammer.rounds
+    assert all(count >= ROUNDS for count in hammer.rounds.values()), hammer.rounds
     daemon.docker("rmi", "imported:1")
     daemon.docker("image", "prune", "-f")
     assert json.loads(daemon.docker("image", "inspect", "keep:1").stdout) == json.loads(saved)
