@@ -29,12 +29,15 @@ def container_prune(session: Session, args: list[str]) -> int:
 def image_prune(session: Session, args: list[str]) -> int:
     """Removes images that no name leads to; with -a all that no container uses."""
     every: Flag = ("all", "a", "bool", "Remove all unused images, not just dangling ones")
-    flags, _ = _command("image", "Remove unused images", (every, _FORCE, _FILTER)).parse(args)
-    whole = flags.get("all", False)
+    size: Flag = ("max-size", "", "string", "Remove what was not used for longest until the rest is no larger")
+    idle: Flag = ("unused-for", "", "string", "Remove what no container has used for so long")
+    flags, _ = _command("image", "Remove unused images", (every, _FORCE, _FILTER, size, idle)).parse(args)
+    whole = flags.get("all", False) or bool(flags.get("max-size") or flags.get("unused-for"))
     warning = "This will remove all images without at least one container associated to them."
     if not confirmed(session, flags, warning if whole else "This will remove all dangling images."):
         return 0
     filters = {**(add_filters(flags.get("filter", [])) or {}), "dangling": {"false" if whole else "true": True}}
+    filters |= {name: {str(flags[name]): True} for name in ("max-size", "unused-for") if flags.get(name)}
     answer = session.client().post("/images/prune", filters=filters)
     lines = [
         f"deleted: {item['Deleted']}" if item.get("Deleted") else f"untagged: {item['Untagged']}"

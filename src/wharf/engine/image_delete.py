@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wharf.engine.image_events import publish_image_event
+from wharf.engine.image_use import forget_use
 from wharf.errors import Conflict
 from wharf.spec.container import ContainerRecord
 from wharf.spec.digest import Digest
@@ -113,6 +114,7 @@ class _Deletion:
             self._announce(image, reference)
         before = set(self._engine.images.snapshots.chain_ids())
         self._engine.images.remove(image)
+        forget_use(self._engine, str(image.id))
         publish_image_event(self._engine, "delete", image)
         self.items.append(DeleteItem(deleted=str(image.id)))
         gone = before - set(self._engine.images.snapshots.chain_ids())

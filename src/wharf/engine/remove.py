@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from wharf.engine.container import Container, WaitResult
 from wharf.engine.container_events import publish_container_event
 from wharf.engine.exit import cancel_restart
+from wharf.engine.image_use import note_use
 from wharf.engine.links import remove_link
 from wharf.engine.loop import done, fail, resolve
 from wharf.engine.stop import send_signal
@@ -84,6 +85,7 @@ def remove_now(engine: Engine, container: Container, volumes: bool) -> None:
             discard(engine, record.id)
             with engine.database.transaction():
                 engine.database.containers.delete(record.id)
+                note_use(engine, record.image_id)
                 if volumes:
                     _remove_volumes(engine, container)
                 faults.done("remove:volumes")

@@ -13,6 +13,7 @@ from wharf.engine.image_inspect import history, inspect_image
 from wharf.engine.image_list import list_images
 from wharf.engine.image_prune import prune_images
 from wharf.engine.image_tag import tag_image
+from wharf.engine.image_use import note_use
 from wharf.errors import Conflict, Invalid, NotFound
 
 
@@ -205,3 +206,31 @@ def test_prune(engine: Any, image: Any) -> None:
             prune_images(engine, bad)
     with engine.images.prune_lock, pytest.raises(Conflict, match="a prune operation is already running"):
         prune_images(engine, {})
+
+
+def test_prune_by_use(engine: Any) -> None:
+    """What was not used for longest goes first; what is in use, and what fits, stays."""
+    for number, name in enumerate(("old", "used", "middle", "new")):
+        load(engine, docker_archive(f"{name}:1", [small_layer(name, b"x" * 1000)]))
+        record = engine.images.resolve(f"{name}:1")
+        engine.database.images.put(replace(record, names=(), added_at=(number + 1) * 10**9, last_tagged=0))
+    engine.containers.add(str(engine.images.resolve("used:1").id))
+
+    def left() -> list[str]:
+        return sorted(name.familiar() for image in engine.images.all() for name in image.names)
+
+    prune_images(engine, {"max-size": ["4000"], "dangling": ["true"]})
+    assert left() == ["middle:1", "new:1", "old:1", "used:1"]
+    report = prune_images(engine, {"max-size": ["3k"]})
+    assert left() == ["middle:1", "new:1", "used:1"] and report.space_reclaimed == 1000
+    note_use(engine, str(engine.images.resolve("middle:1").id))
+    prune_images(engine, {"unused-for": ["1h"], "label": ["no=such"]})
+    assert left() == ["middle:1", "new:1", "used:1"]
+    prune_images(engine, {"unused-for": ["1h"]})
+    assert left() == ["middle:1", "used:1"]
+    prune_images(engine, {"max-size": ["0"]})
+    assert left() == ["used:1"]
+    assert not engine.database.read("SELECT key FROM settings WHERE key LIKE 'image-used:%'", ())
+    for bad in ({"max-size": ["x"]}, {"max-size": ["-1"]}, {"unused-for": ["x"]}, {"max-size": ["1", "2"]}):
+        with pytest.raises(Invalid):
+            prune_images(engine, bad)
