@@ -32,6 +32,7 @@ from wharf.registry.server.tokens import Tokens
 from wharf.registry.server.upstream import Remote
 from wharf.spec.reference import Reference
 from wharf.storage.registry.blobs import RegistryBlobs
+from wharf.storage.registry.images import EngineBlobs, EngineImages
 from wharf.storage.registry.metadata import RegistryMetadata
 
 STOP_SECONDS = 10.0
@@ -47,7 +48,8 @@ def main(argv: list[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         os.umask(0o077)
-        os.makedirs(options.root, mode=0o700, exist_ok=True)
+        if options.run is not _images:  # which has no place of its own
+            os.makedirs(options.root, mode=0o700, exist_ok=True)
         return run(options)
     except WharfError as error:
         print(f"wharf registry: {error}", file=sys.stderr)
@@ -68,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         return found
 
     _serve_flags(verb("serve", _serve, "Serve the registry"))
+    _images_flags(verb("images", _images, "Serve the images of an engine, read only (see: wharf image serve)"))
     user = verb("user", _user, "Add a user (the password is read from standard input), remove one, list them")
     user.add_argument("action", choices=("add", "rm", "ls"))
     user.add_argument("name", nargs="?", default="")
@@ -116,6 +119,30 @@ def _serve_flags(parser: argparse.ArgumentParser) -> None:
     add("--read-only", action="store_true", help="refuse whatever changes the registry")
 
 
+def _images_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--addr", default="127.0.0.1:5001", help="host:port to listen on (%(default)s)")
+    add("--htpasswd", default="", metavar="FILE", help="who may pull: bcrypt entries of a htpasswd file")
+    add("--tls-cert", default="", metavar="FILE")
+    add("--tls-key", default="", metavar="FILE")
+    add("--access-log", default="", metavar="FILE", help="JSON lines; '-' is standard output, '' is none")
+
+
+def _images(options: argparse.Namespace) -> int:
+    one_heap()
+    blobs = EngineBlobs(options.root)
+    images = EngineImages(options.root, blobs)
+    registry = Registry(blobs, images, readonly=True)
+    access: Access = OpenAccess()
+    if options.htpasswd:
+        rights = Rights(images.accounts, images.repositories, "pull")
+        access = BasicAccess(Passwords(Htpasswd(options.htpasswd)), rights)
+    access_log = _access_log(options)
+    _listen(options, App(registry, access, access_log), access_log)
+    images.close()
+    return 0
+
+
 def _serve(options: argparse.Namespace) -> int:
     one_heap()
     lock = _take_root(options.root)
@@ -124,26 +151,37 @@ def _serve(options: argparse.Namespace) -> int:
     registry.readonly = options.read_only or bool(options.proxy)
     if options.proxy:
         registry.upstream = _proxy(options, registry)
-    access_log = AccessLog("", 1) if options.access_log == "-" else AccessLog(options.access_log)
+    access_log = _access_log(options)
     app = App(registry, _access(options, metadata), access_log)
+    collector = Collector(registry, app.uploading, options.gc_interval, options.upload_age)
+    _listen(options, app, access_log, collector)
+    app.uploading.close()
+    metadata.close()
+    os.close(lock)
+    return 0
+
+
+def _access_log(options: argparse.Namespace) -> AccessLog:
+    return AccessLog("", 1) if options.access_log == "-" else AccessLog(options.access_log)
+
+
+def _listen(options: argparse.Namespace, app: App, access_log: AccessLog, collector: Collector | None = None) -> None:
+    """Serve until a signal ends it."""
     if bool(options.tls_cert) != bool(options.tls_key):
         raise Invalid("--tls-cert and --tls-key are needed together")
     tls = tls_context(options.tls_cert, options.tls_key) if options.tls_cert else None
     sock = bind(options.addr)
     listener = Listener(sock, app.serve, tls)
-    collector = Collector(registry, app.uploading, options.gc_interval, options.upload_age)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: listener.stop())
     signal.signal(signal.SIGHUP, lambda *_: access_log.reopen())
-    collector.start()
+    if collector:
+        collector.start()
     log.info("the registry listens on %s", "{}:{}".format(*sock.getsockname()[:2]))
     listener.run()
     listener.close(STOP_SECONDS)
-    collector.stop()
-    app.uploading.close()
-    metadata.close()
-    os.close(lock)
-    return 0
+    if collector:
+        collector.stop()
 
 
 def _proxy(options: argparse.Namespace, registry: Registry) -> Proxy:

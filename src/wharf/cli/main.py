@@ -35,6 +35,7 @@ NOUNS = {
         **{verb: (VERBS[verb], verb) for verb in ("save", "load", "import", "tag", "history", "build", "pull", "push")},
         "ls": ("images", "images"), "list": ("images", "images"), "rm": ("images", "rmi"), "remove": ("images", "rmi"),
         "inspect": ("inspect", "image_inspect"), "bootstrap": ("bootstrap", "bootstrap"),
+        "serve": ("registry", "serve"),
         "prune": ("prune", "image_prune"),
     },
     "volume": {

@@ -70,6 +70,7 @@ _NOUN_VERBS = {
     ),
     "image": (
         ("bootstrap", "Make a base image from the distribution's package archive"),
+        ("serve", "Let others pull this engine's images: a registry, read only, over its store"),
         ("inspect", "Display detailed information on one or more images"),
         ("ls", "List images"),
         ("prune", "Remove unused images"),
