@@ -110,7 +110,7 @@ def _show(session: Session, names: list[str], kinds: list[str], flags: dict[str,
     elif form == "json":
         session.line(jsontext.dumps(found))
     else:
-        _templated(session, found, form)
+        templated(session, found, form)
     for complaint in complaints:
         session.complain(complaint)
     return 1 if complaints else 0
@@ -130,7 +130,8 @@ def _find(session: Session, name: str, kinds: list[str], size: bool) -> Any:
     raise AssertionError("no kinds")
 
 
-def _templated(session: Session, found: list[Any], form: str) -> None:
+def templated(session: Session, found: list[Any], form: str) -> None:
+    """Each thing by a Go template, a line each; raises ExitWith."""
     from wharf.cli.template import Template
     from wharf.cli.template_functions import TemplateError
 

@@ -47,14 +47,28 @@ NOUNS = {
         **{verb: ("networks_change", verb) for verb in ("create", "connect", "disconnect", "rm", "prune")},
         "remove": ("networks_change", "rm"),
     },
-    "builder": {"prune": ("builder", "prune"), "build": ("build", "build"), "ls": ("builder", "entries")},
+    "builder": {
+        "prune": ("builder", "prune"), "build": ("build", "build"), "ls": ("builder", "entries"),
+        "du": ("disk_usage", "builder_du"),
+    },
+    "context": {
+        **{verb: ("context", verb) for verb in ("create", "update", "ls", "inspect", "rm", "use", "export", "import")},
+        "show": ("context", "show_"), "list": ("context", "ls"), "remove": ("context", "rm"),
+    },
+    "plugin": {
+        **{verb: ("plugins", verb) for verb in ("ls", "inspect", "rm", "enable", "disable")},
+        "list": ("plugins", "ls"), "remove": ("plugins", "rm"),
+    },
     "manifest": {"inspect": ("manifest", "inspect")},
-    "system": {"info": ("system", "info"), "events": ("system", "events"), "check": ("system_check", "check")},
+    "system": {"info": ("system", "info"), "events": ("system", "events"), "check": ("system_check", "check"),
+               "dial-stdio": ("dial", "dial_stdio"), "df": ("disk_usage", "df"), "prune": ("prune", "system_prune")},
 }  # fmt: skip
 # What docker has and wharf has not yet: named, so that nobody takes it for a typing error.
-LATER = "bake buildx checkpoint config context node plugin secret service stack swarm trust"
+LATER = "bake buildx checkpoint config node secret service stack swarm trust"
 TAKES_VALUE = {"-H": "host", "--host": "host", "-c": "context", "--context": "context", "--config": "config",
                "-l": "log_level", "--log-level": "log_level"}  # fmt: skip
+TLS_FILES = ("--tlscacert", "--tlscert", "--tlskey")
+TLS_SWITCHES = ("--tls", "--tlsverify")
 
 
 def main() -> int:
@@ -126,13 +140,18 @@ def _global_options(session: Session, args: list[str]) -> list[str] | None:
     while position < len(args) and args[position].startswith("-"):
         word, equals, value = args[position].partition("=")
         position += 1
-        if word in TAKES_VALUE:
+        if word in TAKES_VALUE or word in TLS_FILES:
             if not equals:
                 if position >= len(args):
                     raise WharfError(f"flag needs an argument: {word}\n\nRun 'wharf --help' for more information")
                 value = args[position]
                 position += 1
-            setattr(session, TAKES_VALUE[word], value)
+            if word in TLS_FILES:
+                session.tls[word[2:]] = value
+            else:
+                setattr(session, TAKES_VALUE[word], value)
+        elif word in TLS_SWITCHES:
+            session.tls[word[2:]] = "" if value in ("false", "0") else "true"
         elif word in ("-D", "--debug"):
             session.debug = True
         elif word in ("-v", "--version"):

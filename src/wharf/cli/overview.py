@@ -46,6 +46,9 @@ OTHERS = (
     ("wait", "Block until one or more containers stop, then print their exit codes"),
 )
 NOUN_SUMMARY = {
+    "builder": "Manage builds",
+    "context": "Manage contexts",
+    "plugin": "Manage plugins",
     "container": "Manage containers",
     "image": "Manage images",
     "manifest": "Manage image manifests",
@@ -54,15 +57,50 @@ NOUN_SUMMARY = {
     "volume": "Manage volumes",
 }
 DOCKER_VERBS = {
+    "builder": "bake create dial-stdio history imagetools inspect rm stop use version",
+    "context": "",
+    "plugin": "create install push set upgrade",
     "container": "",
     "image": "",
     "manifest": "annotate create push rm",
     "network": "",
-    "system": "df dial-stdio prune",
+    "system": "",
     "volume": "update",
 }
 _ALIASES = ("list", "ps", "remove")
 _NOUN_VERBS = {
+    "builder": (
+        ("build", "Build an image from a Dockerfile"),
+        ("du", "Disk usage of the build cache"),
+        ("ls", "List the build cache"),
+        ("prune", "Remove build cache"),
+    ),
+    "context": (
+        ("create", "Create a context"),
+        ("export", "Export a context to a tar archive FILE or a tar stream on STDOUT."),
+        ("import", "Import a context from a tar or zip file"),
+        ("inspect", "Display detailed information on one or more contexts"),
+        ("ls", "List contexts"),
+        ("rm", "Remove one or more contexts"),
+        ("show", "Print the name of the current context"),
+        ("update", "Update a context"),
+        ("use", "Set the default context"),
+    ),
+    "plugin": (
+        ("disable", "Disable a plugin"),
+        ("enable", "Enable a plugin"),
+        ("inspect", "Display detailed information on one or more plugins"),
+        ("ls", "List plugins"),
+        ("rm", "Remove one or more plugins"),
+    ),
+    "system": (
+        ("check", "Say what records and host say differently, and mend it"),
+        ("df", "Show docker disk usage"),
+        ("dial-stdio", "Proxy the stdio stream to the daemon connection"),
+        ("events", "Get real time events from the server"),
+        ("info", "Display system-wide information"),
+        ("prune", "Remove unused data"),
+    ),
     "container": (
         ("inspect", "Display detailed information on one or more containers"),
         ("ls", "List containers"),
@@ -111,7 +149,8 @@ def overview() -> str:
         "Global Options:\n"
         "      --config string   Location of docker's client config files (default ~/.docker)\n"
         "  -c, --context string  Name of the docker context to use (overrides DOCKER_HOST)\n"
-        "  -H, --host string     Daemon to connect to (unix:///path or tcp://host:port)\n"
+        "  -H, --host string     Daemon to connect to (unix:///path, tcp://host:port or ssh://user@host)\n"
+        "      --tls, --tlsverify, --tlscacert, --tlscert, --tlskey   TLS as docker's client knows it\n"
         "  -v, --version         Print version information and quit\n\n"
         "Example:\n  wharf image bootstrap busybox && wharf run --rm -it busybox sh\n\n"
         "Run 'wharf COMMAND --help' for more information on a command.\n"

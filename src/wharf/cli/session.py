@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from wharf.client.address import Address
     from wharf.client.api import Client
 
 
@@ -31,16 +32,16 @@ class Session:
         self.config = ""
         self.log_level = ""
         self.debug = False
+        self.tls: dict[str, str] = {}
         self._client: Client | None = None
 
     def client(self) -> Client:
         """The client of the chosen daemon; a private one is started when none was chosen and none answers."""
         if self._client is None:
-            from wharf.client import address as addresses
             from wharf.client.api import Client
             from wharf.client.http import ConnectFailed
 
-            address = addresses.find(self.host, self.context, self.config)
+            address = self.address()
             client = Client(address)
             try:
                 client.connect()
@@ -53,6 +54,12 @@ class Session:
                 client.connect()
             self._client = client
         return self._client
+
+    def address(self) -> Address:
+        """The address of the chosen daemon; raises Invalid."""
+        from wharf.client import address as addresses
+
+        return addresses.find(self.host, self.context, self.config, self.tls)
 
     def write(self, text: str) -> None:
         """Text on standard output, as it is (bytes that were not UTF-8 come out as they came in)."""

@@ -14,15 +14,22 @@ class Address:
     A plain class: importing `dataclasses` takes longer than a whole `wharf ps` may.
     """
 
-    __slots__ = ("host", "named", "path", "port")
+    __slots__ = ("host", "named", "path", "port", "ssh", "tls")
 
     def __init__(self, path: str = "", host: str = "", port: int = 0, named: bool = True) -> None:
         self.path = path
         self.host = host
         self.port = port
         self.named = named
+        self.ssh: tuple[str, str, str, str] | None = None
+        """User, host, port and path of an ssh:// address."""
+        self.tls: dict[str, str] | None = None
+        """Files `ca`, `cert` and `key`, and `verify`, which is empty when anybody's certificate will do."""
 
     def __str__(self) -> str:
+        if self.ssh:
+            user, host, port, path = self.ssh
+            return f"ssh://{user + '@' if user else ''}{host}{':' + port if port else ''}{path}"
         return f"unix://{self.path}" if self.path else f"tcp://{self.host}:{self.port}"
 
 
@@ -43,12 +50,28 @@ def parse(text: str) -> Address:
         return Address(path=rest or default_socket())
     if scheme in ("tcp", "http"):
         host, port = _host_port(rest.split("/", 1)[0], text)
-        if os.environ.get("DOCKER_TLS_VERIFY"):
-            raise Invalid("TLS connections are not there yet; use a unix:// socket")
         return Address(host=host, port=port)
-    if scheme in ("ssh", "npipe", "fd"):
-        raise Invalid(f"{scheme}:// connections are not there yet; use a unix:// socket")
+    if scheme == "ssh":
+        return _ssh(rest, text)
+    if scheme in ("npipe", "fd"):
+        raise Invalid(f"{scheme}:// connections are not there; use a unix:// socket")
     raise Invalid(f"unable to parse docker host `{text}`")
+
+
+def _ssh(rest: str, whole: str) -> Address:
+    place, slash, path = rest.partition("/")
+    login, at, where = place.rpartition("@")
+    user, colon, _ = login.partition(":")
+    host, _, port = where.partition(":") if not where.startswith("[") else where[1:].partition("]")
+    port = port.removeprefix(":")
+    if colon:
+        raise Invalid(f"unable to parse docker host `{whole}`: plain-text password is not supported")
+    # What begins with a dash would be an option of ssh.
+    if not host or host.startswith("-") or user.startswith("-") or (port and not port.isdigit()) or (at and not user):
+        raise Invalid(f"unable to parse docker host `{whole}`")
+    address = Address()
+    address.ssh = (user, host, port, slash + path)
+    return address
 
 
 def _host_port(rest: str, whole: str) -> tuple[str, int]:
@@ -62,20 +85,21 @@ def _host_port(rest: str, whole: str) -> tuple[str, int]:
     return host or "127.0.0.1", int(port or DEFAULT_PORT)
 
 
-def find(host: str = "", context: str = "", config_dir: str = "") -> Address:
-    """The daemon's address. `host` and `context` are the command line's -H and --context, empty when not given."""
+def find(host: str = "", context: str = "", config_dir: str = "", options: dict[str, str] | None = None) -> Address:
+    """The daemon's address. `host` and `context` are the command line's -H and --context, empty when not given;
+    `options` its --tls, --tlsverify, --tlscacert, --tlscert and --tlskey."""
     if host and context:
         raise Invalid("conflicting options: cannot specify both --host and --context")
+    directory = config_dir or os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
     if host:
-        return parse(host)
+        return _with_tls(parse(host), directory, options or {})
     if not context:
         if os.environ.get("DOCKER_HOST"):
-            return parse(os.environ["DOCKER_HOST"])
+            return _with_tls(parse(os.environ["DOCKER_HOST"]), directory, options or {})
         context = os.environ.get("DOCKER_CONTEXT", "")
-    directory = config_dir or os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
     context = context or _current_context(directory)
     if context and context != "default":
-        return parse(_context_host(directory, context))
+        return _of_context(directory, context)
     return Address(path=default_socket(), named=False)
 
 
@@ -89,13 +113,28 @@ def _current_context(directory: str) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _context_host(directory: str, name: str) -> str:
+def _with_tls(address: Address, directory: str, options: dict[str, str]) -> Address:
+    """The command line's TLS options, then DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as docker reads them."""
+    verify = options.get("tlsverify", "true" if os.environ.get("DOCKER_TLS_VERIFY") else "")
+    wanted = options.get("tls", "true" if os.environ.get("DOCKER_TLS") else "")
+    given = any(options.get(name) for name in ("tlscacert", "tlscert", "tlskey"))
+    if address.host and (verify or wanted or given):
+        place = os.environ.get("DOCKER_CERT_PATH") or directory
+        names = (("ca", "tlscacert", "ca.pem"), ("cert", "tlscert", "cert.pem"), ("key", "tlskey", "key.pem"))
+        address.tls = {key: options.get(option) or f"{place}/{file}" for key, option, file in names}
+        address.tls["verify"] = verify
+    return address
+
+
+def _of_context(directory: str, name: str) -> Address:
     from hashlib import sha256  # contexts are rare: the default socket needs no digest
 
-    path = f"{directory}/contexts/meta/{sha256(name.encode()).hexdigest()}/meta.json"
+    key = sha256(name.encode()).hexdigest()
+    path = f"{directory}/contexts/meta/{key}/meta.json"
     try:
         with open(path, "rb") as file:
-            return str(jsontext.loads(file.read())["Endpoints"]["docker"]["Host"])
+            endpoint = jsontext.loads(file.read())["Endpoints"]["docker"]
+        address = parse(str(endpoint["Host"]))
     except FileNotFoundError:
         raise Invalid(
             f'Failed to initialize: unable to resolve docker endpoint: context "{name}": context not found: '
@@ -103,3 +142,8 @@ def _context_host(directory: str, name: str) -> str:
         ) from None
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise Invalid(f'unable to resolve docker endpoint: context "{name}": {error}') from None
+    files = f"{directory}/contexts/tls/{key}/docker"
+    if address.host and (os.path.isdir(files) or endpoint.get("SkipTLSVerify")):
+        address.tls = {name: f"{files}/{name}.pem" for name in ("ca", "cert", "key")}
+        address.tls["verify"] = "" if endpoint.get("SkipTLSVerify") else "true"
+    return address

@@ -37,6 +37,10 @@ class ConnectFailed(Unavailable):
 
 def connect(address: Address) -> _socket.socket:
     """A connected socket; raises ConnectFailed with docker's words."""
+    if address.ssh:
+        from wharf.client import carried
+
+        return carried.ssh(address)
     if address.path:
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         target: Any = address.path
@@ -54,6 +58,12 @@ def connect(address: Address) -> _socket.socket:
     except OSError:
         sock.close()
         raise ConnectFailed(f"Cannot connect to the daemon at {address}. Is wharfd running?") from None
+    if address.tls:
+        import socket
+
+        from wharf.client import carried
+
+        return carried.tls(address, socket.socket(fileno=sock.detach()))
     return sock
 
 

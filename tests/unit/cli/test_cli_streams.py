@@ -95,8 +95,9 @@ def test_the_daemon_is_found_in_dockers_order(tmp_path: Path, monkeypatch: pytes
     assert address.find(host="unix:///x.sock").path == "/x.sock"
     with pytest.raises(Invalid, match="context not found"):
         address.find(context="other")
-    with pytest.raises(Invalid, match="ssh"):
-        address.find(host="ssh://host")
+    assert str(address.find(host="ssh://root@server:22")) == "ssh://root@server:22"
+    with pytest.raises(Invalid, match="npipe"):
+        address.find(host="npipe:////./pipe/docker")
 
 
 SLOW = (

@@ -1,0 +1,94 @@
+"""docker's grammar, command by command and flag by flag: what `wharf` has of it, and what it leaves out and why.
+
+`docker-flags.tsv` lists every command and flag of docker 28.5 outside Swarm, buildx and compose.
+"""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from wharf.cli import main
+from wharf.cli.flags import Command
+
+TABLE = Path(__file__).with_name("docker-flags.tsv")
+_SWARM = "it belongs to Swarm, which is not there"
+_PLUGINS = "there are no managed plugins: the server refuses them"
+_BUILDKIT = "a build with it is buildx's: docker buildx build speaks to wharfd"
+ABSENT = {
+    "container start --checkpoint": "checkpoints are experimental in docker and not there",
+    "container start --checkpoint-dir": "checkpoints are experimental in docker and not there",
+    "start --checkpoint": "checkpoints are experimental in docker and not there",
+    "start --checkpoint-dir": "checkpoints are experimental in docker and not there",
+    "network inspect --verbose": _SWARM,
+    "volume ls --cluster": _SWARM,
+    "volume update": _SWARM,
+    "volume create": _SWARM,
+    "update --kernel-memory": "the kernel has no such limit any more",
+    "manifest create": "lists are made by docker buildx imagetools and docker manifest",
+    "manifest annotate": "lists are made by docker buildx imagetools and docker manifest",
+    "manifest push": "lists are made by docker buildx imagetools and docker manifest",
+    "manifest rm": "lists are made by docker buildx imagetools and docker manifest",
+    **{f"plugin {verb}": _PLUGINS for verb in ("create", "install", "push", "set", "upgrade")},
+}
+# Flags of Swarm's volumes, a command that is there otherwise.
+_CLUSTER_VOLUME = (
+    "availability", "group", "limit-bytes", "required-bytes", "scope", "secret", "sharing", "topology-preferred",
+    "topology-required", "type",
+)  # fmt: skip
+
+
+def rows() -> dict[str, list[str]]:
+    """command -> its flags, long names."""
+    found: dict[str, list[str]] = {}
+    for line in TABLE.read_text().splitlines():
+        command, _, flags = line.partition("\t")
+        found[command] = flags.split()
+    return found
+
+
+def command_of(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Command | None:
+    """The table of flags that a verb parses with; None when `wharf` has no such verb."""
+    verb, noun = words[-1], words[0] if len(words) > 1 else ""
+    place = main.NOUNS.get(noun, {}).get(verb) if noun else (main.VERBS.get(verb, ""), verb)
+    if not place or not place[0]:
+        return None
+    function = getattr(
+        importlib.import_module(f"wharf.cli.{place[0]}"), place[1] + ("_" if place[1] == "import" else "")
+    )
+    seen: list[Command] = []
+
+    class _Enough(Exception):
+        pass
+
+    def parse(self: Command, args: list[str]) -> None:
+        seen.append(self)
+        raise _Enough
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Command, "parse", parse)
+        with pytest.raises(_Enough):
+            function(None, [])
+    return seen[0]
+
+
+@pytest.mark.parametrize("name", rows())
+def test_wharf_has_the_command_and_its_flags(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = command_of(name.split(), monkeypatch)
+    if command is None:
+        assert name in ABSENT, f"wharf has no {name}, and nothing says why"
+        return
+    assert command.example, f"the help of {name} has no example"
+    have = {flag[0] for flag in command.flags}
+    absent = {key.rpartition(" --")[2] for key in ABSENT if key.startswith(f"{name} --")}
+    absent |= set(_CLUSTER_VOLUME) if name == "volume create" else set()
+    missing = set(rows()[name]) - have
+    assert missing - absent - {"help"} == set(), f"{name}: flags that wharf has not"
+    assert not absent & have, f"{name}: listed as absent, but there"
+
+
+def test_what_is_absent_is_dockers() -> None:
+    known = rows()
+    for entry in ABSENT:
+        name, dashes, flag = entry.partition(" --")
+        assert name in known and (not dashes or flag in known[name]), entry
