@@ -95,8 +95,8 @@ def _host_config(flags: Values, binds: list[str], bindings: ports_flag.Bindings)
     if "tmpfs" in flags:
         host["Tmpfs"] = {path: options for path, _, options in (text.partition(":") for text in flags["tmpfs"])}
     cdi = [text for text in flags.get("device", []) if _is_cdi(text)]
-    if cdi:
-        host["DeviceRequests"] = [{"Driver": "cdi", "DeviceIDs": cdi}]
+    if cdi or "gpus" in flags:
+        host["DeviceRequests"] = [*flags.get("gpus", []), *([{"Driver": "cdi", "DeviceIDs": cdi}] if cdi else ())]
     _security(host, flags.get("security-opt"))
     return host
 

@@ -47,6 +47,7 @@ FLAGS: tuple[Flag, ...] = (
     ("env", "e", "list", "Set environment variables"),
     ("env-file", "", "list", "Read in a file of environment variables"),
     ("expose", "", "list", "Expose a port or a range of ports"),
+    ("gpus", "", "list:gpu-request", "GPU devices to add to the container ('all' to pass all GPUs)"),
     ("group-add", "", "list", "Add additional groups to join"),
     ("health-cmd", "", "string", "Command to run to check health"),
     ("health-interval", "", "duration", "Time between running the check (ms|s|m|h)"),
@@ -180,7 +181,14 @@ def _ulimit(text: str) -> dict[str, Any]:
     return {"Name": name, "Hard": high, "Soft": low}
 
 
+def _gpus(text: str) -> dict[str, Any]:
+    from wharf.cli import gpus  # rare, and it needs csv
+
+    return gpus.request(text)
+
+
 CHECKS = {
+    "gpus": _gpus,
     "attach": _stream,
     "env": variable,
     "label": _label,

