@@ -131,9 +131,13 @@ def ls(session: Session, args: list[str]) -> int:
     if form and form != "table":
         rows = [{key: value for key, value in row.items() if key != "Shown"} for row in rows]
     show(session, Listing(columns, _HEADERS, "Name"), rows, form, quiet=flags.get("quiet", False))
+    if os.environ.get("DOCKER_HOST") and not session.context:
+        session.complain(f"{_OVERRIDES}To use a context, {_EITHER}")
     return 0
 
 
+_OVERRIDES = "Warning: DOCKER_HOST environment variable overrides the active context. "
+_EITHER = "either set the global --context flag, or unset DOCKER_HOST environment variable."
 _LISTED = ("Description", "DockerEndpoint", "Error")
 
 
@@ -202,10 +206,7 @@ def use(session: Session, args: list[str]) -> int:
     session.line(name)
     session.complain(f'Current context is now "{name}"')
     if os.environ.get("DOCKER_HOST"):
-        session.complain(
-            "Warning: DOCKER_HOST environment variable overrides the active context. "
-            f'To use "{name}", either set the global --context flag, or unset DOCKER_HOST environment variable.'
-        )
+        session.complain(f'{_OVERRIDES}To use "{name}", {_EITHER}')
     return 0
 
 

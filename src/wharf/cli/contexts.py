@@ -67,7 +67,8 @@ class Store:
         try:
             return _read(self.meta(name))
         except NotFound:
-            raise NotFound(f'context "{name}": context not found') from None
+            why = f"open {self.meta(name)}: no such file or directory"
+            raise NotFound(f'context "{name}": context not found: {why}') from None
 
     def put(self, name: str, description: str, docker: dict[str, str] | None, create: bool) -> None:
         """Make or change a context. `docker`: host, skip-tls-verify, ca, cert, key; None leaves the end point alone.

@@ -160,7 +160,7 @@ def _image_lines(usage: dict[str, Any]) -> list[list[str]]:
         shared = max(image.get("SharedSize", 0), 0)
         for name in image.get("RepoTags") or ["<none>:<none>"]:
             repository, _, tag = name.rpartition(":")
-            sizes = [human_size(value) for value in (image["Size"], shared, image["Size"] - shared)]
+            sizes = [human_size(image["Size"], 3), human_size(shared), human_size(image["Size"] - shared)]
             short = image["Id"].partition(":")[2][:12]
             lines.append([repository, tag, short, _ago(image["Created"]), *sizes, str(image["Containers"])])
     return lines

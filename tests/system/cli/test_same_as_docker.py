@@ -85,6 +85,20 @@ stats --no-stream --format '{{.Name}} {{.PIDs}} {{.ID}} {{.Container}} {{.BlockI
 stats --no-stream --no-trunc --format 'table {{.Name}}\\t{{.PIDs}}\\t{{.ID}}'
 stats --nonsense
 volume ls
+system df
+system df --format '{{.Type}} {{.TotalCount}} {{.Active}} {{.Size}} {{.Reclaimable}}'
+system df -v
+system prune --volumes -f --filter until=1h
+plugin ls
+plugin ls -q
+plugin inspect nothing
+plugin rm nothing
+plugin disable nothing
+context show
+context ls --format '{{.Name}}'
+context inspect nothing
+context rm default
+context use nothing
 volume inspect data
 volume rm nothing
 network ls
