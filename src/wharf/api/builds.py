@@ -63,7 +63,7 @@ class _Call:
 
 async def image_build(api: Api, request: Request, *, extended: bool = False) -> Answer:
     """POST /build, POST /wharf/v1/build"""
-    builder: Builder = api.builds.get()
+    builder: Builder = await api.run(api.builds.get)
     wanted = build_request(api, request)
     wanted = replace(wanted, agents=builder.agents.of(request.text("agents"), request.text("agent")))
     call = _Call(
@@ -82,7 +82,7 @@ async def image_build(api: Api, request: Request, *, extended: bool = False) -> 
 
 async def build_agent(api: Api, request: Request) -> Answer:
     """POST /wharf/v1/build/agent: the connection becomes that of a client's SSH agent"""
-    builder: Builder = api.builds.get()
+    builder: Builder = await api.run(api.builds.get)
     sock, taken_back = builder.agents.lend(request.text("session"), request.text("id"))
     return Hijack(relay(Source(sock, ended=lambda detached: taken_back())), AGENT, _both(sock.close, taken_back))
 
@@ -108,7 +108,7 @@ async def build_context(api: Api, request: Request) -> Answer:
     raw = parse(await request.body.read(MAX_LIST))
     if not isinstance(raw, dict) or not isinstance(raw.get("Key"), str):
         raise Invalid("invalid context: an object with Key and Entries is needed")
-    builder: Builder = api.builds.get()
+    builder: Builder = await api.run(api.builds.get)
     number, missing = await api.run(builder.kept.offer, raw["Key"], raw.get("Entries"))
     return json_reply({"Id": number, "Missing": missing}, 201)
 
@@ -118,7 +118,8 @@ async def build_cancel(api: Api, request: Request) -> Answer:
     build_id = request.text("id")
     if not build_id:
         raise Invalid("build ID not provided")
-    api.builds.get().cancel(build_id)
+    builder: Builder = await api.run(api.builds.get)
+    builder.cancel(build_id)
     return Reply(200, b"")
 
 

@@ -118,6 +118,8 @@ class KeptContexts:
         """Make the directory what the client said, with the files of its archive: the directory, and the digests of
         its files by name. Raises Invalid, and then nothing of it is kept."""
         files = os.path.join(pending.place, "files")
+        if not pending.known:  # nothing, or what a crash left half changed
+            self._engine.trash.discard(pending.place)
         os.makedirs(files, mode=0o700, exist_ok=True)
         _drop_index(pending.place)
         top = os.open(files, paths.DIRECTORY)

@@ -92,9 +92,9 @@ def build(session: Session, args: list[str]) -> int:
         "dockerfile": name,
         "context": known,
         "remote": remote,
-        "cachefrom": imports,
-        "cacheto": exports,
-        "outputs": wanted,
+        "cachefrom": imports or None,
+        "cacheto": exports or None,
+        "outputs": wanted or None,
         "progress": "raw" if kind in ("tty", "rawjson") else "",
     }
     names = "".join(f"&t={quote(tag)}" for tag in flags.get("tag", []))

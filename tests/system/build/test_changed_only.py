@@ -169,6 +169,16 @@ def _archive(name: str, data: bytes) -> bytes:
     return out.getvalue()
 
 
+def test_a_context_that_a_crash_left_half_changed(daemon: Wharfd, context: Path) -> None:
+    """Its index goes before anything is changed: without one nothing of it counts."""
+    build(daemon, context, "-t", "changed")
+    for index in Path(daemon.root, "data/build/kept").glob("*/index.json"):
+        index.unlink()
+        (index.parent / "files" / "stray").write_text("of another time")
+    build(daemon, context, "-t", "changed")
+    assert "stray" not in _listing(daemon)
+
+
 def test_prune_takes_kept_contexts(daemon: Wharfd, context: Path) -> None:
     build(daemon, context, "-t", "changed")
     kept = Path(daemon.root, "data/build/kept")
