@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import zstandard
+
 from wharf.build.graph import CopyFiles, FileAction, Files, Vertex
 from wharf.build.tree import EMPTY, Tree
 from wharf.kernel.paths import DIRECTORY
@@ -40,7 +42,10 @@ class FileWork:
             mount = asdict(self.engine.snapshots.mounts(key)[0])
             actions = [_action(action, inputs) for action in op.actions]
             below = trees.pop()
-            args = {"mount": mount, "trees": trees, "actions": actions, "like": below if op.linked else None}
+            like = below if op.linked else None
+            args: dict[str, Any] = {"mount": mount, "trees": trees, "actions": actions, "like": like}
+            if any(isinstance(action, CopyFiles) and action.unpack for action in op.actions):
+                args["libraries"] = os.path.dirname(os.path.dirname(zstandard.__file__))
             self.engine.worker.run("files.apply", args)
             return self.packed(base, key, vertex.epoch)
 

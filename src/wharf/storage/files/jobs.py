@@ -7,6 +7,7 @@ that is mounted read-only upon the empty directory `place`); neither means an em
 import importlib
 import os
 import stat
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, cast
 
@@ -21,7 +22,7 @@ from wharf.storage.layers.apply import ApplyOptions, apply_layer
 from wharf.storage.limits import Limits
 
 Job = Callable[[dict[str, Any], list[int]], dict[str, Any]]
-_MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\xfd7zXZ\0", "lzma"))
+_MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\xfd7zXZ\0", "lzma"), (b"\x28\xb5\x2f\xfd", "zstandard"))
 
 
 def digest_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
@@ -43,13 +44,13 @@ def digest_selected(tree: int, args: dict[str, Any], known: Mapping[str, bytes] 
 
 def apply_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     """Do the `actions` in the writable root `mount`, with what they copy from `trees`. `like`: a tree that directories
-    on the way are made as."""
+    on the way are made as; `libraries`: where modules beside the standard library are found."""
     _own_namespace()
     trees = [_tree(item) for item in args["trees"]]
     like = _tree(args["like"]) if args.get("like") else -1
     root = mount_root(args["mount"])
     for action in args["actions"]:
-        _ACTIONS[action["kind"]](root, trees, {**action, "like": like})
+        _ACTIONS[action["kind"]](root, trees, {**action, "like": like, "libraries": args.get("libraries", "")})
     return {}
 
 
@@ -169,12 +170,12 @@ def _copy(root: int, trees: list[int], action: dict[str, Any]) -> None:
         for source in select(tree, word, parents=action["parents"]):
             if not _wanted(tree, source.path, rules.excluded):
                 continue
-            if action["unpack"] and _unpack(tree, source.path, root, action["target"], rules):
+            if action["unpack"] and _unpack(tree, source.path, root, action, rules):
                 continue
             copy_source(tree, source, root, action["target"], rules)
 
 
-def _unpack(tree: int, path: str, root: int, target: str, rules: Rules) -> bool:
+def _unpack(tree: int, path: str, root: int, action: dict[str, Any], rules: Rules) -> bool:
     """Extract an archive of any of the known compressions; False for what is none."""
     fd = paths.open_in_root(tree, path, os.O_RDONLY | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -183,16 +184,18 @@ def _unpack(tree: int, path: str, root: int, target: str, rules: Rules) -> bool:
     with open(fd, "rb") as file:
         head = file.read(6)
         file.seek(0)
-        plain = _plain(file, head)
+        plain = _plain(file, head, action["libraries"])
         try:
             first = plain.read(512)
-        except (OSError, EOFError, ValueError):
+        except Exception:  # each decompressor has an error of its own
             return False
         if not _is_header(first):
             return False
-        plain.seek(0)
-        make_owned(root, target.rstrip("/") or "/", Rules(rules.owner, like=rules.like))
-        into = paths.open_in_root(root, target.rstrip("/") or "/", paths.DIRECTORY)
+        file.seek(0)
+        plain = _plain(file, head, action["libraries"])
+        target = action["target"].rstrip("/") or "/"
+        make_owned(root, target, Rules(rules.owner, like=rules.like))
+        into = paths.open_in_root(root, target, paths.DIRECTORY)
         try:
             _feed(plain, into, rules)
         finally:
@@ -200,10 +203,18 @@ def _unpack(tree: int, path: str, root: int, target: str, rules: Rules) -> bool:
     return True
 
 
-def _plain(file: BinaryIO, head: bytes) -> BinaryIO:
-    """The file without its compression; the modules are loaded only where they are needed."""
+def _plain(file: BinaryIO, head: bytes, libraries: str) -> BinaryIO:
+    """The file without its compression; the modules are loaded only where they are needed, the one that is not of the
+    standard library from the directory `libraries`."""
     kind = next((name for magic, name in _MAGIC if head.startswith(magic)), "")
-    return cast("BinaryIO", importlib.import_module(kind).open(file)) if kind else file
+    if not kind:
+        return file
+    if kind == "zstandard" and libraries not in sys.path:
+        sys.path.append(libraries)
+    module = importlib.import_module(kind)
+    if kind == "zstandard":
+        return cast("BinaryIO", module.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False))
+    return cast("BinaryIO", module.open(file))
 
 
 def _is_header(block: bytes) -> bool:
