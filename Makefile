@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 WORKERS ?= 2
 
-.PHONY: smoke-hub test-catalog record-compose soak-network dist test-dist test-runc help setup check test test-vm bench demo clean record lock soak fuzz
+.PHONY: fuzz-build smoke-hub test-catalog record-compose soak-network dist test-dist test-runc help setup check test test-vm bench demo clean record lock soak fuzz
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,9 @@ fuzz: setup  ## 20,000 requests made from Docker's description of its API (API=<
 
 demo: setup  ## the catalogue's PostgreSQL, built on a base image made on the spot, answering a client on the host
 	$(BIN)/python tools/demo.py
+
+fuzz-build: setup  ## hostile Dockerfiles, patterns and contexts for WHARF_FUZZ_SECONDS (30 minutes)
+	$(BIN)/python -m tests.fuzz.build
 
 record: setup  ## record again what Docker answers to the conformance lines (PEERS=<root made for the peer>)
 	$(BIN)/python -m tests.conformance.record

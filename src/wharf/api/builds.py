@@ -32,6 +32,7 @@ from wharf.build.portable.received import receive_cache
 from wharf.build.rawprogress import RawProgress
 from wharf.build.request import BuildRequest, Built
 from wharf.build.solver.solver import Cancelled, Progress
+from wharf.dockerfile.checks import Finding
 from wharf.dockerfile.position import DockerfileError, Lines, excerpt
 from wharf.engine.times import format_time
 from wharf.errors import Invalid, Unavailable, WharfError
@@ -58,6 +59,8 @@ class _Call:
     quiet: bool
     raw: bool
     extended: bool
+    check: bool = False
+    """Only look for what the build checks find."""
     failed: list[Progress] = field(default_factory=list)
 
 
@@ -76,6 +79,7 @@ async def image_build(api: Api, request: Request, *, extended: bool = False) -> 
         request.flag("q"),
         request.text("progress") == "raw",
         extended,
+        extended and request.flag("check"),
     )
     return await progress_into(api, lambda out: _build(call, out))
 
@@ -158,6 +162,10 @@ def _build(call: _Call, out: Outlet) -> None:
         wanted = replace(wanted, known=known)
         text, file = read_dockerfile(directory, wanted)
         try:
+            if call.check:
+                findings = call.builder.check(directory, file, wanted)
+                emit({"findings": [_finding(finding, text) for finding in findings]})
+                return
             built = call.builder.build(directory, file, wanted, _watch(call, told), cancelled, lock)
         except StepFailed as error:
             told_text = f"The command '{' '.join(error.argv)}' returned a non-zero code: {error.code}"
@@ -218,6 +226,15 @@ def _where(call: _Call, text: str, error: WharfError | OSError | None = None) ->
     if lines is None:
         return ""
     return f"\n{call.wanted.dockerfile.rpartition('/')[2]}:{lines.first}\n{excerpt(text, lines)}"
+
+
+def _finding(finding: Finding, text: str) -> dict[str, Any]:
+    return {
+        "rule": finding.rule,
+        "message": finding.message,
+        "line": finding.lines.first,
+        "excerpt": excerpt(text, finding.lines),
+    }
 
 
 def _send(out: Outlet, number: int, part: str, data: bytes) -> None:

@@ -43,6 +43,7 @@ from wharf.build.request import BuildRequest, Built
 from wharf.build.service import EMPTIED
 from wharf.build.solver.solver import Cancelled, Nothing, Progress, Solution, Solver
 from wharf.build.tree import EMPTY, Tree
+from wharf.dockerfile.checks import Finding
 from wharf.dockerfile.instructions import Dockerfile
 from wharf.engine.filters import Filters
 from wharf.errors import WharfError
@@ -136,6 +137,15 @@ class Builder:
             except Cancelled:
                 deadline.check()
                 raise
+
+    def check(self, directory: str, file: Dockerfile, request: BuildRequest) -> list[Finding]:
+        """What the build checks find, without a step being run; base images are looked at. Raises DockerfileError."""
+        lock = SourceLock(request.locked)
+        with (
+            self.engine.images.operations.operation(),
+            self._run(_Source(directory, file), request, lock, None) as found,
+        ):
+            return [finding for target in found for finding in target.checks.findings]
 
     def _build(
         self, source: _Source, request: BuildRequest, watch: Watch, deadline: Deadline, lock: SourceLock

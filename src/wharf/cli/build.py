@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 from wharf.cli.build_context import context, read_text
@@ -62,6 +63,9 @@ BUILD = Command(
     example="wharf build -t mine:1 .",
     aliases="wharf image build, wharf build",
 )
+RULES_AT = "https://docs.docker.com/go/dockerfile/rule/"
+_RULE = re.compile(r"((?<=[a-z])[A-Z]|[A-Z](?=[a-z]))")
+_FRAME = "-" * 20
 MAX_SECRET = 500 << 10
 MAX_LOCK = 120 << 10
 _OWN = ("output", "push", "cache-to", "lock", "locked", "no-cache-filter", "verify", "timeout", "pids-limit", "ssh")
@@ -71,9 +75,9 @@ _REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/")
 def build(session: Session, args: list[str]) -> int:
     """Builds an image; prints its progress, or its id."""
     flags, (path,) = BUILD.parse(args)
-    if flags.get("check"):
-        return _check(session, flags, path)
     own = _is_wharf(session, flags)
+    if flags.get("check") and not own:
+        return _check(session, flags, path)
     remote = path if path.startswith(_REMOTE) else ""
     name, known, chunks = (flags.get("file", ""), "", iter(())) if remote else context(flags, path, _ask(session, own))
     from wharf.cli.build_outputs import Receiver, cache_places, outputs
@@ -96,6 +100,7 @@ def build(session: Session, args: list[str]) -> int:
         "cacheto": exports or None,
         "outputs": wanted or None,
         "progress": "raw" if kind in ("tty", "rawjson") else "",
+        "check": flags.get("check"),
     }
     names = "".join(f"&t={quote(tag)}" for tag in flags.get("tag", []))
     target = ("/wharf/v1/build" if own else "/build") + (query(parameters) or "?") + names
@@ -104,6 +109,8 @@ def build(session: Session, args: list[str]) -> int:
 
     with forwarded(session, flags.get("ssh", [])) as agents:
         response = session.client().upload("POST", target + agents, chunks, headers=headers)
+        if flags.get("check"):
+            return _show_check(session, response, os.path.join("" if remote else path, name))
         return _show(session, response, flags, (kind, receiver, _lock_path(flags, path)))
 
 
@@ -265,11 +272,34 @@ def _check(session: Session, flags: dict[str, Any], path: str) -> int:
         raise ExitWith(error.message + shown) from None
     checks = Checks(parse_options(file.check))
     check_text(file, checks)
-    for finding in checks.findings:
-        session.line(f"WARNING: {finding.rule}\n{finding.message}\n{excerpt(text, finding.lines)}\n")
-    session.line(f"Check complete, {len(checks.findings)} warnings have been found!" if checks.findings
-                 else "Check complete, no warnings found.")  # fmt: skip
-    return 1 if checks.findings else 0
+    findings: list[dict[str, Any]] = [
+        {"rule": found.rule, "message": found.message, "line": found.lines.first, "excerpt": excerpt(text, found.lines)}
+        for found in checks.findings
+    ]
+    return _show_findings(session, findings, flags.get("file") or os.path.join(path, "Dockerfile"))
+
+
+def _show_check(session: Session, response: Any, file: str) -> int:
+    findings: list[dict[str, Any]] = []
+    for item in session.client().lines(response):
+        if "error" in item:
+            raise ExitWith(item["error"])
+        findings += item.get("findings", [])
+    return _show_findings(session, findings, file)
+
+
+def _show_findings(session: Session, findings: list[dict[str, Any]], file: str) -> int:
+    """As `docker buildx build --check` tells them, in the order of the file."""
+    if not findings:
+        session.line("Check complete, no warnings found.")
+        return 0
+    many = f"{len(findings)} warnings have" if len(findings) > 1 else "1 warning has"
+    session.line(f"Check complete, {many} been found!")
+    for found in sorted(findings, key=lambda found: int(found["line"])):
+        page = _RULE.sub(r"-\1", found["rule"]).lower().lstrip("-")
+        session.line(f"\nWARNING: {found['rule']} - {RULES_AT}{page}/\n{found['message']}\n{file}:{found['line']}")
+        session.line(f"{_FRAME}\n{found['excerpt']}\n{_FRAME}")
+    return 1
 
 
 def _build_args(given: list[str]) -> dict[str, str]:

@@ -142,3 +142,8 @@ def cases() -> list[Case]:
     if len(set(names)) != len(names):
         raise ValueError(f"cases named twice: {sorted({n for n in names if names.count(n) > 1})}")
     return found
+
+
+def check_cases() -> list[Case]:
+    """The Dockerfiles for the build checks, one called as each rule at least."""
+    return list(parse((CASES.parent / "checks.cases").read_text()))

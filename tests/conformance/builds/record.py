@@ -14,12 +14,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.builds.cases import Case, cases
+from tests.conformance.builds.cases import Case, cases, check_cases
 from tests.conformance.builds.result import image_of, without_base
 from tests.conformance.image import archive, find_busybox
 from tests.conformance.peer import Peer
 
 RECORDING = Path(__file__).parent / "recordings" / "buildkit-28.5.2.json"
+CHECKED = RECORDING.with_name("checks-28.5.2.json")
 BUILDX = "usr/libexec/docker/cli-plugins/docker-buildx"
 NAME = "built:1"
 
@@ -38,7 +39,7 @@ class Builder:
         ).stdout
 
     def build(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [str(self._peer.peer_root / BUILDX), "build", "--load", "--provenance=false", "--progress=plain"]
+        command = [str(self._peer.peer_root / BUILDX), "build", "--load", "--provenance=false"]
         return subprocess.run([*command, *words], env=self.environment, capture_output=True, text=True)
 
     def case(self, case: Case, base: list[str]) -> dict[str, Any]:
@@ -56,10 +57,20 @@ class Builder:
         return {"dockerfile": case.dockerfile, **image}
 
 
+def record_checks(builder: Builder) -> None:
+    """What `--check` prints, the directory of the case as {case}; "" where the check itself cannot be done."""
+    found = {}
+    for case in check_cases():
+        with tempfile.TemporaryDirectory(prefix="conf-check-") as place:
+            done = builder.build("--check", "--progress=none", *case.write(Path(place)), place)
+            found[case.name] = {"dockerfile": case.dockerfile, "stdout": done.stdout.replace(place, "{case}")}
+    CHECKED.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tests.conformance.builds.record")
     parser.add_argument("--peers", default=os.environ.get("PEERS"), help="root directory with dockerd in it")
-    parser.add_argument("only", nargs="*", help="words of names of cases")
+    parser.add_argument("only", nargs="*", help="words of names of cases, or `checks`")
     options = parser.parse_args(arguments)
     if not options.peers:
         parser.error("name the peer's root directory with --peers or PEERS")
@@ -82,6 +93,8 @@ def main(arguments: list[str]) -> int:
                     print(error)
             elif case.name in old["cases"]:
                 found[case.name] = old["cases"][case.name]
+        if not options.only or "checks" in options.only:
+            record_checks(builder)
         version = builder.docker("version", "--format", "{{.Server.Version}}").strip()
     RECORDING.parent.mkdir(exist_ok=True)
     RECORDING.write_text(json.dumps({"server": version, "cases": found}, indent=1, ensure_ascii=False) + "\n")

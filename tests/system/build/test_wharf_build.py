@@ -107,7 +107,7 @@ def test_a_failing_step_gives_its_code(daemon: Wharfd, tmp_path: Path) -> None:
 def test_checks_without_a_build(daemon: Wharfd, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM busybox\nMAINTAINER me")
     code, out, _ = wharf(daemon, "build", "--check", str(tmp_path))
-    assert code == 1 and "MaintainerDeprecated" in out and "1 warnings" in out
+    assert code == 1 and "MaintainerDeprecated" in out and "1 warning has" in out
     (tmp_path / "Dockerfile").write_text("FROM busybox")
     assert wharf(daemon, "build", "--check", str(tmp_path))[:2] == (0, "Check complete, no warnings found.\n")
 
