@@ -1,0 +1,3 @@
+FROM base
+ADD files.tar /unpacked/
+ADD files/a /plain/

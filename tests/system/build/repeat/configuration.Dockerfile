@@ -1,0 +1,14 @@
+FROM base
+ARG VERSION=1
+ENV B=2 A=1
+LABEL z=1 a=2
+EXPOSE 80 22/udp
+VOLUME /v /data
+HEALTHCHECK --interval=5s CMD true
+ONBUILD RUN true
+STOPSIGNAL SIGINT
+SHELL ["/bin/bash", "-c"]
+USER daemon
+WORKDIR /w
+ENTRYPOINT ["x"]
+CMD ["y"]
