@@ -14,12 +14,11 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.debian import SUITE, debian_archive
 from tests.support.wharfd import ROOT, Wharfd
-from wharf.transfer.bootstrap.sources import host_codename
 
 WHARF = str(ROOT / ".venv/bin/wharf")
 KEPT = ROOT / ".cache/catalog"
-SUITE = host_codename() or "stable"
 APPS = Path(__file__).parent / "apps"
 BUILD_SECONDS = 900
 READY_SECONDS = 120.0
@@ -42,9 +41,9 @@ class Catalog:
         return done
 
     def base(self) -> None:
-        """debian:SUITE, made by the first run."""
+        """debian:SUITE."""
         if self.wharf("inspect", "--type", "image", f"debian:{SUITE}", check=False).returncode:
-            self.wharf("image", "bootstrap", f"debian:{SUITE}")
+            self.daemon.docker("load", "-i", str(debian_archive()))
 
     def build(self, name: str, target: str = "") -> str:
         """An image of the catalogue, built once a session; its name."""

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.catalog.kit import SUITE, Catalog
+from tests.catalog.kit import Catalog
+from tests.support.debian import SUITE
 from tests.support.wharfd import ROOT
 
 ALL = bool(os.environ.get("WHARF_TEST_CATALOG"))

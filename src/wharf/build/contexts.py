@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
 MAX_DOCKERFILE = 16 << 20
+OTHER_FILE = re.compile(r"\.dockerfile\.[0-9a-f]{16,20}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,9 @@ def ignore_patterns(directory: str, request: BuildRequest) -> tuple[str, ...]:
     text = read_beneath(directory, request.dockerfile + ".dockerignore") if request.text is None else None
     if text is None:
         text = read_beneath(directory, ".dockerignore")
-    return read_ignore(text) if text else ()
+    patterns = read_ignore(text) if text else ()
+    # A Dockerfile from elsewhere travels in the context under a random name, and is no part of it.
+    return (*patterns, request.dockerfile) if OTHER_FILE.match(request.dockerfile) else patterns
 
 
 def read_beneath(directory: str, path: str) -> str | None:

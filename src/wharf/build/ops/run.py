@@ -169,6 +169,8 @@ class StepWork:
             ulimits=[_ulimit(text) for text in op.ulimits] or None,
             mounts=mounts,
         )
+        if self.engine.config.id_maps is not None:
+            _map_ids(host)
         for key, value in op.limits:
             setattr(host, key, value)
         config = ContainerConfig(
@@ -305,6 +307,13 @@ def _scripts(op: Exec, place: str) -> MountRequest:
             file.write(text)
         os.chmod(path, 0o755)
     return MountRequest("bind", place, "/dev/pipes", True)
+
+
+def _map_ids(host: HostConfig) -> None:
+    """What a step is shown has the image's ids, as layers have; a container with other ids sees it mapped."""
+    binds = [item for item in host.mounts or () if item.type == "bind" and ":" not in item.source + item.target]
+    host.mounts = [item for item in host.mounts or () if item not in binds]
+    host.binds = [f"{item.source}:{item.target}:{'ro,' if item.read_only else ''}idmap" for item in binds]
 
 
 def _ulimit(text: str) -> Ulimit:
