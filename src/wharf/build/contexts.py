@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
 MAX_DOCKERFILE = 16 << 20
+CONTEXT_MODE = 0o755
+"""Of a context's top directory, which `COPY . /new` hands on; what is above it lets nobody in."""
 OTHER_FILE = re.compile(r"\.dockerfile\.[0-9a-f]{16,20}\Z")
 
 
@@ -62,7 +64,7 @@ class Contexts:
 
     def _new(self) -> str:
         directory = os.path.join(self.directory, secrets.token_hex(8))
-        os.mkdir(directory, 0o700)
+        os.mkdir(directory, CONTEXT_MODE)
         return directory
 
     def _fetched(self, url: str, lock: SourceLock, fetched: list[str]) -> str:

@@ -161,6 +161,10 @@ class TestCopy:
         context.build("FROM busybox\nCOPY a /one\nCOPY a /dir/\nCOPY d /tree\nCOPY d/x a /many/\nCOPY d .")
         assert context.inside("cat /one /dir/a /tree/x /tree/e/y /many/x /many/a /x") == "AAXYXAX"
 
+    def test_a_new_directory_for_a_whole_context_is_open_to_all(self, context: Context) -> None:
+        context.write(a="A").build("FROM busybox\nCOPY . /app\nUSER nobody\nRUN cat /app/a")
+        assert context.files()["app"].mode == 0o755
+
     def test_owner_mode_and_time(self, context: Context) -> None:
         context.write(new="n", old="o")
         os.chmod(context.root / "new", 0o750)

@@ -199,7 +199,7 @@ def fetch_git(op: GitSource, downloads: str, check: Callable[[], None] = nothing
     settings = _address_for_git(op.url)
     check()
     directory = os.path.join(downloads, secrets.token_hex(8))
-    os.mkdir(directory, 0o700)
+    os.mkdir(directory, 0o755)
     try:
         _git(directory, [], "init", "-q")
         _git(directory, [], "remote", "add", "origin", op.url)
