@@ -67,7 +67,7 @@ def run(compose: Compose, args: list[str]) -> int:
     if flags.get("no-deps"):
         project = project.with_selected([name], dependencies=False)
     project.service(name)
-    project = use_api_socket(with_platforms(project))
+    project = use_api_socket(with_platforms(project), compose.engine().address.path)
     _start_dependencies(compose, project, name, flags)
     slug = os.urandom(32).hex()
     service = _one_off(project, name, flags, words, slug)

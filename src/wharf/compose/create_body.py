@@ -310,7 +310,7 @@ def _resources(service: Service) -> dict[str, Any]:
         "CpusetCpus": service.get("cpuset", ""),
         "DeviceCgroupRules": service.get("device_cgroup_rules"),
         "PidsLimit": service.get("pids_limit") or None,
-        "Devices": [],
+        "Devices": None,
         "DeviceRequests": None,
         "Ulimits": [_ulimit(name, item) for name, item in (service.get("ulimits") or {}).items()] or None,
         **_blkio(service.get("blkio_config") or {}),
@@ -377,14 +377,15 @@ def _device_request(item: Mapping[str, Any], capabilities: list[str]) -> dict[st
 
 
 def _devices(service: Service, resources: dict[str, Any]) -> None:
-    cdi = []
+    cdi, devices = [], []
     for device in service.get("devices") or ():
         source, target = device.get("source", ""), device.get("target", "")
         if source == target and "=" in source and "/" in source.partition("=")[0] and not source.startswith("/"):
             cdi.append(source)  # a CDI name: vendor.com/class=device
             continue
-        resources["Devices"].append(
+        devices.append(
             {"PathOnHost": source, "PathInContainer": target, "CgroupPermissions": device.get("permissions", "")}
         )
+    resources["Devices"] = devices or None
     if cdi:
         resources["DeviceRequests"] = [{"Driver": "cdi", "DeviceIDs": cdi}, *(resources["DeviceRequests"] or ())]

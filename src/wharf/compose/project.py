@@ -182,6 +182,71 @@ class Project:
                 services[name] = {key: item for key, item in services[name].items() if key != "label_file"}
         return replace(self, services=services)
 
+    # -- through an engine
+
+    def up(
+        self,
+        *,
+        wait: bool = False,
+        wait_timeout: float | None = None,
+        build: bool | None = None,
+        recreate: str = "diverged",
+        host: str = "",
+        report: Callable[[str, str], None] | None = None,
+    ) -> "Project":
+        """Makes the project be there, as `wharf compose up -d` does; the project as it is then.
+
+        `wait` returns when everything runs or is healthy; `wait_timeout` is in seconds. `build`: True builds what can
+        be built, False nothing, None what is missing. `recreate`: `diverged`, `force` or `never`. `host` is an address
+        as in DOCKER_HOST. `report` is told (subject, status). Raises WharfError with the first thing that fails.
+        """
+        from wharf.compose.library import surroundings
+        from wharf.compose.plan import UpOptions
+        from wharf.compose.run_project import up
+
+        around = surroundings(host, report)
+        try:
+            options = UpOptions(recreate=recreate, recreate_dependencies=recreate, wait=wait)
+            return up(self, around, options, build, wait_timeout).project
+        finally:
+            around.engine.close()
+
+    def down(
+        self,
+        *,
+        volumes: bool = False,
+        images: str = "",
+        timeout: int | None = None,
+        host: str = "",
+        report: Callable[[str, str], None] | None = None,
+    ) -> None:
+        """Takes the project away: containers, networks, with `volumes` its volumes, with `images` (`local`, `all`)
+        its images. `timeout`: seconds before a container is killed. Raises WharfError.
+        """
+        from wharf.compose.library import surroundings
+        from wharf.compose.plan_down import DownOptions
+        from wharf.compose.run_project import down
+
+        around = surroundings(host, report)
+        try:
+            down(self.name, self, around, DownOptions((), volumes, images, True, timeout))
+        finally:
+            around.engine.close()
+
+    def containers(self, service: str = "", *, host: str = "") -> list[dict[str, Any]]:
+        """The project's containers, or a service's, as the engine lists them."""
+        from wharf.compose import labels
+        from wharf.compose.library import surroundings
+        from wharf.compose.observed import project_containers
+
+        around = surroundings(host, None)
+        try:
+            more = (f"{labels.SERVICE}={service}",) if service else ()
+            found = project_containers(around.engine.client, self.name, f"{labels.ONE_OFF}=False", *more)
+            return sorted(found, key=labels.name_of)
+        finally:
+            around.engine.close()
+
     @classmethod
     def load(
         cls,

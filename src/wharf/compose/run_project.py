@@ -1,5 +1,7 @@
 """`up` and `down` as one call each: images, a picture of what is there, the plan, its steps."""
 
+import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +16,8 @@ from wharf.compose.plan import Plan, UpOptions, plan_up
 from wharf.compose.plan_down import DownOptions, plan_down, project_of
 from wharf.compose.platforms import with_platforms
 from wharf.compose.project import Project
+
+DOCKER_SOCKET = "/var/run/docker.sock"
 
 
 @dataclass
@@ -41,7 +45,7 @@ def prepare_up(
 ) -> Prepared:
     """Gets the images and plans the rest; raises WharfError."""
     check_container_names(project.services)
-    project = use_api_socket(with_platforms(project))
+    project = use_api_socket(with_platforms(project), around.engine.address.path)
     images = ensure_images(project, around, build)
     observed = observe(around.engine.client, project, images)
     plan = plan_up(project, observed, options)
@@ -97,16 +101,17 @@ def down(name: str, project: Project | None, around: Surroundings, options: Down
     return plan
 
 
-def use_api_socket(project: Project) -> Project:
-    """Services with `use_api_socket` get the engine's socket and the user's credentials for registries."""
+def use_api_socket(project: Project, path: str) -> Project:
+    """Services with `use_api_socket` get the engine's socket (docker's, where it is) and the user's credentials."""
     if not any(service.get("use_api_socket") for service in project.services.values()):
         return project
+    socket = DOCKER_SOCKET if os.path.exists(DOCKER_SOCKET) or not path else path
     services: dict[str, Any] = {}
     for name, service in project.services.items():
         services[name] = service
         if not service.get("use_api_socket"):
             continue
-        mount = {"type": "bind", "source": "/var/run/docker.sock", "target": "/var/run/docker.sock"}
+        mount = {"type": "bind", "source": socket, "target": DOCKER_SOCKET}
         file = {"source": "#apisocket", "target": "/run/secrets/docker/config.json"}
         environment = {"DOCKER_CONFIG": "/run/secrets/docker", **(service.get("environment") or {})}
         services[name] = {
@@ -121,9 +126,6 @@ def use_api_socket(project: Project) -> Project:
 
 def _credentials() -> str:
     """The user's config.json with its credentials alone."""
-    import json
-    import os
-
     directory = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
     try:
         with open(os.path.join(directory, "config.json"), encoding="utf-8") as file:

@@ -1,0 +1,179 @@
+"""docs/flow-compose.md: its example runs; and what facts.tsv has no row for: builds, providers, hooks, failures."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.wharfd import ROOT, Wharfd
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Wharfd]:
+    with Wharfd() as started:
+        started.load_busybox()
+        yield started
+
+
+class Place:
+    """A project's directory, and `wharf compose` in it."""
+
+    def __init__(self, daemon: Wharfd, path: Path) -> None:
+        self.path = path
+        self.environment = {**daemon.environment, "PATH": f"{path}/bin:{os.environ['PATH']}"}
+
+    def compose(self, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        """Runs it; raises AssertionError for another status."""
+        command = [str(ROOT / ".venv/bin/wharf"), "compose", *words]
+        out = subprocess.run(command, cwd=self.path, env=self.environment, capture_output=True, text=True,
+                             stdin=subprocess.DEVNULL, check=False, timeout=120)  # fmt: skip
+        assert out.returncode == status, f"{words}: {out.returncode}\n{out.stdout}\n{out.stderr}"
+        return out
+
+    def write(self, text: str, name: str = "compose.yaml") -> None:
+        """A file."""
+        path = self.path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.fixture
+def place(daemon: Wharfd, tmp_path: Path) -> Iterator[Place]:
+    made = Place(daemon, tmp_path)
+    yield made
+    made.compose("down", "-v", "-t", "0", "--remove-orphans")
+
+
+def test_the_example_of_the_page_runs(place: Place) -> None:
+    page = (ROOT / "docs/flow-compose.md").read_text()
+    example = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert example
+    place.write("services: {web: {image: 'busybox', command: sleep 100, init: true, environment: {TAG: $TAG}}}\n")
+    out = subprocess.run([sys.executable, "-c", example[1]], cwd=place.path, env=place.environment, text=True,
+                         capture_output=True, check=False)  # fmt: skip
+    assert out.returncode == 0, out.stderr
+    assert out.stdout.startswith("['web'] {'TAG': '1'}\n") and out.stdout.rstrip().endswith("running")
+
+
+def test_a_service_is_built_and_built_again_when_asked(place: Place) -> None:
+    place.write("""
+services:
+  web:
+    build:
+      context: .
+      args: {WORD: "${WORD:-first}"}
+      labels: {made: here}
+      dockerfile_inline: |
+        FROM busybox
+        ARG WORD
+        RUN echo $$WORD > /word
+        COPY file /file
+    command: sleep 100
+    init: true
+""")
+    place.write("from the context\n", "file")
+    place.compose("up", "-d")
+    assert place.compose("exec", "-T", "web", "cat", "/word", "/file").stdout == "first\nfrom the context\n"
+    place.environment["WORD"] = "second"
+    out = place.compose("up", "-d", "--build")
+    assert "Recreated" in out.stderr
+    assert place.compose("exec", "-T", "web", "cat", "/word").stdout == "second\n"
+    place.compose("down", "--rmi", "local")
+    assert place.compose("images", "-q").stdout == ""
+
+
+def test_a_provider_gives_variables_to_its_dependents(place: Place) -> None:
+    place.write(
+        '#!/bin/sh\necho "$@" >> "$PWD/asked"\necho \'{"type": "setenv", "message": "URL=here:1"}\'\n',
+        "bin/docker-cloud",
+    )
+    (place.path / "bin/docker-cloud").chmod(0o755)
+    place.write("""
+services:
+  store: {provider: {type: cloud, options: {size: 3}}}
+  web: {image: busybox, command: sleep 100, init: true, depends_on: [store]}
+""")
+    place.compose("up", "-d")
+    assert place.compose("exec", "-T", "web", "sh", "-c", "echo $STORE_URL").stdout == "here:1\n"
+    place.compose("down", "-t", "0")
+    name = re.sub("[^a-z0-9_-]", "", place.path.name.lower())
+    asked = (place.path / "asked").read_text().splitlines()
+    assert asked == [f"compose --project-name={name} {verb} --size=3 store" for verb in ("up", "down")] or (
+        asked[0] == f"compose --project-name={name} up --size=3 store"
+    )
+
+
+def test_pre_stop_runs_before_the_stop(place: Place) -> None:
+    place.write("""
+services:
+  web:
+    image: busybox
+    init: true
+    command: sleep 100
+    volumes: ["./out:/out"]
+    pre_stop: [{command: [sh, -c, "echo stopping > /out/file"]}]
+""")
+    place.compose("up", "-d")
+    place.compose("stop", "-t", "0")
+    assert (place.path / "out/file").read_text() == "stopping\n"
+
+
+def test_a_health_check_that_never_passes_is_named(place: Place) -> None:
+    place.write("""
+services:
+  sick: {image: busybox, init: true, command: sleep 100, healthcheck: {test: "false", interval: 100ms, retries: 2}}
+  web: {image: busybox, init: true, command: sleep 100, depends_on: {sick: {condition: service_healthy}}}
+""")
+    out = place.compose("up", "-d", "--wait", status=1)
+    assert "-sick-1 is unhealthy" in out.stderr.splitlines()[-1]
+
+
+def test_a_wait_that_lasts_too_long_says_for_what(place: Place) -> None:
+    place.write("""
+services:
+  slow: {image: busybox, init: true, command: sleep 100, healthcheck: {test: "false", interval: 60s}}
+""")
+    out = place.compose("up", "-d", "--wait", "--wait-timeout", "1", status=1)
+    assert "application not healthy after 1s" in out.stderr and "-slow-1" in out.stderr.splitlines()[-1]
+
+
+def test_attached_up_ends_with_the_status_that_was_asked_for(place: Place) -> None:
+    place.write("""
+services:
+  job: {image: busybox, command: sh -c "echo working; exit 7"}
+  web: {image: busybox, init: true, stop_grace_period: 0s, command: sleep 100}
+""")
+    out = place.compose("up", "--exit-code-from", "job", status=7)
+    assert re.search(r"job-1 +\| working", out.stdout)
+    assert "job-1 exited with code 7" in out.stdout
+
+
+def test_run_has_the_commands_status_and_leaves_nothing(place: Place) -> None:
+    place.write("""
+services:
+  db: {image: busybox, init: true, command: sleep 100}
+  web: {image: busybox, depends_on: [db], environment: {A: "1"}}
+""")
+    out = place.compose("run", "--rm", "-e", "B=2", "web", "sh", "-c", "echo $A$B; exit 5", status=5)
+    assert out.stdout == "12\n"
+    assert len(place.compose("ps", "-aq").stdout.split()) == 1
+
+
+def test_what_was_killed_in_the_middle_is_gone_on_with(place: Place) -> None:
+    rows = "".join(
+        f"  s{n}: {{image: busybox, init: true, stop_grace_period: 0s, command: sleep 100}}\n" for n in range(8)
+    )
+    place.write("services:\n" + rows)
+    command = [str(ROOT / ".venv/bin/wharf"), "compose", "up", "-d"]
+    with subprocess.Popen(command, cwd=place.path, env=place.environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if "Created" in line and "Container" in line:
+                process.kill()
+                break
+    place.compose("up", "-d", "--wait")
+    assert len(place.compose("ps", "-q").stdout.split()) == 8

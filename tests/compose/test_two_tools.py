@@ -1,0 +1,150 @@
+"""One project, two tools: up with one, ps, exec, up again and down with the other, both ways.
+
+The other is docker compose from the distribution's newest suite, unpacked without installing it.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.wharfd import ROOT, Wharfd
+
+_FILE = """
+services:
+  db:
+    image: busybox
+    init: true
+    stop_grace_period: 0s
+    command: sh -c "echo database; exec sleep 1000"
+    healthcheck: {test: "true", interval: 1s, start_interval: 100ms, start_period: 5s}
+    volumes: ["data:/data", "/anonymous"]
+    environment: {A: "1", B: }
+    labels: {own: label}
+    deploy: {resources: {limits: {memory: 64M}}}
+  web:
+    image: busybox
+    init: true
+    stop_grace_period: 0s
+    command: [sleep, "1000"]
+    scale: 2
+    depends_on: {db: {condition: service_healthy}}
+    networks: {default: , back: {aliases: [w]}}
+    configs: [{source: c, target: /c}]
+  side: {image: busybox, init: true, stop_grace_period: 0s, command: sleep 1000, network_mode: "service:db"}
+volumes: {data: {labels: {a: b}}}
+networks: {back: {driver_opts: {com.docker.network.bridge.name: two$PID}}}
+configs: {c: {content: "hello\\n"}}
+"""
+
+
+def docker_compose() -> str:
+    """The binary that set-up unpacked; DOCKER_COMPOSE names another. Skips aloud when there is none."""
+    places = [ROOT / ".cache/docker-client", *map(Path, ("/usr/local", "/"))]
+    binaries = [place / "usr/libexec/docker/cli-plugins/docker-compose" for place in places]
+    unpacked = next((str(path) for path in binaries if path.exists()), "")
+    found = os.environ.get("DOCKER_COMPOSE") or unpacked or shutil.which("docker-compose") or ""
+    if not found:
+        pytest.skip("NO DOCKER COMPOSE: the distribution's newest suite could not be reached; set DOCKER_COMPOSE")
+    return found
+
+
+class Tools:
+    """Both, for one project."""
+
+    def __init__(self, daemon: Wharfd, place: Path) -> None:
+        self._daemon = daemon
+        self._place = place
+        self._commands = {"wharf": [str(ROOT / ".venv/bin/wharf"), "compose"], "docker": [docker_compose()]}
+
+    def run(self, tool: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """Runs one of them; raises AssertionError when it fails."""
+        command = [*self._daemon.enter, *self._commands[tool], *words]
+        environment = {**self._daemon.environment, "PID": str(os.getpid() % 10000)}
+        out = subprocess.run(command, cwd=self._place, env=environment, capture_output=True, text=True,
+                             stdin=subprocess.DEVNULL, check=False)  # fmt: skip
+        assert out.returncode == 0, f"{tool} {words}: {out.stderr}\n{self._daemon.log()}"
+        return out
+
+    def containers(self) -> list[dict[str, object]]:
+        """The project's containers, as the engine inspects them."""
+        ids = self._daemon.docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={self._place.name}")
+        return sorted(json.loads(self._daemon.docker("inspect", *ids.stdout.split()).stdout), key=lambda c: c["Name"])
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Wharfd]:
+    with Wharfd() as started:
+        started.load_busybox()
+        yield started
+
+
+@pytest.fixture
+def tools(daemon: Wharfd, tmp_path: Path) -> Iterator[Tools]:
+    (tmp_path / "compose.yaml").write_text(_FILE)
+    both = Tools(daemon, tmp_path)
+    yield both
+    both.run("wharf", "down", "-v", "--remove-orphans")
+
+
+def _shape(container: dict[str, object]) -> dict[str, object]:
+    """What must be equal whoever made it: ids, times and addresses are not."""
+    config = dict(container["Config"])  # type: ignore[call-overload]
+    host = dict(container["HostConfig"])  # type: ignore[call-overload]
+    config.pop("Hostname")
+    config["Env"] = sorted(config["Env"])  # Go's maps have no order
+    if str(host["NetworkMode"]).startswith("container:"):
+        host["NetworkMode"] = "container:"
+        config["Labels"] = {key: value for key, value in config["Labels"].items() if not key.endswith("config-hash")}
+    mounts = sorted((item["Destination"], item["Type"]) for item in container["Mounts"])  # type: ignore[attr-defined]
+    return {"name": container["Name"], "config": config, "host": host, "mounts": mounts}
+
+
+@pytest.mark.parametrize(("first", "second"), [("docker", "wharf"), ("wharf", "docker")])
+def test_up_with_one_the_rest_with_the_other(tools: Tools, first: str, second: str) -> None:
+    tools.run(first, "up", "-d", "--wait")
+    before = {item["Id"] for item in tools.containers()}
+    assert len(before) == 4
+    listed = {
+        line.split()[0] for line in tools.run(second, "ps", "--format", "{{.Name}} {{.Service}}").stdout.splitlines()
+    }
+    assert len(listed) == 4
+    assert tools.run(second, "exec", "-T", "--index", "2", "web", "cat", "/c").stdout == "hello\n"
+    assert "database" in tools.run(second, "logs", "db").stdout
+    tools.run(second, "up", "-d", "--wait")
+    assert {item["Id"] for item in tools.containers()} == before, f"{second} made again what {first} had made"
+    tools.run(second, "stop")
+    tools.run(first, "start")
+    tools.run(second, "down", "-v")
+    assert tools.run(first, "ps", "-aq").stdout == ""
+
+
+def test_both_make_the_same_containers(tools: Tools) -> None:
+    shapes = {}
+    for tool in ("docker", "wharf"):
+        tools.run(tool, "up", "-d", "--wait")
+        shapes[tool] = [_shape(item) for item in tools.containers()]
+        tools.run(tool, "down", "-v")
+    for ours, theirs in zip(shapes["wharf"], shapes["docker"], strict=True):
+        for part in theirs:
+            assert _differences(ours[part], theirs[part]) == {}, theirs["name"]
+
+
+def _differences(ours: object, theirs: object) -> dict[str, object]:
+    if not isinstance(ours, dict) or not isinstance(theirs, dict):
+        return {} if ours == theirs else {"": (ours, theirs)}
+    keys = ours.keys() | theirs.keys()
+    return {key: (ours.get(key), theirs.get(key)) for key in sorted(keys) if ours.get(key) != theirs.get(key)}
+
+
+def test_a_changed_service_is_made_again_with_its_anonymous_volume(tools: Tools, tmp_path: Path) -> None:
+    tools.run("docker", "up", "-d", "db")
+    tools.run("wharf", "exec", "-T", "db", "sh", "-c", "echo kept > /anonymous/file")
+    (tmp_path / "compose.yaml").write_text(_FILE.replace('A: "1"', 'A: "2"'))
+    out = tools.run("wharf", "up", "-d", "db")
+    assert "Recreated" in out.stderr
+    assert tools.run("docker", "exec", "-T", "db", "sh", "-c", "cat /anonymous/file; echo $A").stdout == "kept\n2\n"
