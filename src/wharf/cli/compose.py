@@ -33,7 +33,7 @@ VERBS = {
     "logs": "compose_logs",
     "exec": "compose_exec", "attach": "compose_exec", "cp": "compose_exec", "export": "compose_exec",
     "commit": "compose_exec", "run": "compose_run",
-    "build": "compose_build", "pull": "compose_build", "push": "compose_build",
+    "watch": "compose_watch", "build": "compose_build", "pull": "compose_build", "push": "compose_build",
 }  # fmt: skip
 _PROGRESS = ("", "auto", "tty", "plain", "json", "quiet", "none")
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wharf.cli.compose import Compose
+    from wharf.compose.inotify import Inotify
     from wharf.compose.run_project import Prepared
 
 _STARTING = ("container-start", "running", "wait")
@@ -45,6 +46,22 @@ class _Attached:
         self._asked = 0
         self._stopping = False
         self._aborted = False
+        self._inotify: Inotify | None = None
+
+    def _watch(self) -> None:
+        """`--watch`: changed files are followed beside the output."""
+        if not self._flags.get("watch"):
+            return
+        from wharf.cli.compose_watch import active_rules, follow
+        from wharf.compose.inotify import Inotify
+
+        project = self._prepared.project
+        rules = active_rules(self._compose, project)
+        self._inotify = inotify = Inotify()
+        say = self._printer.lines
+        threading.Thread(
+            target=lambda: follow(self._compose, project, rules, inotify, lambda text: say("⦿", text)), daemon=True
+        ).start()
 
     def _attached_services(self, names: list[str]) -> set[str]:
         project = self._prepared.project
@@ -75,12 +92,15 @@ class _Attached:
                     self._attach(container)
             starter = threading.Thread(target=self._start, daemon=True)
             starter.start()
+            self._watch()
             self._loop()
             starter.join()
         finally:
             signal.signal(signal.SIGINT, before[0])
             signal.signal(signal.SIGTERM, before[1])
             events.close()
+            if self._inotify is not None:
+                self._inotify.stop()
         for thread in self._followed:
             thread.join(2)
         return self._status

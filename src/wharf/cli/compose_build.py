@@ -114,19 +114,9 @@ def build_words(project: Project, name: str, service: Service, flags: dict[str, 
     words += [f"--{flag}={flags[flag]}" for flag in ("memory", "ssh") if flags.get(flag)]
     if flags.get("quiet"):
         words.append("--quiet")
-    contexts = build.get("additional_contexts") or {}
-    words += [f"--build-context={key}={_context(project, value)}" for key, value in contexts.items()]
+    if build.get("additional_contexts"):
+        raise WharfError(f"service {name}: build.additional_contexts is not there yet")
     return [*words, context]
-
-
-def _context(project: Project, value: str) -> str:
-    """`service:x` is the image that x is built to."""
-    from wharf.compose.create_body import image_name
-
-    if not value.startswith("service:"):
-        return value
-    name = value.removeprefix("service:")
-    return f"docker-image://{image_name(project, name, project.all_services()[name])}"
 
 
 def _ulimit(limit: dict[str, int]) -> str:

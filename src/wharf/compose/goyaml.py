@@ -15,6 +15,8 @@ _BASE60 = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?")
 _DATE = re.compile(
     r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ][0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?"
 )
+_SIMPLE = re.compile(r"[A-Za-z/][A-Za-z0-9/._-]*")
+_SPECIAL = _OLD_BOOL | {"null", "Null", "NULL", "true", "True", "TRUE", "false", "False", "FALSE"}
 _INDICATOR_FIRST = frozenset("#,[]{}&*!|>'\"%@`")
 _BREAKS = "\n\r\x85\u2028\u2029"
 _BLANK = " \t" + _BREAKS
@@ -88,6 +90,8 @@ def _scalar(value: Any) -> str | None:
         shown = repr(value) if type(value) is not float else go_float(value)
         return {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}.get(shown, shown)
     if isinstance(value, int):
+        return str(value)
+    if _SIMPLE.fullmatch(value) and value not in _SPECIAL:
         return str(value)
     if not is_text(value) or "\n" in value:
         return None

@@ -60,6 +60,7 @@ class Loader:
         self._options = options
         self._schema: Schema | None = None
         self._includes = 0
+        self._parsed: dict[str, list[Document]] = {}
         self.warnings = sources.warnings
         self.name = ""
 
@@ -99,12 +100,16 @@ class Loader:
     def _name_in_files(self) -> str:
         name = ""
         for path in self._sources.files:
-            for document in self._documents(path, first=not self._sources.name):
+            self._parsed[path] = self._documents(path, first=not self._sources.name)
+            for document in self._parsed[path]:
                 if isinstance(document.value, dict) and isinstance(document.value.get("name"), str):
                     name = document.value["name"] or name
         return name
 
     def _documents(self, path: str, first: bool = False) -> list[Document]:
+        """A file's documents, the caller's to change; those that were looked at for the name are not parsed again."""
+        if not first and path in self._parsed:
+            return self._parsed.pop(path)
         try:
             return parse_documents(self._sources.read(path))
         except YamlError as error:

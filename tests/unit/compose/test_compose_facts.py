@@ -13,7 +13,7 @@ ELSEWHERE = {
     "credential_spec": "Windows only: refused nowhere, without an effect",
     "cpu_rt_period": "needs a kernel with real-time group scheduling",
     "cpu_rt_runtime": "needs a kernel with real-time group scheduling",
-    "develop": "`wharf compose watch` is not there yet",
+    "develop": "tests/compose/test_flow_compose.py",
     "gpus": "needs a device driver; the request is compared in tests/compose/test_two_tools.py",
     "models": "needs Docker's model runner",
     "pre_stop": "tests/compose/test_flow_compose.py",
