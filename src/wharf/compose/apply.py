@@ -59,15 +59,17 @@ class Applier:
         self._waiting: dict[str, _Waiting] = {}
         self._events: Events | None = None
         self._state = _Progress()
+        self._pending: dict[str, tuple[Step, set[str]]] = {}
+        self._dependents: dict[str, list[str]] = {}
 
     def run(self, steps: Iterable[Step], timeout: float | None = None) -> None:
         """Does the steps; raises the first failure when what had begun by then is over, TimedOut after `timeout`."""
-        pending = {step.id: step for step in steps}
+        wanted = list(steps)
         deadline = None if timeout is None else time.monotonic() + timeout
-        if any(step.action == "wait" for step in pending.values()):
+        if any(step.action == "wait" for step in wanted):
             self._events = Events(self._engine, labels.filters(self.context.project.name), self._heard)
         try:
-            self._loop(pending, deadline)
+            self._loop(wanted, deadline)
         finally:
             for _ in self._threads:
                 self._jobs.put(None)
@@ -80,35 +82,62 @@ class Applier:
         if self._state.failed:
             raise self._state.failed[0]
 
-    def _loop(self, pending: dict[str, Step], deadline: float | None) -> None:
+    def _loop(self, wanted: list[Step], deadline: float | None) -> None:
         state = self._state
-        names = set(pending) | state.done
+        ready = self._enter(wanted)
         while True:
-            if not state.failed:
-                ready = [step for step in pending.values() if step.after & names <= state.done]
-                for step in ready:
-                    del pending[step.id]
-                    self._begin(step)
-            if not state.running and (state.failed or (not pending and not self._waiting)):
+            while ready and not state.failed:
+                self._begin(ready.pop(0))
+            if not state.running and (state.failed or (not self._pending and not self._waiting)):
                 return
             if deadline is not None and self._waiting and time.monotonic() >= deadline and not state.failed:
                 state.failed.append(self._too_late())
                 continue
-            self._take(deadline)
+            before = len(state.done)
+            finished = self._take(deadline)
+            if finished is not None and len(state.done) > before:
+                ready += self._released(finished)
+
+    def _enter(self, wanted: list[Step]) -> list[Step]:
+        """Counts what each step still comes after; those that come after nothing."""
+        names = {step.id for step in wanted}
+        self._pending, self._dependents = {}, {}
+        ready = []
+        for step in wanted:
+            left = {id for id in step.after if id in names and id not in self._state.done}
+            if not left:
+                ready.append(step)
+                continue
+            self._pending[step.id] = step, left
+            for id in left:
+                self._dependents.setdefault(id, []).append(step.id)
+        return ready
+
+    def _released(self, finished: str) -> list[Step]:
+        """The steps that waited for this one last."""
+        ready = []
+        for id in self._dependents.pop(finished, ()):
+            step, left = self._pending[id]
+            left.discard(finished)
+            if not left:
+                del self._pending[id]
+                ready.append(step)
+        return ready
 
     def _too_late(self) -> TimedOut:
         names = sorted(name for waiting in self._waiting.values() for name in waiting.left.values())
         return TimedOut(f"application not healthy: still waiting for {', '.join(names)}")
 
-    def _take(self, deadline: float | None) -> None:
+    def _take(self, deadline: float | None) -> str | None:
+        """Takes one message in; the id of the step that it is about."""
         wait = None if deadline is None else max(0.0, deadline - time.monotonic())
         try:
             kind, what, result = self._queue.get(timeout=wait)
         except Empty:
-            return
+            return None
         if kind == "event":
             self._look_again(what)
-            return
+            return None
         self._state.running -= 1
         if isinstance(result, BaseException):
             self._waiting.pop(what.id, None)
@@ -121,6 +150,7 @@ class Applier:
             self._looked(what, result)
         else:
             self._state.done.add(what.id)
+        return str(what.id)
 
     # -- steps
 

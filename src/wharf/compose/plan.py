@@ -50,11 +50,13 @@ class Plan:
 
     steps: list[Step] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
 
     def add(
         self, id: str, action: str, subject: str, after: Iterable[str] = (), data: Mapping[str, Any] | None = None
     ) -> str:
         """Appends a step; its id."""
+        self.ids.add(id)
         self.steps.append(Step(id, action, subject, frozenset(after), data or {}))
         return id
 
@@ -232,7 +234,7 @@ class _Up:
 
     def _remove(self, container: Mapping[str, Any]) -> str:
         id = f"remove:{container['Id']}"
-        if all(step.id != id for step in self._plan.steps):
+        if id not in self._plan.ids:
             data = {
                 "container": container["Id"],
                 "service": labels.service_of(container),
@@ -450,7 +452,7 @@ class _Up:
 
     def _wait(self, name: str, condition: str, required: bool) -> str:
         id = f"wait:{name}:{condition}:{required}"
-        if all(step.id != id for step in self._plan.steps):
+        if id not in self._plan.ids:
             names = [target.name for target in self._targets[name]]
             shown = " ".join(f"Container {item}" for item in names)
             data = {"service": name, "condition": condition, "required": required, "names": names}
