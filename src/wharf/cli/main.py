@@ -17,7 +17,7 @@ VERBS = {
     "export": "archives", "save": "archives", "load": "archives", "import": "archives",
     "images": "images", "rmi": "images", "tag": "images", "history": "images", "commit": "images",
     "version": "system", "info": "system", "events": "system", "update": "update",
-    "registry": "registry",
+    "registry": "registry", "debug": "debug", "completion": "completion",
     "stats": "stats", "build": "build", "compose": "compose",
     "pull": "transfer", "push": "transfer", "login": "login", "logout": "login", "search": "search",
 }  # fmt: skip
@@ -127,6 +127,8 @@ def _run(session: Session, args: list[str]) -> int:
         return _call(session, VERBS[verb], verb, arguments)
     if verb in NOUNS:
         return _noun(session, verb, arguments)
+    if verb == "__complete":
+        return _call(session, "completion", "complete", arguments)
     if verb == "help":
         return _run(session, [*arguments, "--help"]) if arguments else _show_help(session)
     if verb in LATER.split():

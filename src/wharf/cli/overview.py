@@ -18,8 +18,10 @@ COMMON = (
 OTHERS = (
     ("attach", "Attach local standard input, output, and error streams to a running container"),
     ("commit", "Create a new image from a container's changes"),
+    ("completion", "Print the script that lets a shell complete wharf's command lines"),
     ("cp", "Copy files/folders between a container and the local filesystem"),
     ("create", "Create a new container"),
+    ("debug", "Open a shell with tools beside a running container"),
     ("diff", "Inspect changes to files or directories on a container's filesystem"),
     ("events", "Get real time events from the server"),
     ("export", "Export a container's filesystem as a tar archive"),
