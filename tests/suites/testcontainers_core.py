@@ -20,14 +20,10 @@ from tests.support.wharfd import Wharfd, docker_client
 HERE = Path(__file__).parent
 HTML = "usr/share/nginx/html"
 NGINX = Standin(
-    {"Cmd": ["nginx", "-g", "daemon off;"], "ExposedPorts": {"80/tcp": {}}, "Entrypoint": ["/docker-entrypoint.sh"]},
+    {"Cmd": ["nginx", "-g", "daemon off;"], "ExposedPorts": {"80/tcp": {}}},
     {
         f"{HTML}/index.html": ("<h1>Welcome to nginx!</h1>\n", 0o644),
-        "docker-entrypoint.sh": (
-            '#!/bin/sh\ntest "$1" = nginx || exec "$@"\necho "start worker processes"\n'
-            f"exec httpd -f -p 80 -h /{HTML}\n",
-            0o755,
-        ),
+        "usr/sbin/nginx": (f'#!/bin/sh\necho "start worker processes"\nexec httpd -f -p 80 -h /{HTML}\n', 0o755),
     },
 )
 HELLO = '#!/bin/sh\necho \'{"msg":"serving"}\' >&2\nexec httpd -f -p 8080 -h /www\n'
@@ -35,7 +31,7 @@ SOCAT = """#!/bin/sh
 # socat TCP-LISTEN:8080,fork,reuseaddr TCP:host:port, as often as wanted
 for word; do case $word in
   TCP-LISTEN:*) from=${word#TCP-LISTEN:}; from=${from%%,*};;
-  TCP:*) to=${word#TCP:}; (exec nc -lk -p "$from" -e nc "${to%:*}" "${to##*:}") & ;;
+  TCP:*) to=${word#TCP:}; (while nc -l -p "$from" -e nc "${to%:*}" "${to##*:}"; do :; done) & ;;
 esac; done
 wait
 """
