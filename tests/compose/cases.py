@@ -2,16 +2,24 @@
 
 A project is a directory. `commands` (optional) has a command line a line, else it is `config`; `environment` (optional)
 has variables; `expected.json` is what `python -m tests.compose.record` wrote. Paths beneath the project's directory are
-recorded as `<DIR>`.
+recorded as `<DIR>`. Hashes and paths that lead out of the project depend on where it lies: it is asked in a copy at one
+place, the same on every machine.
 """
 
+import contextlib
 import json
 import shlex
-from dataclasses import dataclass
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 CONFIG = Path(__file__).parent / "config"
 DIR = "<DIR>"
+PLACE = Path("/tmp/compose-cases")
+WAIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,30 @@ class Case:
     def expected(self) -> list[Answer]:
         """What was recorded."""
         return [Answer(**item) for item in json.loads((self.path / "expected.json").read_text())]
+
+
+@contextlib.contextmanager
+def in_place(case: Case) -> Iterator[Case]:
+    """The project copied to its place; one test of it at a time on a machine, by a name that ends with the process."""
+    path = PLACE / case.path.name
+    with socket.socket(socket.AF_UNIX) as lock:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                lock.bind(f"\0{path}")
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(case.path, path, symlinks=True)
+        try:
+            yield replace(case, path=path)
+        finally:
+            shutil.rmtree(path)
+            with contextlib.suppress(OSError):  # others are there
+                PLACE.rmdir()
 
 
 def cases() -> list[Case]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 
-from tests.compose.cases import DIR, Answer, Case, cases
+from tests.compose.cases import DIR, Answer, Case, cases, in_place
 
 
 def record(case: Case, binary: str) -> list[Answer]:
@@ -28,7 +28,8 @@ def main() -> None:
     binary = os.environ["DOCKER_COMPOSE"]
     for case in cases():
         if not sys.argv[1:] or case.path.name in sys.argv[1:]:
-            answers = [asdict(answer) for answer in record(case, binary)]
+            with in_place(case) as placed:
+                answers = [asdict(answer) for answer in record(placed, binary)]
             (case.path / "expected.json").write_text(json.dumps(answers, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compose.cases import DIR, Answer, Case, cases
+from tests.compose.cases import DIR, Answer, Case, cases, in_place
 from wharf.cli.compose import compose
 from wharf.cli.session import Session
 from wharf.errors import WharfError
@@ -67,23 +67,27 @@ def _sorted(answer: Answer) -> Answer:
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.path.name)
 def test_config_is_docker_composes(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(case.path)
-    for name in list(os.environ):
-        monkeypatch.delenv(name)
-    for name, value in case.environment.items():
-        monkeypatch.setenv(name, value)
-    for command, expected in zip(case.commands, case.expected, strict=True):
-        if (case.path.name.partition("-")[2], expected.command) in DIFFERENT:
-            continue
-        status, out, err = _answer(command)
-        if _UNORDERED & set(command):
-            out, expected = "".join(sorted(out.splitlines(True))), _sorted(expected)
-        warnings, message = _said(err.replace(str(case.path), DIR))
-        assert (status != 0) == (expected.status != 0), f"{expected.command}: {message}\nexpected: {expected.stderr}"
-        assert out.replace(str(case.path), DIR) == expected.stdout, expected.command
-        wanted = _LOG.sub("", expected.stderr).strip()
-        assert _PLACE.sub("", message) == wanted, expected.command
-        assert warnings == _warnings(expected.stderr), expected.command
+    with in_place(case) as placed, monkeypatch.context() as patch:
+        patch.chdir(placed.path)
+        for name in list(os.environ):
+            patch.delenv(name)
+        for name, value in placed.environment.items():
+            patch.setenv(name, value)
+        for command, expected in zip(placed.commands, placed.expected, strict=True):
+            if (placed.path.name.partition("-")[2], expected.command) not in DIFFERENT:
+                _compare(str(placed.path), command, expected)
+
+
+def _compare(place: str, command: list[str], expected: Answer) -> None:
+    status, out, err = _answer(command)
+    if _UNORDERED & set(command):
+        out, expected = "".join(sorted(out.splitlines(True))), _sorted(expected)
+    warnings, message = _said(err.replace(place, DIR))
+    assert (status != 0) == (expected.status != 0), f"{expected.command}: {message}\nexpected: {expected.stderr}"
+    assert out.replace(place, DIR) == expected.stdout, expected.command
+    wanted = _LOG.sub("", expected.stderr).strip()
+    assert _PLACE.sub("", message) == wanted, expected.command
+    assert warnings == _warnings(expected.stderr), expected.command
 
 
 def test_there_are_a_hundred_projects() -> None:
