@@ -67,7 +67,8 @@ def _runs() -> list[object]:
 
 @pytest.mark.parametrize(("way", "name"), _runs())
 def test_the_image_is_dockers(way: str, name: str, builder: Builder) -> None:
-    assert RECORDED[name]["dockerfile"] == CASES[name].dockerfile, "the case has changed: run `make record`"
+    recorded, now = (text.rstrip("\n") for text in (RECORDED[name]["dockerfile"], CASES[name].dockerfile))
+    assert recorded == now, "the case has changed: run `make record`"
     found = problem(CASES[name], RECORDED[name], builder.image(way, CASES[name]))
     assert not found, f"\n{found}"
 

@@ -161,7 +161,7 @@ def test_what_only_wharf_has_says_so_elsewhere(daemon: Wharfd, wharf: Run, tmp_p
     assert "give busybox or debian:SUITE" in wharf("image", "bootstrap", "nonsense").stderr
     done = wharf("-H", f"unix://{tmp_path}/none", "ps")
     assert (done.returncode, "Is wharfd running?" in done.stderr) == (1, True)
-    assert wharf("compose", "up").stderr == "wharf: 'compose' is not there yet\n"
+    assert wharf("buildx", "ls").stderr == "wharf: 'buildx' is not there yet\n"
 
 
 def test_a_private_daemon_is_started_where_none_was_named(tmp_path: Path) -> None:

@@ -61,4 +61,4 @@ def test_four_commands_to_a_private_repository(wharfd: Wharfd, tmp_path: Path) -
     out = run(wharfd, commands, stranger)
     assert out.returncode == 0, out.stderr
     assert "Login Succeeded" in out.stdout
-    assert "no basic auth credentials" in out.stderr or "unauthorized" in out.stderr, out.stderr
+    assert "pull access denied for 127.0.0.1:5000/alice/app" in out.stderr, out.stderr
