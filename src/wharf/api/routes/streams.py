@@ -1,7 +1,7 @@
 """A container's streams: attach, logs, wait, resize, stats."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from wharf.api.detach import parse_keys
@@ -12,7 +12,7 @@ from wharf.api.router import Route
 from wharf.api.server import Api
 from wharf.api.streams import produced
 from wharf.api.websocket import FramedTransport, WebSocketProtocol, accept
-from wharf.engine.attach import AttachRequest, attach_container
+from wharf.engine.attach import Attached, AttachRequest, attach_container
 from wharf.engine.logs import LogsRequest, LogStream, open_logs
 from wharf.engine.resize import resize_container
 from wharf.engine.stats import sample_stats
@@ -46,16 +46,7 @@ async def attach(api: Api, request: Request) -> Answer:
     except WharfError as error:  # in plain text, as after a hijack
         return Reply(status_of(error), f"{error}\r\n".encode(), RAW)
     kind = stream_type(request, attached.tty, request.upgrades)
-    replay = attached.replay
-    history = None
-    if replay is not None:
-
-        async def past() -> AsyncIterator[bytes]:
-            stream = await produced(api, lambda out: replay(out.write), RAW)
-            async for chunk in stream.chunks:
-                yield chunk
-
-        history = past
+    history = _history(api, attached)
     if attached.stream is None and history is None:
         return Hijack(say(b""), kind)
 
@@ -65,6 +56,20 @@ async def attach(api: Api, request: Request) -> Answer:
 
     stdin = DetachFilter(keys) if wanted.stdin and attached.tty else None
     return Hijack(relay(Source(attached.stream, stdin, ended, history)), kind)
+
+
+def _history(api: Api, attached: Attached) -> Callable[[], AsyncIterator[bytes]] | None:
+    """What makes the log so far, None where the client did not ask for it."""
+    replay = attached.replay
+    if replay is None:
+        return None
+
+    async def past() -> AsyncIterator[bytes]:
+        stream = await produced(api, lambda out: replay(out.write), RAW)
+        async for chunk in stream.chunks:
+            yield chunk
+
+    return past
 
 
 async def attach_ws(api: Api, request: Request) -> Answer:
@@ -80,16 +85,7 @@ async def attach_ws(api: Api, request: Request) -> Answer:
     keys = parse_keys(request.text("detachKeys"))
     key = accept(request.headers)
     attached = await api.run(attach_container, api.engine, request.names["id"], wanted)
-    replay = attached.replay
-    history = None
-    if replay is not None:
-
-        async def past() -> AsyncIterator[bytes]:
-            stream = await produced(api, lambda out: replay(out.write), RAW)
-            async for chunk in stream.chunks:
-                yield chunk
-
-        history = past
+    history = _history(api, attached)
 
     def ended(detached: bool) -> None:
         if detached:
