@@ -26,10 +26,10 @@ ABSENT = {
     "volume update": _SWARM,
     "volume create": _SWARM,
     "update --kernel-memory": "the kernel has no such limit any more",
-    "manifest create": "lists are made by docker buildx imagetools and docker manifest",
-    "manifest annotate": "lists are made by docker buildx imagetools and docker manifest",
-    "manifest push": "lists are made by docker buildx imagetools and docker manifest",
-    "manifest rm": "lists are made by docker buildx imagetools and docker manifest",
+    "manifest create": "not built yet: manifest lists are only read",
+    "manifest annotate": "not built yet: manifest lists are only read",
+    "manifest push": "not built yet: manifest lists are only read",
+    "manifest rm": "not built yet: manifest lists are only read",
     **{f"plugin {verb}": _PLUGINS for verb in ("create", "install", "push", "set", "upgrade")},
 }
 # Under way: nobody is told a reason, and it is no fault when one of them is there.
