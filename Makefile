@@ -60,7 +60,7 @@ fuzz: setup  ## 20,000 requests made from Docker's description of its API (API=<
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	$(BIN)/python -m tests.fuzz.api $(API)
 
-demo: setup  ## the catalogue's PostgreSQL, built on a base image made on the spot, answering a client on the host
+demo: setup  ## the web shop of examples/shop, images built on the spot: up, real orders, read back from the database, down
 	$(BIN)/python tools/demo.py
 
 fuzz-build: setup  ## hostile Dockerfiles, patterns and contexts for WHARF_FUZZ_SECONDS (30 minutes)

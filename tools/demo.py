@@ -1,6 +1,6 @@
-"""The demonstration: the catalogue's PostgreSQL image, built on a base image made on the spot, read from the host.
+"""The demonstration: the web shop of examples/shop, its images built from Debian's packages, open for real orders.
 
-Each step says what it does. Images and the build cache stay in .cache/demo, so the second run only starts the server;
+Each step says what it does. Images and the build cache stay in .cache/demo, so the second run only starts the shop;
 everything that was started is stopped at the end, also after an error or Ctrl-C.
 """
 
@@ -12,31 +12,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 WHARF, WHARFD = str(ROOT / ".venv/bin/wharf"), str(ROOT / ".venv/bin/wharfd")
-DATA, CATALOG = ROOT / ".cache/demo", ROOT / "catalog"
+DATA, CATALOG, SHOP = ROOT / ".cache/demo", ROOT / "catalog", ROOT / "examples/shop"
 SUITE = "bookworm"
-BASE, SERVER = f"debian:{SUITE}", "catalog/postgres"
-CONTAINER = "demo-postgres"
-WAIT_SECONDS = 60.0
-
-SCHEMA = """
-create table ship (name text primary key, built int not null, containers int not null);
-insert into ship values ('Ideal X', 1955, 58), ('Emma Maersk', 2006, 14770), ('MSC Irina', 2023, 24346);
-"""
-QUERY = "select name, built, containers from ship order by built"
+BASE, IMAGES = f"debian:{SUITE}", ("postgres", "redis", "python")
+START_SECONDS, WAIT_SECONDS = 60.0, "120"
+ORDERS = 'select o.customer, p.name, l.count, o.status, o.cents from "order" o join line l on l."order" = o.id join ' \
+    "product p on p.id = l.product order by o.placed, p.name"  # fmt: skip
+STARTED = time.monotonic()
 
 
 def say(text: str) -> None:
     """One step, with the time since the start."""
     print(f"demo [{time.monotonic() - STARTED:5.1f} s] {text}", flush=True)
-
-
-STARTED = time.monotonic()
 
 
 @contextmanager
@@ -51,29 +44,28 @@ def daemon() -> Iterator[dict[str, str]]:
         )
     try:
         wait_for(lambda: os.path.exists(socket), process, f"{run}/log")
-        yield {**os.environ, "DOCKER_HOST": f"unix://{socket}"}
+        yield {**os.environ, "DOCKER_HOST": f"unix://{socket}", "SHOP_PASSWORD": secrets.token_hex(8), "SHOP_PORT": ""}
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
         shutil.rmtree(run, ignore_errors=True)
 
 
-def wait_for(condition: object, process: subprocess.Popen[bytes], log: str) -> None:
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], log: str) -> None:
     """Until the daemon answers; shows its log when it ended instead."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():  # type: ignore[operator]
+    deadline = time.monotonic() + START_SECONDS
+    while not condition():
         if process.poll() is not None or time.monotonic() > deadline:
             sys.exit(f"demo: wharfd did not start:\n{Path(log).read_text()}")
         time.sleep(0.02)
 
 
-def wharf(environment: dict[str, str], *arguments: str, capture: bool = False, feed: str | None = None) -> str:
+def wharf(environment: dict[str, str], *arguments: str, capture: bool = False) -> str:
     """Run our command line; ends the demonstration with its message when it fails."""
     out = subprocess.run(
         [WHARF, *arguments],
         env=environment,
-        input=feed,
-        stdin=None if feed is not None else subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE if capture else None,
         text=True,
         check=False,
@@ -83,73 +75,62 @@ def wharf(environment: dict[str, str], *arguments: str, capture: bool = False, f
     return out.stdout or ""
 
 
-def has_image(environment: dict[str, str], name: str) -> bool:
-    """Whether an earlier run made the image."""
-    out = subprocess.run([WHARF, "inspect", "--type", "image", name], env=environment, capture_output=True, check=False)
-    return out.returncode == 0
+def compose(environment: dict[str, str], *arguments: str, capture: bool = False) -> str:
+    """`wharf compose` on the shop."""
+    return wharf(environment, "compose", "-f", str(SHOP / "compose.yaml"), *arguments, capture=capture)
 
 
 def build(environment: dict[str, str]) -> None:
-    """The server's image; an unchanged Dockerfile costs a look at the cache."""
-    if not has_image(environment, BASE):
+    """The images; an unchanged Dockerfile costs a look at the cache."""
+    known = subprocess.run([WHARF, "inspect", "--type", "image", BASE], env=environment, capture_output=True, check=False)
+    if known.returncode:
         say(f"making the base image {BASE} from the package archive that this host's apt uses")
         wharf(environment, "image", "bootstrap", BASE)
-    say(f"building {SERVER} from {CATALOG.relative_to(ROOT)}/postgres/Dockerfile")
-    words = ["build", "-q", "-t", SERVER, "--build-arg", f"SUITE={SUITE}"]
-    wharf(environment, *words, "-f", str(CATALOG / "postgres/Dockerfile"), str(CATALOG))
+    for name in IMAGES:
+        say(f"building catalog/{name} from {CATALOG.relative_to(ROOT)}/{name}/Dockerfile")
+        words = ["build", "-q", "-t", f"catalog/{name}", "--build-arg", f"SUITE={SUITE}"]
+        wharf(environment, *words, "-f", str(CATALOG / name / "Dockerfile"), str(CATALOG))
+    say("building the shop's program")
+    compose(environment, "build", "--quiet")
 
 
-def serve(environment: dict[str, str]) -> None:
-    """Start the server with a published port and a schema with data, and read it from the host."""
-    say("starting the server with a published port; it loads schema and data before it lets anybody in")
-    password = secrets.token_hex(8)
-    with tempfile.TemporaryDirectory(prefix="wharf-demo-init-") as scripts:
-        os.chmod(scripts, 0o755)
-        Path(scripts, "ships.sql").write_text(SCHEMA)
-        words = ["-p", "127.0.0.1::5432", "-e", f"POSTGRES_PASSWORD={password}"]
-        words += ["-v", f"{scripts}:/docker-entrypoint-initdb.d:ro"]
-        wharf(environment, "run", "-d", "--name", CONTAINER, *words, SERVER, capture=True)
-        until_ready(environment)
-    template = '{{(index (index .NetworkSettings.Ports "5432/tcp") 0).HostPort}}'
-    port = wharf(environment, "inspect", "-f", template, CONTAINER, capture=True).strip()
-    say(f"a client on the host reads them through 127.0.0.1:{port}:")
-    address = ["-h", "127.0.0.1", "-p", port, "-U", "postgres"]
-    subprocess.run(
-        ["psql", *address, "-c", QUERY], env={**environment, "PGPASSWORD": password, "PAGER": ""}, check=True
-    )
+def trade(environment: dict[str, str]) -> None:
+    """Start the shop, order through its published port, and read the orders in the database."""
+    say("wharf compose up --wait: a database with schema and seed, a cache, a queue, a worker, a web server")
+    compose(environment, "up", "--wait", "--wait-timeout", WAIT_SECONDS)
+    address = compose(environment, "port", "web", "8000", capture=True).strip()
+    say(f"ordering through http://{address}:")
+    subprocess.run([sys.executable, str(SHOP / "buy.py"), f"http://{address}"], env=environment, check=True)
+    say("what the database has of it:")
+    compose(environment, "exec", "-T", "db", "psql", "-U", "shop", "-c", ORDERS)
 
 
-def until_ready(environment: dict[str, str]) -> None:
-    """The image's own health check says when it accepts connections."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    command = [WHARF, "exec", CONTAINER, "healthcheck"]
-    while subprocess.run(command, env=environment, capture_output=True, check=False).returncode:
-        if time.monotonic() > deadline:
-            wharf(environment, "logs", CONTAINER)
-            raise SystemExit("demo: the server did not become ready")
-        time.sleep(0.05)
-
-
-def clean(environment: dict[str, str]) -> None:
-    """Remove the containers that an interrupted run may have left as well."""
-    subprocess.run([WHARF, "rm", "-f", "-v", CONTAINER], env=environment, capture_output=True, check=False)
+def close(environment: dict[str, str]) -> None:
+    """Take it all away; ends the demonstration with an error when anything stayed."""
+    compose(environment, "down", "-v", "--remove-orphans", "-t", "5")
+    label = "label=com.docker.compose.project=shop"
+    left = [
+        wharf(environment, *words, "-q", "--filter", label, capture=True)
+        for words in (("ps", "-a"), ("network", "ls"), ("volume", "ls"))
+    ]
+    if any(left):
+        raise SystemExit(f"demo: something is left: {left}")
 
 
 def main() -> int:
-    """Run all; a second run finds the image and is done in seconds."""
+    """Run all; a second run finds the images and is done in seconds."""
     if os.geteuid() != 0:
         sys.exit("demo: containers need root here; run it as root")
     DATA.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with daemon() as environment:
-        clean(environment)
         try:
             build(environment)
-            serve(environment)
+            trade(environment)
         finally:
-            say("stopping what it started")
-            clean(environment)
-    say("done")
+            say("wharf compose down -v")
+            close(environment)
+    say("done; no container, network or volume is left")
     return 0
 
 

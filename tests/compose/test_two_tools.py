@@ -1,18 +1,12 @@
-"""One project, two tools: up with one, ps, exec, up again and down with the other, both ways.
+"""One project, two tools: up with one, ps, exec, up again and down with the other, both ways."""
 
-The other is docker compose from the distribution's newest suite, unpacked without installing it.
-"""
-
-import json
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.wharfd import ROOT, Wharfd
+from tests.compose.tools import Tools
+from tests.support.wharfd import Wharfd
 
 _FILE = """
 services:
@@ -40,40 +34,6 @@ volumes: {data: {labels: {a: b}}}
 networks: {back: {driver_opts: {com.docker.network.bridge.name: two$PID}}}
 configs: {c: {content: "hello\\n"}}
 """
-
-
-def docker_compose() -> str:
-    """The binary that set-up unpacked; DOCKER_COMPOSE names another. Skips aloud when there is none."""
-    places = [ROOT / ".cache/docker-client", *map(Path, ("/usr/local", "/"))]
-    binaries = [place / "usr/libexec/docker/cli-plugins/docker-compose" for place in places]
-    unpacked = next((str(path) for path in binaries if path.exists()), "")
-    found = os.environ.get("DOCKER_COMPOSE") or unpacked or shutil.which("docker-compose") or ""
-    if not found:
-        pytest.skip("NO DOCKER COMPOSE: the distribution's newest suite could not be reached; set DOCKER_COMPOSE")
-    return found
-
-
-class Tools:
-    """Both, for one project."""
-
-    def __init__(self, daemon: Wharfd, place: Path) -> None:
-        self._daemon = daemon
-        self._place = place
-        self._commands = {"wharf": [str(ROOT / ".venv/bin/wharf"), "compose"], "docker": [docker_compose()]}
-
-    def run(self, tool: str, *words: str) -> subprocess.CompletedProcess[str]:
-        """Runs one of them; raises AssertionError when it fails."""
-        command = [*self._daemon.enter, *self._commands[tool], *words]
-        environment = {**self._daemon.environment, "PID": str(os.getpid() % 10000)}
-        out = subprocess.run(command, cwd=self._place, env=environment, capture_output=True, text=True,
-                             stdin=subprocess.DEVNULL, check=False)  # fmt: skip
-        assert out.returncode == 0, f"{tool} {words}: {out.stderr}\n{self._daemon.log()}"
-        return out
-
-    def containers(self) -> list[dict[str, object]]:
-        """The project's containers, as the engine inspects them."""
-        ids = self._daemon.docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={self._place.name}")
-        return sorted(json.loads(self._daemon.docker("inspect", *ids.stdout.split()).stdout), key=lambda c: c["Name"])
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,13 @@
 """Connections to the other services, by the environment."""
 
 import os
-import urllib.parse
 from pathlib import Path
 
-import pika
 import psycopg2
 import redis
 
-ORDERS = "orders"
+ORDERS, WORKERS = "orders", "workers"
+"""The stream of orders, and the group of those who take from it."""
 
 
 def password() -> str:
@@ -22,12 +21,10 @@ def database() -> "psycopg2.extensions.connection":
 
 
 def cache() -> redis.Redis:
-    """The cache."""
+    """What may be forgotten."""
     return redis.Redis.from_url(os.environ["CACHE"], decode_responses=True)
 
 
-def queue() -> pika.BlockingConnection:
-    """The broker."""
-    url = urllib.parse.urlsplit(os.environ["QUEUE"])
-    login = pika.PlainCredentials(url.username or "", password())
-    return pika.BlockingConnection(pika.ConnectionParameters(url.hostname, url.port, "/", login))
+def queue() -> redis.Redis:
+    """What may not: its server writes each order down."""
+    return redis.Redis.from_url(os.environ["QUEUE"], decode_responses=True)

@@ -15,7 +15,6 @@ import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import links
-import pika
 import psycopg2
 
 MAX_BODY = 64 << 10
@@ -55,11 +54,7 @@ def place(order: dict[str, object]) -> str:
         raise ValueError(str(error).splitlines()[0]) from None
     finally:
         database.close()
-    broker = links.queue()
-    channel = broker.channel()
-    channel.queue_declare(links.ORDERS, durable=True)
-    channel.basic_publish("", links.ORDERS, made.encode(), pika.BasicProperties(delivery_mode=2))
-    broker.close()
+    links.queue().xadd(links.ORDERS, {"order": made})
     return made
 
 
@@ -95,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, {"products": found, "cached": cached})
         elif self.path == "/health":
             products()
-            links.queue().close()
+            links.queue().ping()
             self.answer(200, {"status": "ok"})
         elif self.path.startswith("/orders/"):
             try:

@@ -1,11 +1,13 @@
 """Takes orders from the queue: takes what is ordered from the stock, or refuses."""
 
+import contextlib
 import signal
 import sys
 import uuid
 
 import links
 import psycopg2
+import redis
 
 PRICE = 'select sum(l.count * p.cents) from line l join product p on p.id = l.product where l."order" = %s'
 TAKE = 'update product p set stock = stock - l.count from line l where l.product = p.id and l."order" = %s'
@@ -35,16 +37,21 @@ def handle(order: str) -> str:
 
 
 def main() -> None:
-    """Until SIGTERM."""
+    """Until SIGTERM; first what was taken before and not finished, then what comes."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    channel = links.queue().channel()
-    channel.queue_declare(links.ORDERS, durable=True)
-    channel.basic_qos(prefetch_count=1)
+    queue, after = links.queue(), "0"
+    with contextlib.suppress(redis.ResponseError):  # the group is there already
+        queue.xgroup_create(links.ORDERS, links.WORKERS, id="0", mkstream=True)
     print("worker: waiting for orders", flush=True)
-    for method, _, body in channel.consume(links.ORDERS):
-        order = str(uuid.UUID(body.decode()))
-        print(f"worker: order {order}: {handle(order)}", flush=True)
-        channel.basic_ack(method.delivery_tag)
+    while True:
+        found = queue.xreadgroup(links.WORKERS, "worker", {links.ORDERS: after}, count=1, block=0)
+        entries = found[0][1] if found else []
+        if not entries:
+            after = ">"
+        for entry, fields in entries:
+            order = str(uuid.UUID(fields["order"]))
+            print(f"worker: order {order}: {handle(order)}", flush=True)
+            queue.xack(links.ORDERS, links.WORKERS, entry)
 
 
 main()
