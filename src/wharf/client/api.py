@@ -107,8 +107,7 @@ class Client:
         if self._idle:
             connection = self._idle.pop()
             try:
-                connection.send_head(method, target, fields)
-                connection.sock.sendall(payload)
+                connection.send(method, target, fields, payload)
                 response = connection.read_head(method)
             except (OSError, Unavailable):
                 # An idle connection may have been closed meanwhile; only a request without effect is sent again.
@@ -117,8 +116,7 @@ class Client:
                     raise
         if response is None:
             connection = Connection(self.address)
-            connection.send_head(method, target, fields)
-            connection.sock.sendall(payload)
+            connection.send(method, target, fields, payload)
             response = connection.read_head(method)
         return self._checked(response)
 
@@ -136,8 +134,8 @@ class Client:
         connection = Connection(self.address)
         target = path if path.startswith("/wharf/") else f"/v{self.version}{path}"
         fields = {"Content-Type": "application/x-tar", "Transfer-Encoding": "chunked", **(headers or {})}
-        connection.send_head(method, target, fields)
         try:
+            connection.send_head(method, target, fields)
             for chunk in chunks:
                 if chunk:
                     connection.sock.sendall(b"%x\r\n" % len(chunk))
@@ -157,8 +155,7 @@ class Client:
         payload = b"" if body is None else jsontext.dumps(body).encode("utf-8", "surrogateescape")
         fields = {"Connection": "Upgrade", "Upgrade": "tcp", "Content-Length": str(len(payload))}
         fields["Content-Type"] = "text/plain" if body is None else "application/json"
-        connection.send_head("POST", f"/v{self.version}{path}", fields)
-        connection.sock.sendall(payload)
+        connection.send("POST", f"/v{self.version}{path}", fields, payload)
         response = self._checked(connection.read_head("POST"))
         return connection, response
 

@@ -26,6 +26,12 @@ REMOTE = (
 )
 
 
+class CarriedSocket(socket.socket):
+    """Our end of a socket whose bytes go by TLS; `refusal` is the alert that ended the session, if one did."""
+
+    refusal = ""
+
+
 def tls(address: Address, tcp: socket.socket) -> socket.socket:
     """A socket whose bytes go over `tcp` by TLS; raises ConnectFailed when the two sides do not agree."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -37,8 +43,9 @@ def tls(address: Address, tcp: socket.socket) -> socket.socket:
     except OSError as error:  # ssl.SSLError among them
         tcp.close()
         raise ConnectFailed(f"Cannot connect to the daemon at {address} by TLS: {error}") from None
-    ours, theirs = socket.socketpair()
-    pump = _Pump(session, incoming, outgoing, tcp, theirs)
+    end, theirs = socket.socketpair()
+    ours = CarriedSocket(fileno=end.detach())
+    pump = _Pump(session, incoming, outgoing, tcp, theirs, ours)
     threading.Thread(target=pump.run, name="tls", daemon=True).start()
     return ours
 
@@ -105,7 +112,9 @@ class _Pump:
         outgoing: ssl.MemoryBIO,
         tcp: socket.socket,
         plain: socket.socket,
+        ours: CarriedSocket,
     ) -> None:
+        self._ours = ours
         self._session, self._incoming, self._outgoing = session, incoming, outgoing
         self._tcp, self._plain = tcp, plain
         self._to_tcp, self._to_plain = b"", b""
@@ -156,8 +165,9 @@ class _Pump:
             self._reading_tcp = False  # the other side's close_notify
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLError:
+        except ssl.SSLError as error:
             self._reading_tcp = False
+            self._ours.refusal = (error.reason or "").replace("_", " ").lower()
         self._to_plain += b"".join(pieces)
         self._to_tcp += self._outgoing.read()
 

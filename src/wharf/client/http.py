@@ -191,12 +191,26 @@ class Connection:
         self.reusable = False
         self.sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape"))
 
+    def send(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
+        """Sends a whole request. A daemon that hangs up before it has all of it has answered, or refuses to:
+        `read_head` says which.
+        """
+        try:
+            self.send_head(method, path, headers)
+            self.sock.sendall(body)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
     def read_head(self, method: str) -> Response:
-        """The answer's status and headers; raises Unavailable when it is not HTTP."""
+        """The answer's status and headers; raises Unavailable when none comes or it is not HTTP."""
         while b"\r\n\r\n" not in self.early:
-            data = self.sock.recv(CHUNK)
+            try:
+                data = self.sock.recv(CHUNK)
+            except ConnectionResetError:
+                data = b""
             if not data:
-                raise Unavailable("the daemon closed the connection without an answer")
+                why = getattr(self.sock, "refusal", "")  # what TLS was told
+                raise Unavailable("the daemon closed the connection without an answer" + (why and f": {why}"))
             self.early += data
             if len(self.early) > MAX_HEADER:
                 raise Unavailable("the daemon's answer has a header without end")

@@ -167,6 +167,7 @@ def test_tls(tls_daemon: Wharfd, certificates: Path, home: dict[str, str]) -> No
     assert wrong.returncode == 1 and b"certificate verify failed" in wrong.stderr
     nobody = run([*inside, "-H", "tcp://127.0.0.1:2376", "--tls", "ps"], home)
     assert nobody.returncode == 1, "a client without a certificate came in"
+    assert b"the daemon closed the connection without an answer" in nobody.stderr
     end_point = (
         f"host=tcp://127.0.0.1:2376,ca={certificates}/ca.pem,cert={certificates}/cert.pem,key={certificates}/key.pem"
     )
