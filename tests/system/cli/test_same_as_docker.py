@@ -145,10 +145,11 @@ container nonsense
 
 
 def _plain(text: str) -> str:
-    """Without what differs from run to run: times, ages and ids of what the two commands made."""
+    """Without what differs from run to run: times, ages (and the widths of their columns) and ids."""
     text = re.sub(r"\b[0-9a-f]{64}\b", "<id>", text)
     text = re.sub(r"(Less than a second|About a minute|About an hour|\d+ \w+) ago", "<age>", text)
-    return re.sub(r"Up (Less than a second|About a minute|\d+ \w+)", "Up <age>", text).replace("docker", "wharf")
+    text = re.sub(r"Up (Less than a second|About a minute|\d+ \w+)", "Up <age>", text)
+    return re.sub(r"(CREATED|STATUS|<age>) +", r"\1 ", text).replace("docker", "wharf")
 
 
 @pytest.fixture(scope="module")
