@@ -17,6 +17,7 @@ from wharf.api.connection import Connection
 from wharf.api.errors import reply_for
 from wharf.api.http import Answer, Reply, Request, parse_query
 from wharf.api.router import MAX_VERSION, BadTarget, Route, Router, TooOld, version_text
+from wharf.api.tls import TlsSide
 from wharf.kernel.threads import SteadyPool
 
 P = ParamSpec("P")
@@ -97,7 +98,7 @@ class Server:
         if listener.socket.family == socket.AF_UNIX:
             server = await loop.create_unix_server(factory, sock=listener.socket, backlog=BACKLOG)
         else:
-            server = await loop.create_server(factory, sock=listener.socket, backlog=BACKLOG, ssl=listener.tls)
+            server = await loop.create_server(_secured(listener.tls, factory), sock=listener.socket, backlog=BACKLOG)
         self._servers.append(server)
 
     async def close(self, grace: float = 5.0) -> None:
@@ -138,6 +139,13 @@ class Server:
             return Reply(400, f"{error}\n".encode(), "text/plain; charset=utf-8")
         except Exception as error:
             return reply_for(error, f"{request.method} {request.path}")
+
+
+def _secured(tls: ssl.SSLContext | None, factory: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+    """`factory` itself, or what speaks TLS below it."""
+    if tls is None:
+        return factory
+    return lambda: TlsSide(tls, factory)
 
 
 def _remove_socket(path: str) -> None:

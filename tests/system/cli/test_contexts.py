@@ -160,6 +160,10 @@ def test_tls(tls_daemon: Wharfd, certificates: Path, home: dict[str, str]) -> No
     assert b"busybox" in out.stdout, out.stderr.decode()
     told = run([*inside, "run", "--rm", "--network", "none", "busybox", "seq", "200000"], by_tls)
     assert told.stdout.split()[-1] == b"200000", told.stderr.decode()
+    for tool in (WHARF, docker_client()):
+        later = [*tls_daemon.enter, tool, "run", "-i", "--rm", "--network", "none", "busybox"]
+        out = run([*later, "sh", "-c", "cat; sleep 0.3; echo later"], by_tls, b"x\n")
+        assert (out.returncode, out.stdout) == (0, b"x\nlater\n"), f"output after the end of stdin: {out}"
     files = [f"--tls{name}={certificates}/{file}" for name, file in (("cert", "cert.pem"), ("key", "key.pem"))]
     host = ["-H", "tcp://127.0.0.1:2376", "--tlsverify", *files]
     assert run([*inside, *host, f"--tlscacert={certificates}/ca.pem", "ps"], home).returncode == 0
