@@ -20,6 +20,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from wharf.build.small_contexts import CONTEXT_MODE
 from wharf.errors import Invalid, NotFound
 from wharf.kernel import paths
 from wharf.storage.compression import Readable
@@ -120,7 +121,8 @@ class KeptContexts:
         files = os.path.join(pending.place, "files")
         if not pending.known:  # nothing, or what a crash left half changed
             self._engine.trash.discard(pending.place)
-        os.makedirs(files, mode=0o700, exist_ok=True)
+        os.makedirs(files, exist_ok=True)
+        os.chmod(files, CONTEXT_MODE)
         _drop_index(pending.place)
         top = os.open(files, paths.DIRECTORY)
         try:
