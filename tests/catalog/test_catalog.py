@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -96,9 +97,19 @@ class TestLanguages:
         assert catalog.client("catalog/node", "sh", "-c", "command -v npm || echo none") == "none\n"
         assert re.match(r"\d+\.", catalog.client(catalog.build("node", "npm"), "npm", "--version"))
 
-    def test_pip_installs_into_the_image(self, catalog: Catalog) -> None:
-        out = catalog.client(catalog.build("python"), "pip", "install", "--no-index", "wharf-has-no-such-package")
-        assert "externally-managed" not in out
+    def test_pip_installs_into_the_image(self, catalog: Catalog, tmp_path: Path) -> None:
+        """Debian's own pip refuses to; a wheel made here needs no index."""
+        wheel = tmp_path / "tiny-1.0-py3-none-any.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr("tiny.py", "SIZE = 'small'\n")
+            archive.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+            archive.writestr(
+                "tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            )
+            archive.writestr("tiny-1.0.dist-info/RECORD", "")
+        script = f"pip install -q --no-index /w/{wheel.name} && python -c 'import tiny; print(tiny.SIZE)'"
+        words = ("--rm", "--network", "none", "-v", f"{tmp_path}:/w:ro", "--entrypoint", "sh")
+        assert catalog.wharf("run", *words, catalog.build("python"), "-c", script).stdout == "small\n"
 
 
 @long
