@@ -32,6 +32,7 @@ from wharf.build.portable.received import receive_cache
 from wharf.build.rawprogress import RawProgress
 from wharf.build.request import BuildRequest, Built
 from wharf.build.solver.solver import Cancelled, Progress
+from wharf.build.tree import Tree
 from wharf.dockerfile.checks import Finding
 from wharf.dockerfile.position import DockerfileError, Lines, excerpt
 from wharf.engine.times import format_time
@@ -158,15 +159,14 @@ def _build(call: _Call, out: Outlet) -> None:
         sent=lambda number, part, data: _send(out, number, part, data),
     )
     lock = SourceLock(wanted.locked)
-    with _context(call, lock) as (directory, known), call.builder.cancellable(call.build_id, cancelled):
-        wanted = replace(wanted, known=known)
-        text, file = read_dockerfile(directory, wanted)
+    with _context(call, lock) as context, call.builder.cancellable(call.build_id, cancelled):
+        text, file = read_dockerfile(context.directory, wanted)
         try:
             if call.check:
-                findings = call.builder.check(directory, file, wanted)
+                findings = call.builder.check(context, file, wanted)
                 emit({"findings": [_finding(finding, text) for finding in findings]})
                 return
-            built = call.builder.build(directory, file, wanted, _watch(call, told), cancelled, lock)
+            built = call.builder.build(context, file, wanted, _watch(call, told), cancelled, lock)
         except StepFailed as error:
             told_text = f"The command '{' '.join(error.argv)}' returned a non-zero code: {error.code}"
             told_text += _where(call, text)
@@ -186,18 +186,19 @@ def _build(call: _Call, out: Outlet) -> None:
 
 
 @contextlib.contextmanager
-def _context(call: _Call, lock: SourceLock) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """The directory of the client's files, and digests of them where they are known."""
+def _context(call: _Call, lock: SourceLock) -> Iterator[Tree]:
+    """The client's files."""
     builder = call.builder
     if call.context:
         pending = builder.kept.claim(call.context)
         try:
-            yield builder.kept.receive(pending, call.body)
+            directory, known = builder.kept.receive(pending, call.body)
+            yield Tree(directory=directory, known=known)
         finally:
             builder.kept.release(pending)
         return
-    with builder.contexts.remote(call.remote, lock) if call.remote else builder.contexts.unpacked(call.body) as found:
-        yield found, {}
+    with builder.contexts.remote(call.remote, lock) if call.remote else builder.small.unpacked(call.body) as found:
+        yield found
 
 
 def _watch(

@@ -3,6 +3,7 @@
 <data root>/build/contexts/<id>/   the client's files of a build that runs
                   caches/<name>/   cache mounts
                   kept/<key>/      the last context of a client's directory
+                  unpacked/<id>/   contexts that came as small archives, the last ones
                   steps/ downloads/ places/   what a running build needs; emptied at start
 """
 
@@ -15,7 +16,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from wharf.build.agents import Agents
@@ -41,6 +42,7 @@ from wharf.build.portable.imports import ImportedCache
 from wharf.build.portable.places import export_caches, open_sources
 from wharf.build.request import BuildRequest, Built
 from wharf.build.service import EMPTIED
+from wharf.build.small_contexts import SmallContexts
 from wharf.build.solver.solver import Cancelled, Nothing, Progress, Solution, Solver
 from wharf.build.tree import EMPTY, Tree
 from wharf.dockerfile.checks import Finding
@@ -64,9 +66,8 @@ Watch = Callable[[Sequence[Target]], Callable[[Progress], None]]
 class _Source:
     """A context and its Dockerfile."""
 
-    directory: str
+    context: Tree
     file: Dockerfile
-    known: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Builder:
@@ -84,6 +85,7 @@ class Builder:
         steps = StepWork(engine, files, self._root, self.cache, Locks())
         downloads = os.path.join(self._root, "downloads")
         self.contexts = Contexts(engine, os.path.join(self._root, "contexts"), downloads)
+        self.small = SmallContexts(engine, os.path.join(root, "unpacked"))
         self.kept = KeptContexts(engine, os.path.join(self._root, "kept"))
         self._executor = Executor(engine, files, steps, downloads)
         self._solver: Solver[Tree] = Solver(self._executor, self.cache, WORKERS)
@@ -112,7 +114,7 @@ class Builder:
 
     def build(
         self,
-        directory: str,
+        context: Tree,
         file: Dockerfile,
         request: BuildRequest,
         watch: Watch,
@@ -126,7 +128,7 @@ class Builder:
         """
         check_outputs(request.outputs, request.names)
         lock = lock or SourceLock(request.locked)
-        source = _Source(directory, file, request.known)
+        source = _Source(context, file)
         with (
             Deadline(request.timeout, cancelled) as deadline,
             self.engine.images.operations.operation(),
@@ -138,12 +140,12 @@ class Builder:
                 deadline.check()
                 raise
 
-    def check(self, directory: str, file: Dockerfile, request: BuildRequest) -> list[Finding]:
+    def check(self, context: Tree, file: Dockerfile, request: BuildRequest) -> list[Finding]:
         """What the build checks find, without a step being run; base images are looked at. Raises DockerfileError."""
         lock = SourceLock(request.locked)
         with (
             self.engine.images.operations.operation(),
-            self._run(_Source(directory, file), request, lock, None) as found,
+            self._run(_Source(context, file), request, lock, None) as found,
         ):
             return [finding for target in found for finding in target.checks.findings]
 
@@ -185,11 +187,12 @@ class Builder:
     ) -> Iterator[list[Target]]:
         """The targets of all platforms; what they need of the client is there within the `with`."""
         build = secrets.token_hex(8)
-        ignore = ignore_patterns(source.directory, request)
+        ignore = ignore_patterns(source.context.directory, request)
         options = replace(request.options, ignore=ignore, build=build)
+        trees = {**request.contexts, CONTEXT: replace(source.context, ignore=ignore)}
         bases = Bases(self.engine, request, lock)
         brought = Brought(
-            {f"{build}:{CONTEXT}": Tree(directory=source.directory, ignore=ignore, known=source.known)},
+            {f"{build}:{name}": tree for name, tree in trees.items()},
             request.secrets,
             request.agents,
             lock,
@@ -238,13 +241,13 @@ class Builder:
         lock: SourceLock,
     ) -> Iterator[str]:
         """The same build again, in another directory, of files of another owner, without the cache."""
-        with self._second_copy(source.directory) as directory:
+        with self._second_copy(source.context.directory) as directory:
             options = replace(request.options, no_cache=frozenset({"*"}))
             again = replace(request, options=options)
             fixed = SourceLock(dict(lock.taken))
             solver: Solver[Tree] = Solver(self._executor, _Forgetful(), WORKERS)
             try:
-                with self._run(_Source(directory, source.file), again, fixed, None) as targets:
+                with self._run(_Source(Tree(directory=directory), source.file), again, fixed, None) as targets:
                     solution = self._solve(solver, targets, lambda progress: None, cancelled)
                     others = self._images(targets, solution, request)
             finally:
@@ -284,6 +287,7 @@ class Builder:
         disk = os.statvfs(self._root)
         if everything and not filters:
             self.kept.drop_all()
+            self.small.drop_all()
         return self.cache.prune(question, space, disk.f_bavail * disk.f_frsize)
 
 

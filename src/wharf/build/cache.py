@@ -31,12 +31,15 @@ class BuildCache:
     """See the module; safe for use from many threads. `mounts` is the directory of all cache mounts."""
 
     def __init__(self, database: Database, images: ImageStore, trash: Trash, mounts: str) -> None:
+        self._database = database
         self._records = database.build_cache
         self._images = images
         self._trash = trash
         self.mounts = mounts
         self._lock = threading.Lock()
         self._running: list[int] = []
+        self._taken: dict[str, tuple[int, int]] = {}
+        """Results that builds took and that is not written yet: when last, how often."""
 
     def restore(self) -> None:
         """At start: what a crash left of mounts in the making goes; a directory without a record gets one."""
@@ -58,6 +61,7 @@ class BuildCache:
         finally:
             with self._lock:
                 self._running.remove(began)
+                self._write_taken()
 
     def get(self, key: Digest) -> Tree | None:
         """A result whose layers are all there."""
@@ -65,8 +69,17 @@ class BuildCache:
         if record is None or not all(self._images.content.has(layer.digest) for layer in record.layers):
             return None
         with self._lock:
-            self._records.put(replace(record, used_at=time.time_ns(), uses=record.uses + 1), durable=False)
+            self._taken[record.id] = (time.time_ns(), self._taken.get(record.id, (0, 0))[1] + 1)
         return Tree(record.layers, record.diff_ids)
+
+    def _write_taken(self) -> None:
+        """One transaction for all that a build took: on the way to a result nothing is written."""
+        with self._database.transaction(durable=False):
+            for name, (when, times) in self._taken.items():
+                record = self._records.get(name)
+                if record is not None:
+                    self._records.put(replace(record, used_at=when, uses=record.uses + times), durable=False)
+        self._taken.clear()
 
     def put(self, key: Digest, result: Tree, vertex: Vertex, parents: Sequence[Digest]) -> None:
         """Remember one."""
@@ -89,6 +102,7 @@ class BuildCache:
         shown = {diff_ids for image in self._images.all() for diff_ids in _prefixes(image.image.diff_ids)}
         with self._lock:
             since = min(self._running) if self._running else 0
+            self._write_taken()
         found = []
         for record in self._records.all():
             if record.kind == CACHE_MOUNT:

@@ -17,47 +17,37 @@ from wharf.build.graph import HttpSource
 from wharf.build.lock import SourceLock
 from wharf.build.ops.remote import fetch_git, fetch_http
 from wharf.build.request import BuildRequest
+from wharf.build.small_contexts import CONTEXT_MODE
+from wharf.build.tree import Tree
 from wharf.dockerfile.ignore import read_ignore
 from wharf.dockerfile.instructions import Dockerfile
 from wharf.dockerfile.parse import parse_dockerfile
 from wharf.errors import Invalid, WharfError
 from wharf.kernel import paths
-from wharf.storage.compression import Readable
 from wharf.storage.layers.unpack import unpack_files
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
 MAX_DOCKERFILE = 16 << 20
-CONTEXT_MODE = 0o755
-"""Of a context's top directory, which `COPY . /new` hands on; what is above it lets nobody in."""
 OTHER_FILE = re.compile(r"\.dockerfile\.[0-9a-f]{16,20}\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Contexts:
-    """Contexts of one engine: `directory` has one directory for each running build, `downloads` what is fetched."""
+    """Contexts of one engine: `directory` has what running builds fetched from elsewhere, `downloads` files on the way
+    there."""
 
     engine: Engine
     directory: str
     downloads: str
 
     @contextlib.contextmanager
-    def unpacked(self, archive: Readable) -> Iterator[str]:
-        """An archive's files as a directory, gone at the end. Raises Invalid for a bad archive."""
-        directory = self._new()
-        try:
-            unpack_files(self.engine.worker, archive, directory)
-            yield directory
-        finally:
-            self.engine.trash.discard(directory)
-
-    @contextlib.contextmanager
-    def remote(self, url: str, lock: SourceLock) -> Iterator[str]:
+    def remote(self, url: str, lock: SourceLock) -> Iterator[Tree]:
         """A repository's files, those of an archive behind a URL, or a Dockerfile alone. Raises WharfError."""
         fetched: list[str] = []
         try:
-            yield self._fetched(url, lock, fetched)
+            yield Tree(directory=self._fetched(url, lock, fetched))
         finally:
             for directory in fetched:
                 self.engine.trash.discard(directory)

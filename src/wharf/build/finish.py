@@ -15,7 +15,7 @@ from wharf.errors import Invalid
 from wharf.spec.image import MEDIA_CONFIG, MEDIA_INDEX, Descriptor, Image, Manifest, canonical_json
 from wharf.spec.image_record import ImageRecord
 from wharf.spec.reference import Reference
-from wharf.transfer.unpack import put_manifest, unpack
+from wharf.transfer.unpack import put_manifest, unpacked_sizes
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -30,7 +30,7 @@ def finished(engine: Engine, target: Target, tree: Tree, extra: dict[str, Any]) 
         line if number < base else replace(line, created=created) for number, line in enumerate(target.image.history)
     )
     image: Image = replace(target.image, created=created, history=history, diff_ids=tree.diff_ids, extra=extra)
-    sizes = unpack(store, tree.layers, tree.diff_ids)
+    sizes = unpacked_sizes(store, tree.layers, tree.diff_ids)
     config = store.content.put(image.to_bytes(), durable=False)
     descriptor = Descriptor(MEDIA_CONFIG, config.digest, config.size)
     return ImageRecord(

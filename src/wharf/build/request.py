@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from wharf.build.lower import Target
 from wharf.build.options import LowerOptions
 from wharf.build.outputs import DEFAULT, Output
+from wharf.build.tree import Tree
 from wharf.spec.digest import Digest
 from wharf.spec.image_record import ImageRecord
 from wharf.spec.platform import Platform
@@ -57,11 +58,11 @@ class BuildRequest:
     outputs: tuple[Output, ...] = DEFAULT
     imports: tuple[CachePlace, ...] = ()
     exports: tuple[CachePlace, ...] = ()
+    contexts: Mapping[str, Tree] = field(default_factory=dict)
+    """Files beside the context, by the names that the options' named contexts have for them (`local`)."""
     verify: bool = False
     locked: Mapping[str, str] | None = None
     timeout: float = 0
-    known: Mapping[str, bytes] = field(default_factory=dict)
-    """Digests of the context's files by name, where they are known."""
     told: Callable[[dict[str, Any]], None] = lambda message: None
     """Hears Docker's messages of a pull or a push."""
     warned: Callable[[str], None] = lambda text: None

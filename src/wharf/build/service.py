@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 STEP_LABEL = "io.wharf.build.step"
 """Containers of builds: one that a crash left is removed at the next start."""
-EMPTIED = ("contexts", "steps", "downloads", "places")
+EMPTIED = ("contexts", "unpacked", "steps", "downloads", "places")
 
 
 class BuildService:

@@ -11,13 +11,15 @@ from wharf.spec.image import Descriptor
 class Tree:
     """`layers` and `diff_ids` bottom first. `directory`: files on the host that are not layered (a context, a
     download), with the patterns of what is left out of it; `known` are digests (SHA-256) of its files by name, where
-    somebody has them already."""
+    somebody has them already. `selected`, for a directory that never changes: digests of what was taken of it before,
+    by the words that said what."""
 
     layers: tuple[Descriptor, ...] = ()
     diff_ids: tuple[Digest, ...] = ()
     directory: str = ""
     ignore: tuple[str, ...] = ()
     known: Mapping[str, bytes] = field(default_factory=dict, compare=False)
+    selected: dict[str, Digest] | None = field(default=None, compare=False)
 
     @property
     def chain_id(self) -> Digest | None:

@@ -32,12 +32,14 @@ def unpack(
         raise Invalid(f"invalid manifest, layers length mismatch: expected {len(diff_ids)}, got {len(layers)}")
     sizes: list[int] = []
     parent: Digest | None = None
-    for layer, diff_id, chain_id in zip(layers, diff_ids, chain_ids(tuple(diff_ids)), strict=True):
+    chain = chain_ids(tuple(diff_ids))
+    whole = bool(chain) and store.snapshots.exists(chain[-1])  # and so all below it
+    for layer, diff_id, chain_id in zip(layers, diff_ids, chain, strict=True):
         if not store.content.has(layer.digest):
             raise Invalid(f"invalid image: layer {layer.digest} is not there")
         if layer.media_type in PLAIN_LAYERS and layer.digest != diff_id:
             raise Invalid(f"invalid layer {layer.digest}: its diffID is {diff_id} in the image config")
-        if not store.snapshots.exists(chain_id):
+        if not whole and not store.snapshots.exists(chain_id):
             plain = layer.media_type in PLAIN_LAYERS
             with store.content.open(layer.digest) as blob:
                 apply_blob(store, layer, blob, Place(diff_id, parent, chain_id), known=plain)
@@ -49,10 +51,16 @@ def unpack(
     return tuple(sizes)
 
 
+def unpacked_sizes(store: ImageStore, layers: Sequence[Descriptor], diff_ids: Sequence[Digest]) -> tuple[int, ...]:
+    """The bytes of each unpacked layer of a tree that was made or unpacked here: its blobs are not looked at again."""
+    ensure_unpacked(store, layers, diff_ids)
+    return tuple(store.snapshots.usage(chain_id) for chain_id in chain_ids(tuple(diff_ids)))
+
+
 def ensure_unpacked(store: ImageStore, layers: Sequence[Descriptor], diff_ids: Sequence[Digest]) -> None:
     """Before a container is made: snapshots that an unclean boot took are made again from their blobs."""
     chain = chain_ids(tuple(diff_ids))
-    if chain and not all(store.snapshots.exists(chain_id) for chain_id in chain):
+    if chain and not store.snapshots.exists(chain[-1]):  # it exists only where all below it do
         with store.operations.operation():
             unpack(store, layers, diff_ids)
 

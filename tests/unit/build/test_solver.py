@@ -28,6 +28,9 @@ class Counting:
     def cacheable(self, vertex: Vertex) -> bool:
         return isinstance(vertex.op, Exec)
 
+    def instant(self, vertex: Vertex) -> bool:
+        return isinstance(vertex.op, LocalSource)
+
     def run(self, vertex: Vertex, inputs: Sequence[str | None], job: Job) -> str:
         if isinstance(vertex.op, LocalSource):
             return self.contents.get(vertex.op.name, "")
@@ -82,6 +85,25 @@ def test_a_chain_runs_in_order_and_once(solver: Solver[str], ops: Counting) -> N
     assert (solved.result, ops.ran) == ("c(b(a(sha256:b)))", ["a", "b", "c"])
     (again,) = solver.solve([step("c", step("b", step("a", BASE)))]).tops
     assert again.cached and again.result == solved.result and len(ops.ran) == 3
+
+
+def test_what_the_cache_has_wakes_no_thread(solver: Solver[str], ops: Counting) -> None:
+    solver.solve([step("b", step("a", CONTEXT))])
+    told: list[tuple[str, int]] = []
+    solver.solve([step("b", step("a", CONTEXT))], lambda item: told.append((item.kind, threading.get_ident())))
+    here = threading.get_ident()
+    assert told == [("started", here), ("done", here), ("cached", here), ("cached", here)]
+
+
+def test_an_error_here_and_now_ends_the_build_as_one_of_a_thread_does(solver: Solver[str], ops: Counting) -> None:
+    def content(vertex: Vertex, index: int, result: str) -> Digest | None:
+        raise Invalid("no such file")
+
+    ops.content = content  # type: ignore[method-assign]
+    told: list[str] = []
+    with pytest.raises(Invalid, match="no such file"):
+        solver.solve([step("a", CONTEXT)], lambda item: told.append(item.kind))
+    assert told == ["started", "done", "error"] and not ops.ran
 
 
 def test_a_shared_input_runs_once(solver: Solver[str], ops: Counting) -> None:

@@ -58,6 +58,10 @@ class Executor:
         """Sources are asked each time: what they give is here already, or has to be looked at again."""
         return isinstance(vertex.op, Exec | Files)
 
+    def instant(self, vertex: Vertex) -> bool:
+        """What is here already is only looked up."""
+        return isinstance(vertex.op, ImageSource | LocalSource)
+
     def run(self, vertex: Vertex, inputs: Sequence[Tree | None], job: Job) -> Tree:
         """Do it."""
         op = vertex.op

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,9 @@ from wharf.transfer.unpack import ensure_unpacked
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
+
+MAX_SELECTED = 1000
+"""Digests that are remembered of one directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +63,7 @@ class FileWork:
             "owners": not action.zero_owner,
         }
         if tree.directory:  # nothing to mount: a worker would only take longer
-            top = os.open(tree.directory, DIRECTORY)
-            try:
-                return Digest(digest_selected(top, args, tree.known))
-            finally:
-                os.close(top)
+            return _of_directory(tree, args)
         with self.places([tree]) as trees:
             result = self.engine.worker.run("files.digest", {"tree": trees[0], **args})
         return Digest(str(result["digest"]))
@@ -121,6 +121,20 @@ class FileWork:
             return []
         layers = self.engine.snapshots.layers(tree.chain_id)
         return [layers.upper, *layers.lowers]
+
+
+def _of_directory(tree: Tree, args: dict[str, Any]) -> Digest:
+    words = json.dumps(args)
+    found = tree.selected.get(words) if tree.selected is not None else None
+    if found is None:
+        top = os.open(tree.directory, DIRECTORY)
+        try:
+            found = Digest(digest_selected(top, args, tree.known))
+        finally:
+            os.close(top)
+        if tree.selected is not None and len(tree.selected) < MAX_SELECTED:
+            tree.selected[words] = found
+    return found
 
 
 def _action(action: FileAction, inputs: Sequence[Tree | None]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from wharf.spec.digest import Digest
 
 R = TypeVar("R")
 S = TypeVar("S", covariant=True)
+T = TypeVar("T")
 
 
 class Cancelled(Unavailable):
@@ -35,6 +36,9 @@ class Executor(Protocol[R]):
 
     def cacheable(self, vertex: Vertex) -> bool:
         """Whether the result may be kept for other builds; sources are not, what they give is there already."""
+
+    def instant(self, vertex: Vertex) -> bool:
+        """Whether it is done without waiting for anything, so that no thread need be woken for it."""
 
 
 class Cache(Protocol[R]):
@@ -116,6 +120,16 @@ class Solution(Generic[R]):
     steps: list[tuple[Vertex, Solved[R]]]
 
 
+def _ended(result: Solved[R] | None = None, error: BaseException | None = None) -> "Future[Solved[R]]":
+    """What is over already, as a future."""
+    future: Future[Solved[R]] = Future()
+    if error is not None:
+        future.set_exception(error)
+    elif result is not None:
+        future.set_result(result)
+    return future
+
+
 def _parents(inputs: "Sequence[Solved[R] | None]") -> list[Digest]:
     return [item.key for item in inputs if item is not None and item.kept]
 
@@ -145,9 +159,27 @@ class Solver(Generic[R]):
         build = _Build(self, report, cancelled or threading.Event(), imported or Nothing())
         return build.run(tops)
 
-    def one(self, vertex: Vertex, inputs: Sequence[Solved[R] | None], job: Job, imported: "Imported[R]") -> Solved[R]:
-        """One vertex whose inputs are there."""
+    def at_once(self, vertex: Vertex, inputs: Sequence[Solved[R] | None], job: Job) -> Solved[R] | Digest | None:
+        """What there is without work: an instant operation's result, or one that the cache has; else its key."""
+        if not self._executor.cacheable(vertex):
+            return self.one(vertex, inputs, job, Nothing()) if self._executor.instant(vertex) else None
         key = self._key(vertex, inputs)
+        found = None if vertex.ignore_cache else self._cache.get(key)
+        if found is None:
+            return key
+        job.report(Progress(vertex, "cached"))
+        return Solved(key, found, cached=True)
+
+    def one(
+        self,
+        vertex: Vertex,
+        inputs: Sequence[Solved[R] | None],
+        job: Job,
+        imported: "Imported[R]",
+        key: Digest | None = None,
+    ) -> Solved[R]:
+        """One vertex whose inputs are there; `key` where it is known."""
+        key = key or self._key(vertex, inputs)
         if not self._executor.cacheable(vertex):
             job.report(Progress(vertex, "started"))
             result = self._executor.run(vertex, [item.result if item else None for item in inputs], job)
@@ -221,6 +253,10 @@ class Solver(Generic[R]):
             parts.append(["content", str(content)] if content else ["key", str(item.key)])
         return vertex.key(parts)
 
+    def instant(self, vertex: Vertex) -> bool:
+        """Whether a vertex needs no thread."""
+        return self._executor.instant(vertex)
+
     def submit(self, work: Callable[[], Solved[R]]) -> "Future[Solved[R]]":
         """On the pool that all builds share."""
         return self._pool.submit(work)
@@ -258,7 +294,10 @@ class _Build(Generic[R]):
         while ready or running:
             while ready and failure is None:
                 key = ready.pop(0)
-                running[self._solver.submit(self._work(waiting[key]))] = key
+                future = self._begin(waiting[key], alone=not ready and not running)
+                running[future] = key
+                if future.done():
+                    break
             if not running:
                 break
             done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -281,18 +320,33 @@ class _Build(Generic[R]):
         steps = [(waiting[key], solved) for key, solved in self._solved.items()]
         return Solution([self._solved[id(top)] for top in tops], steps)
 
-    def _work(self, vertex: Vertex) -> Callable[[], Solved[R]]:
+    def _begin(self, vertex: Vertex, *, alone: bool) -> "Future[Solved[R]]":
+        """On the pool; here and now what is there already, while nothing else could be done meanwhile."""
         inputs = [self._solved[id(item)] if item is not None else None for item in vertex.inputs]
         job = Job(vertex, self._report, self._stop)
+        key: Digest | None = None
+        if alone or self._solver.instant(vertex):
+            try:
+                found = self._told(job, lambda: self._solver.at_once(vertex, inputs, job))()
+            except Exception as error:
+                return _ended(error=error)
+            if isinstance(found, Solved):
+                return _ended(found)
+            key = found
+        work = self._told(job, lambda: self._solver.one(vertex, inputs, job, self._imported, key))
+        return self._solver.submit(work)
 
-        def work() -> Solved[R]:
+    def _told(self, job: Job, call: Callable[[], T]) -> Callable[[], T]:
+        """The call, and what it raises is told."""
+
+        def work() -> T:
             try:
                 job.check()
-                return self._solver.one(vertex, inputs, job, self._imported)
+                return call()
             except Cancelled:
                 raise
             except (WharfError, OSError) as error:
-                self._report(Progress(vertex, "error", message=str(error)))
+                self._report(Progress(job.vertex, "error", message=str(error)))
                 raise
 
         return work

@@ -5,6 +5,7 @@ whatever an archive does to it stays there.
 """
 
 import hashlib
+import io
 import os
 import queue
 import threading
@@ -93,15 +94,29 @@ def unpack_plain(
         os.close(target)
 
 
-def unpack_files(worker: Worker, source: Readable, directory: str, limits: Limits | None = None) -> None:
+def unpack_files(worker: Worker, source: Readable, directory: str, limits: Limits | None = None) -> int:
     """Unpack the archive that a client sent (plain or compressed) into a directory of the host: names are names, no
-    device is made. Raises Invalid."""
+    device is made. Returns the bytes of the uncompressed archive. Raises Invalid."""
     limits = limits or Limits()
+    args = {"limits": asdict(limits)}
     target = os.open(directory, paths.DIRECTORY)
     try:
-        _through_pipe(worker, decompressed(source, limits), target, {"limits": asdict(limits)}, "files.context")
+        reader = decompressed(source, limits)
+        if isinstance(source, io.BytesIO) and reader.kind == "plain":
+            return _of_memory(worker, source, target, args)
+        return _through_pipe(worker, reader, target, args, "files.context").size
     finally:
         os.close(target)
+
+
+def _of_memory(worker: Worker, source: io.BytesIO, target: int, args: dict[str, Any]) -> int:
+    """All of it is here: the worker reads it as a file, and nobody has to feed it."""
+    with open(os.memfd_create("archive"), "r+b", buffering=0) as file:
+        view = source.getbuffer()
+        while view:
+            view = view[file.write(view) :]
+        file.seek(0)
+        return int(worker.run("files.context", args, [file.fileno(), target])["size"])
 
 
 def _args(layer: LayerDirs, host: Host, limits: Limits) -> dict[str, Any]:

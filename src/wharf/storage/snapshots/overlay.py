@@ -50,6 +50,7 @@ class OverlaySnapshotter:
         self._options = _mount_options(host)
         self._marker = CleanMarker(self._committed, host.boot_id)
         self._lock = threading.Lock()
+        self._sizes: dict[Digest, int] = {}
 
     def start(self) -> None:
         """Discard what a crash left half made or unsynced, and begin to sync in the background."""
@@ -129,6 +130,7 @@ class OverlaySnapshotter:
             for directory in self._all():
                 if self._parent_file(directory)[0] == snapshot and not directory.endswith(".init"):
                     raise Conflict(f"snapshot {snapshot} is in use by {os.path.basename(directory)}")
+            self._sizes.pop(snapshot, None)
             self._trash.discard(os.path.join(self._committed, snapshot.hex + ".init"))
             self._trash.discard(os.path.join(self._committed, snapshot.hex))
 
@@ -145,8 +147,13 @@ class OverlaySnapshotter:
         return self._parent_file(self._directory(snapshot))[0]
 
     def usage(self, snapshot: str | Digest) -> int:
-        """Bytes of the snapshot's own files, each inode once; walks the tree."""
-        return tree_usage(os.path.join(self._directory(snapshot), "fs"))
+        """Bytes of the snapshot's own files, each inode once; walks the tree, a committed one's once."""
+        known = self._sizes.get(snapshot) if isinstance(snapshot, Digest) else None
+        if known is None:
+            known = tree_usage(os.path.join(self._directory(snapshot), "fs"))
+            if isinstance(snapshot, Digest):
+                self._sizes[snapshot] = known
+        return known
 
     def chain_ids(self) -> list[Digest]:
         """Every committed snapshot."""
