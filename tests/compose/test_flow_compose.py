@@ -59,6 +59,34 @@ def test_the_example_of_the_page_runs(place: Place) -> None:
     assert out.stdout.startswith("['web'] {'TAG': '1'}\n") and out.stdout.rstrip().endswith("running")
 
 
+NAMED = """
+services:
+  base:
+    build: {context: ., dockerfile_inline: "FROM busybox\\nRUN echo from the base > /base\\n"}
+  web:
+    build:
+      context: .
+      additional_contexts: {first: "service:base", side: ./side, box: "docker-image://busybox"}
+      dockerfile_inline: |
+        FROM first
+        COPY --from=side file /file
+        COPY --from=box /bin/busybox /copied
+    command: sleep 100
+    init: true
+"""
+
+
+@pytest.mark.parametrize("words", [("up", "-d", "web"), ("build", "web")])
+def test_contexts_beside_the_main_one(place: Place, words: tuple[str, ...]) -> None:
+    """A service whose image is one is built first, though nothing starts it."""
+    place.write(NAMED)
+    place.write("beside\n", "side/file")
+    place.compose(*words)
+    place.compose("up", "-d", "web")
+    assert place.compose("exec", "-T", "web", "cat", "/base", "/file").stdout == "from the base\nbeside\n"
+    assert place.compose("ps", "-a", "--services").stdout == "web\n"
+
+
 def test_a_service_is_built_and_built_again_when_asked(place: Place) -> None:
     place.write("""
 services:

@@ -1,8 +1,9 @@
 """Hostile input of builds: `python -m tests.fuzz.build` mutates what is good for WHARF_FUZZ_SECONDS (30 minutes).
 
 Dockerfiles are parsed, checked and lowered; patterns of .dockerignore are read and asked; archives are unpacked as
-contexts. Whatever comes, it is taken or refused by an error of ours; anything else is a crash, and is told with its
-seed.
+contexts; words that say where a result goes, what a lock file, a cache or a directory holds, and URLs of repositories
+are read. Whatever comes, it is taken or refused by an error of ours, within SLOW seconds; anything else is a crash, and
+is told with its seed.
 """
 
 from __future__ import annotations
@@ -19,12 +20,22 @@ from pathlib import Path
 from tests.conformance.builds.cases import cases, check_cases
 from tests.system.build.refusals import REFUSALS
 from tests.unit.build.test_lower import low
+from wharf.build.git_url import git_source
+from wharf.build.kept import parse_entries
+from wharf.build.lock import parse_lock
+from wharf.build.outputs import parse_outputs
+from wharf.build.portable.document import decode
 from wharf.dockerfile.ignore import IgnoreRules, read_ignore
 from wharf.dockerfile.parse import parse_dockerfile
 from wharf.errors import WharfError
+from wharf.spec.digest import Digest
+from wharf.spec.image import MEDIA_CONFIG, MEDIA_LAYER, Descriptor, Manifest
 from wharf.storage.layers.apply import ApplyOptions, apply_layer
 from wharf.storage.limits import Limits
+from wharf.wire.codec import parse
 
+SLOW = 10.0
+"""Seconds of work that one input may cost."""
 DOCKERFILES = [case.dockerfile for case in (*cases(), *check_cases())] + [refusal.text[:4000] for refusal in REFUSALS]
 IGNORES = ["*.log\n!keep\n**/x\n[a-c]?\n", "/a/**/b\n!a/b/**\n# x\n", "**\n!src/**/*.go\n\\*x\n"]
 TOKENS = (
@@ -81,6 +92,49 @@ def context(chance: random.Random, good: list[bytes]) -> None:
             os.close(into)
 
 
+def said(chance: random.Random) -> None:
+    """What clients and registries say in JSON, or in a word."""
+    read, good = chance.choice(SAID)
+    text = chance.choice(good)
+    for _ in range(chance.randint(0, 3)):
+        at = chance.randint(0, len(text))
+        text = text[:at] + chance.choice(SCRAPS) + text[at + chance.randint(0, 6) :]
+    read(text)
+
+
+def _cache(text: str) -> None:
+    layers = tuple(Descriptor(MEDIA_LAYER, Digest(str(number) * 64), 10) for number in range(2))
+    manifest = Manifest(Descriptor(MEDIA_CONFIG, Digest("0" * 64), len(text)), layers)
+    decode(manifest, text.encode("utf-8", "surrogateescape"))
+
+
+SCRAPS = (
+    "null", "[]", "{}", '""', "-1", "1e999", "true", '"Type"', "[[", "]]", ",", "\x00", "\udcff", '"\\ud800"',
+    "9" * 400,
+    "#", ":", "..", "-", "?", "=", "%00", "/", "@", "[" * 60, "sha256:", " ",
+)  # fmt: skip
+_KEYED = '{"key":"' + "a" * 64 + '","title":"t","layers":[0,1],"parents":["' + "b" * 64 + '"]}'
+SAID: list[tuple[Callable[[str], object], list[str]]] = [
+    (
+        parse_outputs,
+        ['[{"Type":"oci","Attrs":{"dest":"x","compression":"gzip"}},{"Type":"image","Attrs":{"push":"1"}}]'],
+    ),
+    (parse_lock, ['{"version":1,"sources":{"image a":"sha256:1","http u":"sha256:2"}}']),
+    (
+        _cache,
+        [
+            '{"version":1,"diffIDs":["sha256:' + "0" * 64 + '","sha256:' + "1" * 64 + '"],"records":[' + _KEYED + "],"
+            '"mounts":[{"name":"' + "c" * 64 + '","title":"m","layer":1}]}'
+        ],
+    ),
+    (git_source, ["https://h/r.git#main:dir", "git@h:r.git#v1", "https://h/r.git?ref=a&subdir=b&keep-git-dir=1"]),
+    (
+        lambda text: parse_entries(parse(text.encode("utf-8", "surrogateescape"))),
+        ['[["a",33188,5,1,"' + "a" * 64 + '"],["d",16877,0,1,""],["l",41471,0,1,"a"]]'],
+    ),
+]
+
+
 def good_contexts() -> list[bytes]:
     """Archives with every kind of entry."""
     import io
@@ -104,18 +158,25 @@ def good_contexts() -> list[bytes]:
 def run(seconds: float, first_seed: int, rounds: int = 0) -> list[str]:
     """Until the time is up, or for so many rounds: what crashed, with its seed."""
     archives = good_contexts()
-    targets: list[Callable[[random.Random], None]] = [dockerfile, ignore, lambda chance: context(chance, archives)]
+    targets: list[Callable[[random.Random], None]] = [
+        dockerfile,
+        ignore,
+        lambda chance: context(chance, archives),
+        said,
+    ]
     deadline, seed, crashes = time.monotonic() + seconds, first_seed, list[str]()
     while time.monotonic() < deadline and (not rounds or seed < first_seed + rounds):
-        chance = random.Random(seed)
+        chance, began = random.Random(seed), time.process_time()
         try:
             targets[seed % len(targets)](chance)
         except (WharfError, OSError):
             pass
         except Exception:
             crashes.append(f"seed {seed}:\n{traceback.format_exc()}")
-            if len(crashes) > 20:
-                break
+        if time.process_time() - began > SLOW:
+            crashes.append(f"seed {seed}: took {time.process_time() - began:.1f} s")
+        if len(crashes) > 20:
+            break
         seed += 1
     print(f"{seed - first_seed} inputs, {len(crashes)} crashes")
     return crashes

@@ -7,6 +7,7 @@ from typing import Any
 from wharf.api.http import Request
 from wharf.api.server import Api
 from wharf.build.lock import parse_lock
+from wharf.build.named_contexts import check_contexts
 from wharf.build.options import LowerOptions
 from wharf.build.outputs import parse_outputs
 from wharf.build.request import BuildRequest, CachePlace
@@ -63,6 +64,7 @@ def build_request(api: Api, request: Request) -> BuildRequest:
         outputs=parse_outputs(request.text("outputs")),
         imports=_places(request.text("cachefrom"), "cachefrom"),
         exports=exports,
+        named=check_contexts(_pairs(request, "contexts")),
         verify=request.flag("verify"),
         locked=_locked(request.headers.get("x-wharf-lock", "")),
         timeout=_timeout(request),

@@ -2,9 +2,9 @@
 
 Loaded with the first build (routes/build.py): what builds need takes memory that many daemons never use.
 
-/wharf/v1/build takes the same and more (`cacheto`, `nocachefilter`, `verify`, `timeout`, `pidslimit`, several
-platforms, a lock), and tells more, a line each: `sources`, `differences`, `warning`, `output` (bytes of an output to
-the client, in base64), and with `progress=raw` what happens to each vertex instead of the classic stream.
+/wharf/v1/build takes the same and more (`cacheto`, `contexts`, `nocachefilter`, `verify`, `timeout`, `pidslimit`,
+several platforms, a lock), and tells more, a line each: `sources`, `differences`, `warning`, `output` (bytes of an
+output to the client, in base64), and with `progress=raw` what happens to each vertex instead of the classic stream.
 """
 
 import base64
@@ -27,6 +27,7 @@ from wharf.build.classic import ClassicProgress
 from wharf.build.contexts import read_dockerfile
 from wharf.build.lock import SourceLock
 from wharf.build.lower import Target
+from wharf.build.named_contexts import opened
 from wharf.build.ops.run import StepFailed
 from wharf.build.portable.received import receive_cache
 from wharf.build.rawprogress import RawProgress
@@ -118,6 +119,14 @@ async def build_context(api: Api, request: Request) -> Answer:
     return json_reply({"Id": number, "Missing": missing}, 201)
 
 
+async def build_context_files(api: Api, request: Request) -> Answer:
+    """POST /wharf/v1/build/context/files: the files of a context that a build will name (`contexts`)"""
+    builder: Builder = await api.run(api.builds.get)
+    body, number = request.body.file(), request.text("id")
+    await api.run_stream(lambda: builder.kept.receive_ahead(number, body))
+    return Reply(204, b"")
+
+
 async def build_cancel(api: Api, request: Request) -> Answer:
     """POST /build/cancel"""
     build_id = request.text("id")
@@ -159,7 +168,8 @@ def _build(call: _Call, out: Outlet) -> None:
         sent=lambda number, part, data: _send(out, number, part, data),
     )
     lock = SourceLock(wanted.locked)
-    with _context(call, lock) as context, call.builder.cancellable(call.build_id, cancelled):
+    cancellable = call.builder.cancellable(call.build_id, cancelled)
+    with _context(call, lock) as context, _named(call, wanted, lock) as wanted, cancellable:
         text, file = read_dockerfile(context.directory, wanted)
         try:
             if call.check:
@@ -199,6 +209,10 @@ def _context(call: _Call, lock: SourceLock) -> Iterator[Tree]:
         return
     with builder.contexts.remote(call.remote, lock) if call.remote else builder.small.unpacked(call.body) as found:
         yield found
+
+
+def _named(call: _Call, wanted: BuildRequest, lock: SourceLock) -> contextlib.AbstractContextManager[BuildRequest]:
+    return opened(call.builder.contexts, call.builder.kept, wanted, lock)
 
 
 def _watch(

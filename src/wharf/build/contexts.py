@@ -52,6 +52,21 @@ class Contexts:
             for directory in fetched:
                 self.engine.trash.discard(directory)
 
+    @contextlib.contextmanager
+    def named(self, url: str, lock: SourceLock) -> Iterator[Tree]:
+        """As `remote`, but that what is no repository is the one file, under its own name. Raises WharfError."""
+        if git_source(url) is not None:
+            with self.remote(url, lock) as tree:
+                yield tree
+            return
+        lock.expected(f"http {url}")
+        file = fetch_http(HttpSource(url, _name_of(url)), self.downloads)
+        try:
+            lock.take(f"http {url}", file.digest)
+            yield Tree(directory=file.directory)
+        finally:
+            self.engine.trash.discard(file.directory)
+
     def _new(self) -> str:
         directory = os.path.join(self.directory, secrets.token_hex(8))
         os.mkdir(directory, CONTEXT_MODE)
@@ -67,7 +82,7 @@ class Contexts:
             return found.directory
         if not url.startswith(("http://", "https://")):
             raise Invalid(f"unable to prepare context: unsupported remote {url[:200]!r}")
-        name = posixpath.basename(urlsplit(url).path) or "remote"
+        name = _name_of(url)
         file = fetch_http(HttpSource(url, name), self.downloads)
         fetched.append(file.directory)
         lock.take(f"http {url}", file.digest)
@@ -83,6 +98,10 @@ class Contexts:
             except WharfError as error:
                 raise Invalid(f"{url[:200]} is neither a Dockerfile nor an archive: {error.message}") from None
         return directory
+
+
+def _name_of(url: str) -> str:
+    return posixpath.basename(urlsplit(url).path) or "remote"
 
 
 def _is_text(path: str) -> bool:

@@ -1,7 +1,7 @@
 """Git sources: `https://host/repo.git#ref:subdir`, `git@host:repo`, `git://…`, `ssh://…`, with a query of their own."""
 
 import re
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit, urlunsplit
 
 from wharf.build.graph import GitSource
 from wharf.errors import Invalid
@@ -11,15 +11,22 @@ _SAFE = re.compile(r"[A-Za-z0-9_./@^~:+-]*\Z")
 _QUERY = ("ref", "branch", "tag", "subdir", "checksum", "commit", "submodules", "keep-git-dir")
 
 
+def _parts(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:  # brackets without an address, characters that look like others
+        raise Invalid(f"invalid URL {url[:200]!r}: {error}") from None
+
+
 def git_source(text: str, keep_git: bool | None = None, checksum: str = "") -> GitSource | None:
     """The source that a word of ADD or a remote context names; None for another word. Raises Invalid for a bad one."""
     bare, _, fragment = text.partition("#")
     if _SCP.match(bare):
         url, query = bare, {}
     elif bare.startswith(("git://", "ssh://")) or (
-        bare.startswith(("http://", "https://")) and urlsplit(bare).path.endswith(".git")
+        bare.startswith(("http://", "https://")) and _parts(bare).path.endswith(".git")
     ):
-        parts = urlsplit(bare)
+        parts = _parts(bare)
         query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
         url = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
     else:

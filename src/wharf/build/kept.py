@@ -10,6 +10,7 @@ nothing. What is received is hashed here: a digest that a client only claims is 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,10 +18,12 @@ import secrets
 import stat
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wharf.build.small_contexts import CONTEXT_MODE
+from wharf.build.tree import Tree
 from wharf.errors import Invalid, NotFound
 from wharf.kernel import paths
 from wharf.storage.compression import Readable
@@ -83,6 +86,7 @@ class KeptContexts:
         self._root = root
         self._lock = threading.Lock()
         self._pending: dict[str, Pending] = {}
+        self._sent: dict[str, tuple[Pending, Tree]] = {}
         self._busy: set[str] = set()
         os.makedirs(root, mode=0o700, exist_ok=True)
 
@@ -91,11 +95,11 @@ class KeptContexts:
 
         Raises Invalid for a list that is none.
         """
-        wanted = _parse(raw)
+        wanted = parse_entries(raw)
         name = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
         with self._lock:
             self._expire()
-            if len(self._pending) >= MAX_PENDING:
+            if len(self._pending) + len(self._sent) >= MAX_PENDING:
                 raise Invalid(f"more than {MAX_PENDING} contexts wait for their files")
             if name in self._busy:
                 name = f"{name}-{secrets.token_hex(4)}"  # another build has it: this one gets a place of its own
@@ -114,6 +118,29 @@ class KeptContexts:
         if found is None:
             raise NotFound("no such build context: it was used already, or is too old")
         return found
+
+    def receive_ahead(self, number: str, archive: Readable) -> None:
+        """The missing files of an offer, for the build that will name it: `sent` gives them. Raises as `receive`."""
+        pending = self.claim(number)
+        try:
+            directory, known = self.receive(pending, archive)
+        except BaseException:
+            self.release(pending)
+            raise
+        with self._lock:
+            self._sent[number] = pending, Tree(directory=directory, known=known)
+
+    @contextlib.contextmanager
+    def sent(self, number: str) -> Iterator[Tree]:
+        """What was received ahead, for one build. Raises NotFound."""
+        with self._lock:
+            found = self._sent.pop(number, None)
+        if found is None:
+            raise NotFound("no such build context: it was not sent, was used already, or is too old")
+        try:
+            yield found[1]
+        finally:
+            self.release(found[0])
 
     def receive(self, pending: Pending, archive: Readable) -> tuple[str, dict[str, bytes]]:
         """Make the directory what the client said, with the files of its archive: the directory, and the digests of
@@ -169,9 +196,14 @@ class KeptContexts:
             if time.monotonic() - pending.since > CLAIM_SECONDS:
                 del self._pending[number]
                 self._busy.discard(pending.key)
+        for number, (pending, _) in list(self._sent.items()):
+            if time.monotonic() - pending.since > CLAIM_SECONDS:
+                del self._sent[number]
+                self._busy.discard(pending.key)
 
 
-def _parse(raw: Any) -> dict[str, Entry]:
+def parse_entries(raw: Any) -> dict[str, Entry]:
+    """A client's list of [name, mode, size, time in ns, digest or link]. Raises Invalid."""
     if not isinstance(raw, list) or len(raw) > MAX_ENTRIES:
         raise Invalid(f"invalid context: not a list of at most {MAX_ENTRIES} entries")
     found: dict[str, Entry] = {}

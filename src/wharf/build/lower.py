@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from wharf.build.arguments import global_arguments, platform_arguments
-from wharf.build.graph import ImageSource, LocalSource, Vertex
+from wharf.build.graph import CopyFiles, Files, ImageSource, LocalSource, Vertex
 from wharf.build.lower_copy import lower_copy
 from wharf.build.lower_meta import lower_meta
 from wharf.build.lower_run import lower_run
-from wharf.build.options import EPOCH_ARG, BaseImage, LowerOptions, Resolver
+from wharf.build.options import EPOCH_ARG, BaseImage, LowerOptions, NamedContext, Resolver, context_name
 from wharf.build.stage import StageState
 from wharf.dockerfile.checks import Checks, check_text, parse_options
 from wharf.dockerfile.instructions import Copy, Dockerfile, From, Instruction, OnBuild, Run, Stage, Workdir
@@ -134,7 +134,7 @@ class _Lowering:
                 names += [mount_origin(text) for text in item.mounts]
         stages = [self._base_stage(index)]
         for name in names:
-            if name and name not in self._options.contexts:
+            if name and self._named(name) is None:
                 earlier = self._earlier(name, index)
                 stages.append(int(name) if earlier is None and name.isdigit() and int(name) < index else earlier)
         return [stage for stage in stages if stage is not None]
@@ -148,7 +148,16 @@ class _Lowering:
 
     def _base_stage(self, index: int) -> int | None:
         name = self._base_name(self._stages[index].start)
-        return None if name in self._options.contexts else self._earlier(name, index)
+        return None if self._named(name) is not None else self._earlier(name, index)
+
+    def _named(self, name: str) -> NamedContext | None:
+        """The context that the client named so: it stands for a stage and for an image of that name."""
+        if not self._options.contexts:
+            return None
+        try:
+            return self._options.contexts.get(context_name(name))
+        except Invalid:
+            return None
 
     def _base_name(self, start: From) -> str:
         found = expand_word(start.image, self._globals, self._file.escape)
@@ -230,7 +239,9 @@ class _Lowering:
             )
             self._bases[index] = self._bases[below]
             return state
-        base = None if name == SCRATCH and name not in self._options.contexts else self._image(name, platform)
+        named = self._named(name)
+        local = named.local if named is not None else ""
+        base = None if local or (name == SCRATCH and named is None) else self._image(name, platform)
         self._bases[index] = base
         image = base.image if base else Image(ImageConfig(working_dir="/"), (), platform)
         state = StageState(
@@ -240,6 +251,9 @@ class _Lowering:
         if base is not None:
             self._check_platform(start, base, platform)
         state.begin()
+        if local:
+            files = self._local(local, f"[context {name}] load from client")
+            state.add(Files((CopyFiles(1, ("/",), "/"),)), (files,), f"FROM {name}", start)
         return state
 
     def _platform(self, start: From) -> Platform:
@@ -285,7 +299,7 @@ class _Lowering:
         return seconds_of(base.image.created) if base else 0
 
     def _image(self, name: str, platform: Platform) -> BaseImage:
-        context = self._options.contexts.get(name)
+        context = self._named(name)
         if context is not None and context.image:
             name = context.image
         key = (name, str(platform))
@@ -335,7 +349,7 @@ class _Lowering:
 
     def _tree_of(self, name: str, index: int, lines: Lines, verb: str) -> Vertex | None:
         """The tree of a stage, an image, a named context."""
-        context = self._options.contexts.get(name)
+        context = self._named(name)
         if context is not None and context.local:
             return self._local(context.local, f"[context {name}] load from client")
         if name.lower() == SCRATCH and verb == "mount":

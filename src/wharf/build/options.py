@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from wharf.errors import Invalid
 from wharf.spec.image import Image
 from wharf.spec.platform import Platform
+from wharf.spec.reference import Reference
 
 PROXY_ARGS = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 EPOCH_ARG = "SOURCE_DATE_EPOCH"
@@ -13,11 +15,18 @@ EPOCH_ARG = "SOURCE_DATE_EPOCH"
 
 @dataclass(frozen=True, slots=True)
 class NamedContext:
-    """`--build-context name=…`: `image` a reference, `local` the name of files that the client sent, or `url`."""
+    """`--build-context name=…`: `image` a reference, or `local` the name by which the graph has its files."""
 
     image: str = ""
     local: str = ""
-    url: str = ""
+
+
+def context_name(text: str) -> str:
+    """The name of a context as it is compared: that of an image without what is meant anyway. Raises Invalid."""
+    try:
+        return Reference.parse(text).familiar().removesuffix(":latest")
+    except Invalid:
+        raise Invalid(f"invalid context name {text[:200]}") from None
 
 
 @dataclass(frozen=True, slots=True)

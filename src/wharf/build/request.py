@@ -58,6 +58,8 @@ class BuildRequest:
     outputs: tuple[Output, ...] = DEFAULT
     imports: tuple[CachePlace, ...] = ()
     exports: tuple[CachePlace, ...] = ()
+    named: Mapping[str, str] = field(default_factory=dict)
+    """Contexts beside the main one, by name, as the client says where they are."""
     contexts: Mapping[str, Tree] = field(default_factory=dict)
     """Files beside the context, by the names that the options' named contexts have for them (`local`)."""
     verify: bool = False

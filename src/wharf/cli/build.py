@@ -6,7 +6,7 @@ import os
 import re
 import sys
 
-from wharf.cli.build_context import context, read_text
+from wharf.cli.build_context import context, named, read_text
 from wharf.cli.flags import Command
 from wharf.cli.session import ExitWith, Session
 from wharf.client.api import query, quote
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _FLAGS = (
     ("add-host", "", "list", "Add a custom host-to-IP mapping (format: \"host:ip\")"),
     ("build-arg", "", "list", "Set build-time variables"),
+    ("build-context", "", "list", "Additional build contexts (e.g., \"name=path\")"),
     ("cache-from", "", "list", "External cache sources (e.g., \"user/app:cache\", \"type=local,src=path/to/dir\")"),
     ("cache-to", "", "list", "Cache export destinations (e.g., \"user/app:cache\", \"type=local,dest=path/to/dir\")"),
     ("cgroup-parent", "", "string", "Set the parent cgroup for the \"RUN\" instructions during build"),
@@ -68,7 +69,8 @@ _RULE = re.compile(r"((?<=[a-z])[A-Z]|[A-Z](?=[a-z]))")
 _FRAME = "-" * 20
 MAX_SECRET = 500 << 10
 MAX_LOCK = 120 << 10
-_OWN = ("output", "push", "cache-to", "lock", "locked", "no-cache-filter", "verify", "timeout", "pids-limit", "ssh")
+_OWN = ("output", "push", "cache-to", "lock", "locked", "no-cache-filter", "verify", "timeout", "pids-limit", "ssh",
+        "build-context")  # fmt: skip
 _REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/")
 
 
@@ -96,6 +98,7 @@ def build(session: Session, args: list[str]) -> int:
         "dockerfile": name,
         "context": known,
         "remote": remote,
+        "contexts": named(session, flags["build-context"]) if flags.get("build-context") else None,
         "cachefrom": imports or None,
         "cacheto": exports or None,
         "outputs": wanted or None,

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any, BinaryIO
 
+    from wharf.cli.session import Session
+
     Ask = Callable[[str, list[str]], tuple[str, set[str]] | None]
 
 CHUNK = 1 << 18
@@ -56,6 +58,35 @@ def context(flags: dict[str, Any], path: str, ask: Ask | None = None) -> tuple[s
     name = _OTHER_FILE + os.urandom(8).hex()
     found: list[tuple[str, str | None, bytes]] = [(item, os.path.join(path, item), b"") for item in _names(path, name)]
     return name, "", _tar([*found, (name, None, extra)])
+
+
+def named(session: Session, given: list[str]) -> dict[str, str]:
+    """`name=where` for the engine: directories are sent to it now, as far as it has not got their files."""
+    from wharf.cli.build_delta import offered
+
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, where = text.partition("=")
+        if not equals or not name or not where:
+            raise ExitWith(f"invalid context value: {text}, expected key=value")
+        if "://" in where or where.startswith("git@"):
+            found[name] = where
+            continue
+        if not os.path.isdir(where):
+            raise ExitWith(f"failed to get build context {name}: {where}: not a directory")
+        names = [item for item in _names(where, "") if _is_plain(os.path.join(where, item))]
+        number, missing = offered(session, where, names, name)
+        chunks = _tar(_changed(where, names, missing))
+        session.client().upload("POST", f"/wharf/v1/build/context/files?id={number}", chunks).read_all()
+        found[name] = f"sent:{number}"
+    return found
+
+
+def _is_plain(path: str) -> bool:
+    import stat
+
+    mode = os.lstat(path).st_mode
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
 
 
 def _changed(root: str, names: list[str], wanted: set[str]) -> list[tuple[str, str | None, bytes]]:

@@ -30,7 +30,17 @@ def missing_only(session: Session, root: str, names: list[str]) -> tuple[str, se
     kinds = {stat.S_IFMT(item.st_mode) for item in found.values()}
     if kinds - {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}:
         return None
-    key = f"{os.uname().nodename}:{os.getuid()}:{os.path.realpath(root)}"
+    return _offer(session, root, found, "")
+
+
+def offered(session: Session, root: str, names: list[str], name: str) -> tuple[str, set[str]]:
+    """As `missing_only`, for a directory of any size that the build knows by a name."""
+    found = {item: os.lstat(os.path.join(root, item)) for item in _with_parents(names)}
+    return _offer(session, root, found, name)
+
+
+def _offer(session: Session, root: str, found: dict[str, os.stat_result], name: str) -> tuple[str, set[str]]:
+    key = f"{os.uname().nodename}:{os.getuid()}:{os.path.realpath(root)}" + (f":{name}" if name else "")
     entries = _entries(root, found, key)
     answer = session.client().post("/wharf/v1/build/context", {"Key": key, "Entries": entries})
     return str(answer["Id"]), set(answer["Missing"])

@@ -114,8 +114,10 @@ def build_words(project: Project, name: str, service: Service, flags: dict[str, 
     words += [f"--{flag}={flags[flag]}" for flag in ("memory", "ssh") if flags.get(flag)]
     if flags.get("quiet"):
         words.append("--quiet")
-    if build.get("additional_contexts"):
-        raise WharfError(f"service {name}: build.additional_contexts is not there yet")
+    for key, value in (build.get("additional_contexts") or {}).items():
+        other = value.removeprefix("service:") if value.startswith("service:") else ""
+        where = f"docker-image://{image_name(project, other, project.services[other])}" if other else value
+        words.append(f"--build-context={key}={where}")
     return [*words, context]
 
 
@@ -141,14 +143,14 @@ def _secrets(project: Project, service: Service, place: str) -> list[str]:
 def build(compose: Compose, args: list[str]) -> int:
     """Builds the services that can be built."""
     flags, names = BUILD.parse(args)
-    from wharf.compose.images import build_order
+    from wharf.compose.images import build_order, with_build_needs
     from wharf.compose.platforms import with_platforms
 
     project = with_platforms(compose.project(names))
     if names and not flags.get("with-dependencies"):
-        wanted = set(names)
+        project, wanted = with_build_needs(project, names)
     else:
-        wanted = set(project.services)
+        project, wanted = with_build_needs(project, project.services)
     around = compose.around(bool(flags.get("quiet")))
     chosen = [
         name for name in build_order(project) if name in wanted and project.services[name].get("build") is not None

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wharf.client.api import query, quote
@@ -69,17 +69,27 @@ def plan_images(project: Project, there: dict[str, dict[str, Any]], build: bool 
 
 def build_order(project: Project) -> list[str]:
     """Services whose image another build begins with come first."""
-    contexts = {
-        name: {
-            "depends_on": {
-                value.removeprefix("service:")
-                for value in ((service.get("build") or {}).get("additional_contexts") or {}).values()
-                if value.startswith("service:")
-            }
-        }
-        for name, service in project.services.items()
-    }
-    return in_order(contexts)
+    return in_order({name: {"depends_on": _build_needs(service)} for name, service in project.services.items()})
+
+
+def with_build_needs(project: Project, names: Iterable[str]) -> tuple[Project, set[str]]:
+    """The services, those whose images their builds take as contexts, and so on; the project with them enabled."""
+    every = project.all_services()
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found and name in every:
+            found.add(name)
+            waiting += _build_needs(every[name])
+    services = {name: item for name, item in every.items() if name in project.services or name in found}
+    disabled = {name: item for name, item in project.disabled.items() if name not in found}
+    return replace(project, services=services, disabled=disabled), found
+
+
+def _build_needs(service: Service) -> set[str]:
+    values = ((service.get("build") or {}).get("additional_contexts") or {}).values()
+    return {value.removeprefix("service:") for value in values if value.startswith("service:")}
 
 
 def _must_pull(policy: str, image: dict[str, Any] | None, now: float) -> bool:
@@ -138,7 +148,7 @@ def ensure_images(project: Project, around: Surroundings, build: bool | None = N
         if not buildable or build is False:
             raise error
         build_all(project, around, buildable[:1])
-    build_all(project, around, plan.builds)
+    build_all(*_needed_builds(project, around, plan.builds))
     changed = [*plan.pulls, *(image_name(project, name, project.services[name]) for name in plan.builds)]
     if changed:
         there |= find_images(around.engine.client, changed)
@@ -146,6 +156,17 @@ def ensure_images(project: Project, around: Surroundings, build: bool | None = N
     if missing:
         raise ApiError(f"No such image: {missing[0]}", NOT_FOUND)
     return there
+
+
+def _needed_builds(
+    project: Project, around: Surroundings, builds: Iterable[str]
+) -> tuple[Project, Surroundings, list[str]]:
+    """The builds, and before them those of images that they take as contexts and that are not there."""
+    whole, needed = with_build_needs(project, builds)
+    others = {name: image_name(whole, name, whole.services[name]) for name in needed - set(builds)}
+    there = find_images(around.engine.client, others.values()) if others else {}
+    chosen = {*builds, *(name for name, image in others.items() if image not in there)}
+    return whole, around, [name for name in build_order(whole) if name in chosen]
 
 
 def build_all(project: Project, around: Surroundings, names: Iterable[str]) -> None:

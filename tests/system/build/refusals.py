@@ -53,6 +53,7 @@ REFUSALS = (
     Refusal("an agent that is needed", BASE + "RUN --mount=type=ssh,required true", "", 2),
     Refusal("several sources and no directory", BASE + "COPY f d /x",
             "When using COPY with more than one source file, the destination must be a directory and end with a /", 2),
+    Refusal("a URL that is none", BASE + "ADD http://[x.git /x", "invalid URL 'http://[x.git'", 2),
     Refusal("a file that is not there", BASE + "\nCOPY nosuch /x", '"/nosuch": not found', 3),
     Refusal("a way out of the context", BASE + "COPY ../../../etc/passwd /x", '"/etc/passwd": not found', 2),
     Refusal("a link out of the context", BASE + "COPY out /x", "", 2),

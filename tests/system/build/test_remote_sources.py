@@ -240,6 +240,18 @@ class TestContexts:
         subprocess.run(command, env=environment, check=True, capture_output=True)
         assert inside(daemon, "remote:5", "cat /f") == "out of the archive"
 
+    def test_as_named_contexts(self, daemon: Wharfd, strict: Wharfd, web: Web, tmp_path: Path) -> None:
+        """A repository's files; a file under its own name, an archive too: as BuildKit takes them."""
+        context = _dockerfile(tmp_path, "COPY --from=repo . /r/\nCOPY --from=web file /\nCOPY --from=packed . /p/\n")
+        flags = [
+            word
+            for name, path in (("repo", "git/repo.git#main:sub"), ("web", "file"), ("packed", "a.tar.gz"))
+            for word in ("--build-context", f"{name}=http://{web.host}/{path}")
+        ]
+        build(daemon, context, "-t", "named", *flags)
+        assert inside(daemon, "named", "ls /r /p; cat /file") == "/p:\na.tar.gz\n\n/r:\nDockerfile\nf\n" + FILE.decode()
+        assert "which is no public address" in build(strict, context, *flags, check=False)
+
     def test_what_is_no_context(self, daemon: Wharfd, web: Web) -> None:
         done = wharf(daemon, "build", f"http://{web.host}/noise.bin", check=False)
         assert done.returncode and "neither a Dockerfile nor an archive" in done.stderr

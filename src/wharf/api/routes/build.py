@@ -33,6 +33,11 @@ async def build_context(api: Api, request: Request) -> Answer:
     return await (await _builds(api)).build_context(api, request)  # type: ignore[no-any-return]
 
 
+async def build_context_files(api: Api, request: Request) -> Answer:
+    """POST /wharf/v1/build/context/files"""
+    return await (await _builds(api)).build_context_files(api, request)  # type: ignore[no-any-return]
+
+
 async def build_cancel(api: Api, request: Request) -> Answer:
     """POST /build/cancel"""
     return await (await _builds(api)).build_cancel(api, request)  # type: ignore[no-any-return]
@@ -56,4 +61,5 @@ ROUTES = [
     Route("POST", "/wharf/v1/build/agent", build_agent),
     Route("POST", "/wharf/v1/build/cache", build_cache),
     Route("POST", "/wharf/v1/build/context", build_context),
+    Route("POST", "/wharf/v1/build/context/files", build_context_files),
 ]
