@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import build, engines, memory, network, registry, registry_server
+from bench import build, compose, engines, memory, network, registry, registry_server
 from bench.archive import docker_archive
 from bench.cases import MANY, Case, cases, files_layer
 from bench.engines import Engine
@@ -50,11 +50,12 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     """Runs in a network namespace of its own, so that nothing it starts touches the host's."""
+    options = arguments()
     if os.environ.get("WHARF_BENCH_INSIDE") != "1":
+        compose.save_images(options.only)
         os.environ["WHARF_BENCH_INSIDE"] = "1"
         command = [*engines.IN_OWN_NETWORK, sys.executable, "-m", "bench", *sys.argv[1:]]
         os.execvp(command[0], command)
-    options = arguments()
     client = [find_client()]
     place = str(Path(DISK_PLACE).absolute()) if options.disk else "/dev/shm"
     os.makedirs(place, exist_ok=True)
@@ -82,6 +83,7 @@ def main() -> int:
             names(peers)
         registry_server.rows(work, min(options.repeat, 10), options.only, row)
         build.rows(peers, work, min(options.repeat, 10), options.only, options.peers, row)
+        compose.rows(peers, work, min(options.repeat, 10), options.only, options.peers, row)
         pulls(peers, work, options)
         network.rates(peers, min(options.repeat, 10), options.only)
         if not options.only:

@@ -2,6 +2,9 @@
 
 Each step says what it does. Images and the build cache stay in .cache/demo, so the second run only starts the shop;
 everything that was started is stopped at the end, also after an error or Ctrl-C.
+
+    tools/demo.py               all of it
+    tools/demo.py save FILE     only builds the images, and saves them for other engines
 """
 
 import os
@@ -82,7 +85,9 @@ def compose(environment: dict[str, str], *arguments: str, capture: bool = False)
 
 def build(environment: dict[str, str]) -> None:
     """The images; an unchanged Dockerfile costs a look at the cache."""
-    known = subprocess.run([WHARF, "inspect", "--type", "image", BASE], env=environment, capture_output=True, check=False)
+    known = subprocess.run(
+        [WHARF, "inspect", "--type", "image", BASE], env=environment, capture_output=True, check=False
+    )
     if known.returncode:
         say(f"making the base image {BASE} from the package archive that this host's apt uses")
         wharf(environment, "image", "bootstrap", BASE)
@@ -117,13 +122,17 @@ def close(environment: dict[str, str]) -> None:
         raise SystemExit(f"demo: something is left: {left}")
 
 
-def main() -> int:
+def main(words: list[str]) -> int:
     """Run all; a second run finds the images and is done in seconds."""
     if os.geteuid() != 0:
         sys.exit("demo: containers need root here; run it as root")
     DATA.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with daemon() as environment:
+        if words[:1] == ["save"]:
+            build(environment)
+            wharf(environment, "save", "-o", words[1], *(f"catalog/{name}" for name in IMAGES), "shop/app")
+            return 0
         try:
             build(environment)
             trade(environment)
@@ -135,4 +144,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
