@@ -168,17 +168,15 @@ class Compose:
     def around(self, quiet: bool = False) -> Surroundings:
         """What plans are done with."""
         from wharf.cli.compose_progress import Progress, mode_of
-        from wharf.cli.credentials import Credentials
         from wharf.compose.images import Surroundings
 
         wanted = "quiet" if quiet else str(self.flags.get("progress", os.environ.get("COMPOSE_PROGRESS", "")))
         mode = mode_of(wanted, str(self.flags.get("ansi", os.environ.get("COMPOSE_ANSI", "auto"))))
-        credentials = Credentials(self.session.config)
         return Surroundings(
             self.engine(),
             Progress(mode),
             lambda text: self.warn([text]),
-            credentials.header,
+            self._credentials,
             self._build,
             self._workers(),
         )
@@ -191,6 +189,11 @@ class Compose:
                 raise ExitWith(f'COMPOSE_PARALLEL_LIMIT must be an integer (found: "{text}")')
             limit = int(text)
         return limit if limit and limit > 0 else 16
+
+    def _credentials(self, image: str) -> dict[str, str]:
+        from wharf.cli.credentials import Credentials  # late: most runs pull nothing
+
+        return Credentials(self.session.config).header(image)
 
     def _build(self, project: Project, name: str) -> None:
         from wharf.cli.compose_build import build_service

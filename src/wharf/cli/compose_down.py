@@ -102,9 +102,9 @@ def _stop(compose: Compose, names: list[str], timeout: int | None) -> None:
     from wharf.compose import labels
     from wharf.compose.apply import Applier
     from wharf.compose.order import in_order
-    from wharf.compose.plan import Plan
     from wharf.compose.plan_down import project_of
     from wharf.compose.run_project import observe_name
+    from wharf.compose.steps import Plan
 
     project, name = compose.project_or_name()
     observed = observe_name(compose.engine().client, name.lower())

@@ -78,7 +78,7 @@ def _start_dependencies(compose: Compose, project: Project, name: str, flags: di
     """What the service depends on, up and in the condition that it wants; its networks and volumes."""
     from dataclasses import replace
 
-    from wharf.compose.plan import UpOptions
+    from wharf.compose.planning import UpOptions
     from wharf.compose.run_project import up
 
     others = {key: item for key, item in project.services.items() if key != name}
@@ -91,7 +91,7 @@ def _start_dependencies(compose: Compose, project: Project, name: str, flags: di
 def _await(compose: Compose, project: Project, name: str) -> None:
     from wharf.compose.apply import Applier
     from wharf.compose.observed import Observed, project_containers
-    from wharf.compose.plan import Plan
+    from wharf.compose.steps import Plan
 
     engine = compose.engine()
     observed = Observed(project_containers(engine.client, project.name))
@@ -220,7 +220,8 @@ def _ensure_resources(compose: Compose, project: Project, images: dict[str, Any]
 
     from wharf.compose.apply import Applier
     from wharf.compose.observed import observe
-    from wharf.compose.plan import UpOptions, plan_up
+    from wharf.compose.plan import plan_up
+    from wharf.compose.planning import UpOptions
 
     around = compose.around()
     observed = observe(around.engine.client, project, images)

@@ -12,8 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from wharf.compose.plan import Plan, UpOptions
+    from wharf.compose.planning import UpOptions
     from wharf.compose.project import Project
+    from wharf.compose.steps import Plan
 
 _MAKING = (
     ("build", "", "bool", "Build images before starting containers"),
@@ -211,7 +212,7 @@ def with_making_flags(project: Project, flags: dict[str, Any]) -> Project:
 
 
 def _options(compose: Compose, flags: dict[str, Any], names: list[str], project: Project) -> UpOptions:
-    from wharf.compose.plan import DIVERGED, FORCE, NEVER, UpOptions
+    from wharf.compose.planning import DIVERGED, FORCE, NEVER, UpOptions
 
     ignore = _truth(project.environment.get("COMPOSE_IGNORE_ORPHANS", ""))
     remove = flags.get("remove-orphans", _truth(os.environ.get("COMPOSE_REMOVE_ORPHANS", "")))
@@ -267,9 +268,11 @@ def start(compose: Compose, args: list[str]) -> int:
 
     from wharf.compose.apply import Applier
     from wharf.compose.observed import Observed
-    from wharf.compose.plan import Plan, UpOptions, plan_up
+    from wharf.compose.plan import plan_up
     from wharf.compose.plan_down import project_of
+    from wharf.compose.planning import UpOptions
     from wharf.compose.run_project import observe_name
+    from wharf.compose.steps import Plan
 
     project, name = compose.project_or_name(names)
     engine = compose.engine()

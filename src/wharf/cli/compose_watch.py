@@ -38,7 +38,7 @@ def watch(compose: Compose, args: list[str]) -> int:
     rules = active_rules(compose, project)
     around = compose.around()
     if not flags.get("no-up"):
-        from wharf.compose.plan import UpOptions
+        from wharf.compose.planning import UpOptions
         from wharf.compose.run_project import up
 
         up(project, around, UpOptions(services=tuple(names)))

@@ -1,7 +1,5 @@
 """One function for each kind of step: what it asks of the engine."""
 
-import io
-import tarfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,8 +13,8 @@ from wharf.compose.engine import CONFLICT, NOT_FOUND, NOT_MODIFIED, Engine
 from wharf.compose.hashes import network_hash, volume_hash
 from wharf.compose.mounts import injected_files
 from wharf.compose.observed import Observed
-from wharf.compose.plan import Step
 from wharf.compose.project import Project, Service
+from wharf.compose.steps import Step
 from wharf.errors import WharfError
 
 
@@ -316,6 +314,9 @@ def inject(context: Context, name: str, service: Service, id: str) -> None:
 
 
 def _archive(target: str, content: bytes, how: Mapping[str, Any]) -> bytes:
+    import io
+    import tarfile  # late: few projects have such files, and it costs as much as the plan
+
     member = tarfile.TarInfo(target.lstrip("/"))
     member.size, member.mtime = len(content), int(time.time())
     member.mode = how.get("mode") if how.get("mode") is not None else 0o444  # type: ignore[assignment]

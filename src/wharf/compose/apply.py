@@ -16,8 +16,8 @@ from wharf.compose.actions import ACTIONS, Context
 from wharf.compose.conditions import MET, Failed, state_of
 from wharf.compose.engine import Engine, Events
 from wharf.compose.observed import Observed
-from wharf.compose.plan import Plan, Step
 from wharf.compose.project import Project
+from wharf.compose.steps import Plan, Step
 from wharf.errors import WharfError
 
 WORKERS = 16

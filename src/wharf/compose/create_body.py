@@ -1,6 +1,5 @@
 """A service -> what the engine is asked to create (pure): names, labels, the container's body."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -280,6 +279,8 @@ def _security(project: Project, options: Any) -> tuple[list[str], bool]:
 
 
 def _profile(project: Project, path: str) -> str:
+    import json
+
     place = os.path.join(project.directory, expand_home(path))
     try:
         with open(place, encoding="utf-8") as file:

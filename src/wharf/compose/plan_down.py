@@ -1,6 +1,6 @@
 """What is there of a project -> the steps that take it away (pure)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +8,9 @@ from wharf.compose import labels
 from wharf.compose.create_body import image_name
 from wharf.compose.observed import Observed
 from wharf.compose.order import in_order
-from wharf.compose.plan import Plan, orphaned
+from wharf.compose.plan_services import orphaned
 from wharf.compose.project import Project
+from wharf.compose.steps import Plan
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,11 @@ def plan_down(project: Project, observed: Observed, options: DownOptions = DownO
             removes.setdefault(labels.service_of(container), []).append(_remove(plan, container, options, ()))
     after = [step for steps in removes.values() for step in steps]
     if not options.services:
-        _networks(plan, project, observed, after)
+        _networks(plan, project, observed)
     if options.images:
         _images(plan, project, observed, options.images, after)
     if options.volumes and not options.services:
-        _volumes(plan, project, observed, after)
+        _volumes(plan, project, observed)
     if not plan.steps:
         plan.warnings.append(f'Warning: No resource found to remove for project "{project.name}".')
     return plan
@@ -76,23 +77,39 @@ def _containers(plan: Plan, project: Project, observed: Observed, options: DownO
     return removes
 
 
-def _networks(plan: Plan, project: Project, observed: Observed, after: list[str]) -> None:
+def _after_users(plan: Plan, observed: Observed, name: str, used: Callable[[Mapping[str, Any]], set[str]]) -> list[str]:
+    """The removals of the containers that use a thing: it goes with the last of them."""
+    steps = [f"remove:{container['Id']}" for container in observed.containers if name in used(container)]
+    return [step for step in steps if step in plan.ids]
+
+
+def _networks(plan: Plan, project: Project, observed: Observed) -> None:
     for key, network in sorted(project.networks.items()):
         name = network.get("name", key)
         there = observed.networks.get(name)
         found = (there or {}).get("Labels") or {}
         if network.get("external") or there is None or found.get(labels.PROJECT) != project.name:
             continue
+        after = _after_users(plan, observed, name, _networks_of)
         plan.add(
             f"network-remove:{key}", "network-remove", f"Network {name}", after, {"id": there["Id"], "used": "warn"}
         )
 
 
-def _volumes(plan: Plan, project: Project, observed: Observed, after: list[str]) -> None:
+def _networks_of(container: Mapping[str, Any]) -> set[str]:
+    return set((container.get("NetworkSettings") or {}).get("Networks") or ())
+
+
+def _volumes(plan: Plan, project: Project, observed: Observed) -> None:
     for key, volume in sorted(project.volumes.items()):
         name = volume.get("name", key)
         if not volume.get("external") and name in observed.volumes:
+            after = _after_users(plan, observed, name, _volumes_of)
             plan.add(f"volume-remove:{key}", "volume-remove", f"Volume {name}", after, {"name": name, "used": "warn"})
+
+
+def _volumes_of(container: Mapping[str, Any]) -> set[str]:
+    return {mount.get("Name", "") for mount in container.get("Mounts") or ()}
 
 
 def _images(plan: Plan, project: Project, observed: Observed, mode: str, after: list[str]) -> None:

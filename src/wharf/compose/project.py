@@ -201,7 +201,7 @@ class Project:
         as in DOCKER_HOST. `report` is told (subject, status). Raises WharfError with the first thing that fails.
         """
         from wharf.compose.library import surroundings
-        from wharf.compose.plan import UpOptions
+        from wharf.compose.planning import UpOptions
         from wharf.compose.run_project import up
 
         around = surroundings(host, report)

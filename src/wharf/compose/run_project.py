@@ -1,6 +1,5 @@
 """`up` and `down` as one call each: images, a picture of what is there, the plan, its steps."""
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -12,10 +11,12 @@ from wharf.compose.apply import Applier
 from wharf.compose.check import check_container_names
 from wharf.compose.images import Surroundings, ensure_images
 from wharf.compose.observed import Observed, find_images, observe, project_containers
-from wharf.compose.plan import Plan, UpOptions, plan_up
+from wharf.compose.plan import plan_up
 from wharf.compose.plan_down import DownOptions, plan_down, project_of
+from wharf.compose.planning import UpOptions
 from wharf.compose.platforms import with_platforms
 from wharf.compose.project import Project
+from wharf.compose.steps import Plan
 
 DOCKER_SOCKET = "/var/run/docker.sock"
 
@@ -126,6 +127,8 @@ def use_api_socket(project: Project, path: str) -> Project:
 
 def _credentials() -> str:
     """The user's config.json with its credentials alone."""
+    import json
+
     directory = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
     try:
         with open(os.path.join(directory, "config.json"), encoding="utf-8") as file:

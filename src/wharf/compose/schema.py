@@ -1,6 +1,6 @@
 """The Compose schema (compose-go 2.9.1's) over a merged model; its most specific complaint in its words."""
 
-from pathlib import Path
+import os
 from typing import Any
 
 import jsonschema_rs
@@ -9,16 +9,16 @@ from wharf.compose.interpolate import PathError
 from wharf.compose.quantities import parse_duration
 from wharf.errors import Invalid
 
-_SCHEMA = Path(__file__).with_name("compose-spec.json")
+_SCHEMA = os.path.join(os.path.dirname(__file__), "compose-spec.json")
 
 
 class Schema:
     """The compiled schema."""
 
     def __init__(self) -> None:
-        self._validator = jsonschema_rs.validator_for(
-            _SCHEMA.read_text(), validate_formats=True, formats={"duration": _is_duration}
-        )
+        with open(_SCHEMA, encoding="utf-8") as file:
+            text = file.read()
+        self._validator = jsonschema_rs.validator_for(text, validate_formats=True, formats={"duration": _is_duration})
 
     def validate(self, model: Any) -> None:
         """Raises PathError for a model that the schema refuses."""

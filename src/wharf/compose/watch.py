@@ -12,7 +12,7 @@ from wharf.compose import labels
 from wharf.compose.actions import Context, run_hook
 from wharf.compose.images import Surroundings
 from wharf.compose.observed import Observed, project_containers
-from wharf.compose.plan import FORCE, UpOptions
+from wharf.compose.planning import FORCE, UpOptions
 from wharf.compose.project import Project, Service
 from wharf.compose.run_project import up
 from wharf.dockerfile.ignore import IgnoreRules, read_ignore

@@ -8,8 +8,10 @@ import pytest
 from wharf.compose import Project, labels
 from wharf.compose.hashes import network_hash, service_hash
 from wharf.compose.observed import Observed
-from wharf.compose.plan import Plan, UpOptions, plan_up
+from wharf.compose.plan import plan_up
 from wharf.compose.plan_down import DownOptions, plan_down
+from wharf.compose.planning import UpOptions
+from wharf.compose.steps import Plan
 from wharf.errors import Invalid, WharfError
 
 _TEXT = """
