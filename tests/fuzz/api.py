@@ -41,10 +41,20 @@ TOGETHER = 8
 MAX_GROWTH_KB = 20 << 10
 MAX_SHOWN = 40
 EXPLAINED: dict[str, str] = {
-    "dial tcp: lookup ": "no registry can be reached from the engine's network namespace; Docker answers 500 as well",
+    "dial tcp: ": "nothing can be reached from the engine's network namespace; Docker answers 500 as well",
     " is not paused": "Docker's answer to unpause",
+    ": strconv.Atoi: parsing ": "a number in the query (limit, t, timeout …) that is none; Docker's words and status",
+    ": strconv.ParseInt: parsing ": "since and until that are no times; Docker's words and status",
+    "/get: invalid reference format": "save alone answers so, as Docker's does",
+    "/plugins/privileges: invalid reference format": "Docker's answer",
+    "/top: ps: ": "arguments that ps refuses; Docker hands its words on with 500",
+    "/stop: cannot stop container: ": "a signal that is none; Docker's words and status",
+    "/restart: Cannot restart container ": "a signal that is none; Docker's words and status",
+    "the maximum allowed cpu-shares is ": "Docker hands its runtime's refusal on with 500",
 }
-"""Words of an answer of 500 -> why Docker, too, answers so."""
+"""Words in `METHOD path: words` of an answer of 500 -> why Docker, too, answers so."""
+_PATIENT = ("/stop", "/restart")
+"""Operations that may wait as long as the request says (`t`, also for ever)."""
 
 
 _ID = re.compile(r"[0-9a-f]{12,64}")
@@ -62,9 +72,11 @@ class Tally:
         """Count an answer; remember it when it is a problem, once for each operation and beginning of words."""
         self.statuses[sent.status] += 1
         self.slowest = max(self.slowest, (sent.seconds, wanted.label))
-        if sent.status == 0 and not sent.streams:
+        patient = wanted.path.endswith(_PATIENT) and "t" in wanted.query
+        if sent.status == 0 and not sent.streams and not patient:
             self.problems.setdefault(f"{wanted.label}: no answer", f"{wanted}\n  {sent.words[:300]}")
-        if sent.status == 500 and not any(words in sent.words for words in EXPLAINED):
+        told = f"{wanted.label}: {sent.words}"
+        if sent.status == 500 and not any(words in told for words in EXPLAINED):
             self.problems.setdefault(
                 f"{wanted.label}: {_ID.sub('ID', sent.words)[:60]}", f"{wanted}\n  500 {sent.words[:300]}"
             )

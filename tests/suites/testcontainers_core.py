@@ -19,11 +19,26 @@ from tests.support.wharfd import Wharfd, docker_client
 
 HERE = Path(__file__).parent
 HTML = "usr/share/nginx/html"
+NGINX_PROGRAM = f"""#!/bin/sh
+# the pages, and a server for each `listen PORT; … return STATUS;` of the configuration
+for file in /etc/nginx/conf.d/*.conf; do
+  port=$(sed -n 's/.*listen \\([0-9]*\\).*/\\1/p' "$file"); status=$(sed -n 's/.*return \\([0-9]*\\).*/\\1/p' "$file")
+  [ -z "$port" ] || nc -ll -p "$port" -e nginx-answer "$status" &
+done
+echo "start worker processes"
+exec httpd -f -p 80 -h /{HTML}
+"""
+NGINX_ANSWER = """#!/bin/sh
+while read -r line && [ ${#line} -gt 1 ]; do :; done
+printf 'HTTP/1.1 %s Said\\r\\nConnection: close\\r\\nContent-Length: 0\\r\\n\\r\\n' "$1"
+"""
 NGINX = Standin(
     {"Cmd": ["nginx", "-g", "daemon off;"], "ExposedPorts": {"80/tcp": {}}},
     {
         f"{HTML}/index.html": ("<h1>Welcome to nginx!</h1>\n", 0o644),
-        "usr/sbin/nginx": (f'#!/bin/sh\necho "start worker processes"\nexec httpd -f -p 80 -h /{HTML}\n', 0o755),
+        "usr/sbin/nginx": (NGINX_PROGRAM, 0o755),
+        "usr/sbin/nginx-answer": (NGINX_ANSWER, 0o755),
+        "etc/nginx/conf.d/default.conf": ("", 0o644),
     },
 )
 HELLO = '#!/bin/sh\necho \'{"msg":"serving"}\' >&2\nexec httpd -f -p 8080 -h /www\n'
@@ -31,7 +46,7 @@ SOCAT = """#!/bin/sh
 # socat TCP-LISTEN:8080,fork,reuseaddr TCP:host:port, as often as wanted
 for word; do case $word in
   TCP-LISTEN:*) from=${word#TCP-LISTEN:}; from=${from%%,*};;
-  TCP:*) to=${word#TCP:}; (while nc -l -p "$from" -e nc "${to%:*}" "${to##*:}"; do :; done) & ;;
+  TCP:*) to=${word#TCP:}; nc -ll -p "$from" -e nc "${to%:*}" "${to##*:}" & ;;
 esac; done
 wait
 """

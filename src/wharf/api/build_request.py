@@ -11,7 +11,7 @@ from wharf.build.named_contexts import check_contexts
 from wharf.build.options import LowerOptions
 from wharf.build.outputs import parse_outputs
 from wharf.build.request import BuildRequest, CachePlace
-from wharf.errors import Invalid, NotImplementedYet
+from wharf.errors import Internal, Invalid, NotImplementedYet
 from wharf.spec.digest import Digest
 from wharf.spec.platform import Platform
 from wharf.spec.reference import Reference
@@ -183,7 +183,10 @@ def _limits(request: Request) -> tuple[tuple[str, int | str], ...]:
     }
     found: list[tuple[str, int | str]] = [("pids_limit", request.number("pidslimit") or DEFAULT_PIDS)]
     for name, key in numbers.items():
-        value = request.number(name)
+        try:
+            value = request.number(name)
+        except Internal as error:  # Docker takes it for 0; who limits a build shall hear that there is no limit
+            raise Invalid(f"{name}: {error.message}") from None
         if value:
             found.append((key, value))
     for name, key in (("cpusetcpus", "cpuset_cpus"), ("cpusetmems", "cpuset_mems"), ("cgroupparent", "cgroup_parent")):

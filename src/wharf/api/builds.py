@@ -37,7 +37,7 @@ from wharf.build.tree import Tree
 from wharf.dockerfile.checks import Finding
 from wharf.dockerfile.position import DockerfileError, Lines, excerpt
 from wharf.engine.times import format_time
-from wharf.errors import Invalid, Unavailable, WharfError
+from wharf.errors import Internal, Invalid, Unavailable, WharfError
 from wharf.spec.build_record import CacheEntry
 from wharf.wire.codec import parse
 
@@ -283,11 +283,21 @@ def _tell(call: _Call, built: Built, emit: Callable[[dict[str, Any]], None]) -> 
 async def build_prune(api: Api, request: Request) -> Answer:
     """POST /build/prune"""
     filters = filters_of(request)
-    reserved = request.number("reserved-space") or request.number("keep-storage") or 0
-    space = Space(reserved, request.number("max-used-space") or 0, request.number("min-free-space") or 0)
+    kept, reserved, most, free = (
+        _bytes(request, name) for name in ("keep-storage", "reserved-space", "max-used-space", "min-free-space")
+    )
+    space = Space(reserved or kept, most, free)
     everything = request.flag("all")
     found, freed = await api.run(lambda: api.builds.get().prune(filters, space, everything=everything))
     return json_reply({"CachesDeleted": found or None, "SpaceReclaimed": freed})
+
+
+def _bytes(request: Request, name: str) -> int:
+    try:
+        return request.number(name) or 0
+    except Internal as error:
+        text = request.text(name)[:100]
+        raise Invalid(f"{name} is in bytes and expects an integer, got {text}: {error.message}") from None
 
 
 def cache_entries(builder: Builder, version: tuple[int, int]) -> list[dict[str, Any]]:

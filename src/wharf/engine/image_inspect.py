@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from wharf.engine.image_list import repo_digests, repo_tags
 from wharf.engine.times import format_time, to_seconds
+from wharf.errors import NotFound
 from wharf.spec.container import ZERO_TIME
 from wharf.spec.image_json import config_to_json
 from wharf.spec.image_record import ImageRecord
 from wharf.spec.image_views import GraphDriver, HistoryItem, ImageInspect, ImageMetadata, RootFs
+from wharf.spec.platform import Platform
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -21,9 +23,20 @@ def find_image(engine: Engine, name: str) -> ImageRecord:
     return engine.images.resolve(name)
 
 
-def inspect_image(engine: Engine, name: str) -> ImageInspect:
-    """Everything about an image; raises as `find_image`."""
+def _of_platform(engine: Engine, name: str, platform: Platform | None) -> ImageRecord:
+    """As `find_image`; raises NotFound also for an image of another platform than the one asked for."""
     record = find_image(engine, name)
+    if platform and not platform.matches(record.image.platform):
+        raise NotFound(
+            f"image with reference {name} was found but its platform ({record.image.platform}) does not match the "
+            f"specified platform ({platform})"
+        )
+    return record
+
+
+def inspect_image(engine: Engine, name: str, platform: Platform | None = None) -> ImageInspect:
+    """Everything about an image (of that platform); raises as `find_image`."""
+    record = _of_platform(engine, name, platform)
     image = record.image
     last_comment = image.history[-1].comment if image.history else ""
     return ImageInspect(
@@ -46,12 +59,12 @@ def inspect_image(engine: Engine, name: str) -> ImageInspect:
     )
 
 
-def history(engine: Engine, name: str) -> list[HistoryItem]:
+def history(engine: Engine, name: str, platform: Platform | None = None) -> list[HistoryItem]:
     """How an image came about, newest step first; raises as `find_image`.
 
     Sizes are those of the unpacked layers. Only steps whose images are here have an id.
     """
-    record: ImageRecord | None = find_image(engine, name)
+    record: ImageRecord | None = _of_platform(engine, name, platform)
     assert record is not None
     sizes = iter(record.layer_sizes)
     items = [

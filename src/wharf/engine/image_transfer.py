@@ -40,18 +40,25 @@ class ImportRequest:
     platform: str = ""
 
 
-def load_images(engine: Engine, stream: Readable, progress: Progress, *, quiet: bool = False) -> None:
-    """Load an archive; `progress` gets Docker's messages. Raises Invalid for a damaged archive."""
-    for item in load(engine.images, stream, progress, quiet):
+def load_images(
+    engine: Engine, stream: Readable, progress: Progress, *, quiet: bool = False, platform: Platform | None = None
+) -> None:
+    """Load an archive, or its images of a platform; `progress` gets Docker's messages. Raises Invalid."""
+    for item in load(engine.images, stream, progress, quiet, platform):
         image = engine.images.get(item.id)
         if image is not None:
             publish_image_event(engine, "load", image)
 
 
-def save_images(engine: Engine, names: list[str]) -> Callable[[Sink], None]:
-    """What writes the archive of the images; raises NotFound or Internal for a name before the first byte."""
+def save_images(engine: Engine, names: list[str], platform: Platform | None = None) -> Callable[[Sink], None]:
+    """What writes the archive of the images; raises NotFound or Internal for a name before the first byte.
+
+    An image of another platform than the one asked for is refused.
+    """
     chosen: dict[Digest, Chosen] = {}
     for item in (item for name in names for item in _chosen(engine, name)):
+        if platform and not platform.matches(item.image.image.platform):
+            raise Internal(f"no suitable export target found for platform {platform}")
         before = chosen.get(item.image.id)
         merged = (*before.names, *(new for new in item.names if new not in before.names)) if before else item.names
         chosen[item.image.id] = Chosen(item.image, merged)

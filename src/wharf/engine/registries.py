@@ -11,6 +11,7 @@ from wharf import __version__
 from wharf.errors import Invalid
 from wharf.spec.reference import DEFAULT_DOMAIN, Reference
 from wharf.spec.registry import RegistryLogin, RegistrySettings, SignatureRule
+from wharf.spec.url import host_fault
 
 if TYPE_CHECKING:
     from wharf.registry.client.place import Client
@@ -78,6 +79,8 @@ def domain_of(server: str) -> str:
     host = server.strip().removeprefix("https://").removeprefix("http://").partition("/")[0]
     if host in ("", "index.docker.io", "docker.io", "registry-1.docker.io"):
         return DEFAULT_DOMAIN
+    if wrong := host_fault(host):
+        raise Invalid(f'unable to parse server address: parse "https://{host[:200]}": {wrong}')
     if "@" in host or any(ord(letter) <= 32 or ord(letter) >= 127 for letter in host):
         raise Invalid(f"invalid registry address {server[:200]!r}")
     return host

@@ -36,12 +36,12 @@ def stop_container(engine: Engine, name: str, timeout: int | None = None, signal
     Raises NotFound, NotModified when nothing runs, Internal for a bad signal as Docker does.
     """
     container = engine.containers.live(name)
-    try:
-        wanted = parse_signal(signal) if signal else None
-    except Invalid as error:
-        raise Internal(f"cannot stop container: {name}: {error.message}") from None
     with container.lock:
         container.require(Verb.STOP, name)
+        try:
+            wanted = parse_signal(signal) if signal else None
+        except Invalid as error:
+            raise Internal(f"cannot stop container: {name}: {error.message}") from None
         return begin_stop(engine, container, timeout, wanted)
 
 

@@ -32,6 +32,10 @@ class Platform:
             return cls(architecture=MACHINES.get(parts[0], parts[0]))
         return cls(parts[0], MACHINES.get(parts[1], parts[1]), parts[2] if len(parts) == 3 else "")
 
+    def matches(self, other: "Platform") -> bool:
+        """Whether an image of `other` is one of this platform; a variant counts where it is asked for."""
+        return (self.os, self.architecture) == (other.os, other.architecture) and self.variant in ("", other.variant)
+
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 

@@ -10,6 +10,7 @@ from wharf.kernel import faults
 from wharf.spec.digest import Digest
 from wharf.spec.image import MAX_CONFIG_SIZE, Descriptor, Image
 from wharf.spec.image_record import ImageRecord
+from wharf.spec.platform import Platform
 from wharf.spec.reference import Reference
 from wharf.storage.compression import Readable, decompressed
 from wharf.transfer.archive_files import read_archive
@@ -28,9 +29,12 @@ class Loaded:
     names: tuple[Reference, ...]
 
 
-def load(store: ImageStore, source: Readable, progress: Progress, quiet: bool = True) -> list[Loaded]:
+def load(
+    store: ImageStore, source: Readable, progress: Progress, quiet: bool = True, platform: Platform | None = None
+) -> list[Loaded]:
     """Load every image of the archive that `source` streams, in its order; `progress` gets Docker's JSON messages.
 
+    With `platform`, images of others are passed over, without a word as with Docker.
     Raises Invalid for a damaged archive; images before the damaged one stay, as with Docker.
     """
     loaded = []
@@ -39,14 +43,15 @@ def load(store: ImageStore, source: Readable, progress: Progress, quiet: bool = 
         faults.done("load:archive")
         images = read_layout(files, store.content, store.platform)
         for image in images:
-            loaded.append(_load_one(store, image, progress, quiet))
+            if platform is None or platform.matches(_image(store, image).platform):
+                loaded.append(_load_one(store, image, progress, quiet))
         store.operations.request_sweep()  # an archive may hold what none of its images needs
     return loaded
 
 
 def _load_one(store: ImageStore, archived: ArchivedImage, progress: Progress, quiet: bool) -> Loaded:
     manifest = archived.manifest
-    image = Image.from_bytes(_config(store, manifest.config))
+    image = _image(store, archived)
     if image.platform.os != store.platform.os:
         raise Invalid(f"cannot load {image.platform.os} image on {store.platform.os}")
     sizes = unpack(store, manifest.layers, image.diff_ids, _teller(progress, quiet))
@@ -77,6 +82,10 @@ def _load_one(store: ImageStore, archived: ArchivedImage, progress: Progress, qu
     if not archived.names:
         progress({"stream": f"Loaded image ID: {record.id}\n"})
     return Loaded(record.id, archived.names)
+
+
+def _image(store: ImageStore, archived: ArchivedImage) -> Image:
+    return Image.from_bytes(_config(store, archived.manifest.config))
 
 
 def _config(store: ImageStore, descriptor: Descriptor) -> bytes:

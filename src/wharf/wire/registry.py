@@ -8,6 +8,7 @@ from typing import Any
 from wharf.errors import Invalid
 from wharf.spec.platform import Platform
 from wharf.spec.registry import RegistryLogin
+from wharf.wire.gojson import GoSyntaxError, loads_as_go
 
 MAX_HEADER = 64 << 10
 
@@ -46,9 +47,9 @@ def platform_json(text: str) -> Platform | None:
     if not text:
         return None
     try:
-        raw = json.loads(text)
-    except (ValueError, RecursionError):
-        raise Invalid("failed to parse platform: invalid JSON") from None
+        raw = loads_as_go(text.encode("utf-8", "replace"))
+    except GoSyntaxError as error:
+        raise Invalid(f"failed to parse platform: {error}") from None
     if not isinstance(raw, dict) or not all(isinstance(value, str | list) for value in raw.values()):
         raise Invalid("failed to parse platform: not a platform")
     if not raw.get("os") or not raw.get("architecture"):

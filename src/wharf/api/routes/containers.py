@@ -32,8 +32,9 @@ async def create(api: Api, request: Request) -> Answer:
 
 async def containers(api: Api, request: Request) -> Answer:
     """GET /containers/json"""
+    filters = filters_of(request)
     limit = request.number("limit", 0) or -1
-    wanted = ListRequest(all=request.flag("all"), limit=limit, size=request.flag("size"), filters=filters_of(request))
+    wanted = ListRequest(all=request.flag("all"), limit=limit, size=request.flag("size"), filters=filters)
     return json_reply(await api.run(list_containers, api.engine, wanted))
 
 

@@ -17,8 +17,9 @@ from wharf.engine.image_transfer import ImportRequest, import_image, import_url,
 from wharf.engine.pull import PullRequest, pull_image
 from wharf.engine.push import push_image
 from wharf.engine.search import search_images
-from wharf.errors import Invalid
+from wharf.errors import Internal, Invalid
 from wharf.spec.container import ContainerConfig
+from wharf.spec.platform import Platform
 from wharf.wire import images
 from wharf.wire.codec import to_wire
 from wharf.wire.registry import parse_auth, platform_json
@@ -41,13 +42,15 @@ async def image_list(api: Api, request: Request) -> Answer:
 
 async def image_inspect(api: Api, request: Request) -> Answer:
     """GET /images/{name}/json"""
-    found = await api.run(inspect_image, api.engine, request.names["name"])
+    if request.flag("manifests") and request.text("platform"):
+        raise Invalid("conflicting options: manifests and platform options cannot both be set")
+    found = await api.run(inspect_image, api.engine, request.names["name"], _platform(request))
     return json_reply(images.inspect(to_wire(found), request.version))
 
 
 async def image_history(api: Api, request: Request) -> Answer:
     """GET /images/{name}/history"""
-    return json_reply(await api.run(history, api.engine, request.names["name"]))
+    return json_reply(await api.run(history, api.engine, request.names["name"], _platform(request)))
 
 
 async def image_tag(api: Api, request: Request) -> Answer:
@@ -72,16 +75,27 @@ async def image_prune(api: Api, request: Request) -> Answer:
 
 async def image_load(api: Api, request: Request) -> Answer:
     """POST /images/load"""
+    platform = _platform(request)
     stream = request.body.file()
     quiet = request.flag("quiet", default=True)
-    return await progress(api, lambda emit: load_images(api.engine, stream, emit, quiet=quiet), always=True)
+
+    def work(emit: Any) -> None:
+        load_images(api.engine, stream, emit, quiet=quiet, platform=platform)
+
+    return await progress(api, work, always=True)
 
 
 async def image_save(api: Api, request: Request) -> Answer:
     """GET /images/{name}/get and GET /images/get?names="""
     names = [request.names["name"]] if "name" in request.names else _names(request)
-    write = await api.run(save_images, api.engine, names)
+    write = await api.run(save_images, api.engine, names, _platform(request))
     return await produced(api, write, TAR)
+
+
+def _platform(request: Request) -> Platform | None:
+    if len(request.all("platform")) > 1:
+        raise Invalid("multiple platform parameters not supported")
+    return platform_json(request.text("platform"))
 
 
 def _names(request: Request) -> list[str]:
@@ -132,7 +146,10 @@ async def image_push(api: Api, request: Request) -> Answer:
 async def image_search(api: Api, request: Request) -> Answer:
     """GET /images/search"""
     login = parse_auth(request.headers.get("x-registry-auth", ""))
-    limit = request.number("limit")
+    try:
+        limit = request.number("limit")
+    except Internal as error:
+        raise Invalid(f"invalid limit specified: {error.message}") from None
     return json_reply(await api.run(search_images, api.engine, request.text("term"), limit, filters_of(request), login))
 
 

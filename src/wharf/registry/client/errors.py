@@ -3,6 +3,7 @@
 A refusal keeps the code of the specification (`MANIFEST_UNKNOWN`); `for_pull` and the like say it as Docker does.
 """
 
+import errno
 import json
 import socket
 import ssl
@@ -66,20 +67,27 @@ def refused(status: int, body: bytes, url: str) -> Refused:
     return Refused(status, code, (words or _PLAIN.get(code) or code.lower().replace("_", " "))[:MAX_WORDS])
 
 
+_NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH)
+
+
 def unreachable(method: str, url: str, error: Exception) -> Unreachable:
     """A failure of the connection, as Go's net/http says it. What follows `?` in an URL may be secret."""
-    found = Unreachable(f'{method.capitalize()} "{url.partition("?")[0]}": {_reason(error, url)}')
+    found = Unreachable(f'{method.capitalize()} "{url.partition("?")[0]}": {reason_of(error, url)}')
     found.passing = not isinstance(error, ssl.SSLCertVerificationError | socket.gaierror | ConnectionRefusedError)
     return found
 
 
-def _reason(error: Exception, url: str) -> str:
-    parts = urlsplit(url)
+def reason_of(error: Exception, url: str) -> str:
+    """Why an URL cannot be had, in the words of Go's net package."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "dial tcp: address of the host: unexpected ']' in address"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"tls: failed to verify certificate: x509: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"tls: {error.reason or error}"
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, socket.gaierror | UnicodeError):  # names that no resolver takes among them
         return f"dial tcp: lookup {parts.hostname}: no such host"
     if isinstance(error, ConnectionRefusedError):
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -89,7 +97,7 @@ def _reason(error: Exception, url: str) -> str:
     if isinstance(error, ConnectionResetError):
         return "read: connection reset by peer"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
+        return f"dial tcp: connect: {error.strerror.lower()}" if error.errno in _NO_WAY else error.strerror.lower()
     return str(error) or "EOF"
 
 

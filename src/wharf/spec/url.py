@@ -1,0 +1,21 @@
+"""What Go's net/url says against the host of an URL, for the words that are Docker's."""
+
+import re
+
+from wharf.spec.quote import go_quote
+
+_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2}).{0,2}", re.DOTALL)
+_IN_HOSTS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~!$&'()*+,;=:[]<>\"%")
+
+
+def host_fault(host: str) -> str:
+    """The end of a parse error for `name[:port]`, "" where there is none (validOptionalPort, shouldEscape)."""
+    wrong = next((char for char in host if char not in _IN_HOSTS and char < "\x80"), "")
+    if wrong:
+        return f"invalid character {go_quote(wrong)} in host name"
+    if escape := _ESCAPE.search(host):
+        return f"invalid URL escape {go_quote(escape[0])}"
+    _, colon, port = host.rpartition(":")
+    if colon and "]" not in port and port and not (port.isascii() and port.isdigit()):
+        return f"invalid port {go_quote(':' + port)} after host"
+    return ""
