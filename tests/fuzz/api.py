@@ -41,7 +41,7 @@ TOGETHER = 8
 MAX_GROWTH_KB = 20 << 10
 MAX_SHOWN = 40
 EXPLAINED: dict[str, str] = {
-    "dial tcp: ": "nothing can be reached from the engine's network namespace; Docker answers 500 as well",
+    "dial tcp": "nothing can be reached from the engine's network namespace; Docker answers 500 as well",
     " is not paused": "Docker's answer to unpause",
     ": strconv.Atoi: parsing ": "a number in the query (limit, t, timeout …) that is none; Docker's words and status",
     ": strconv.ParseInt: parsing ": "since and until that are no times; Docker's words and status",
@@ -50,7 +50,8 @@ EXPLAINED: dict[str, str] = {
     "/top: ps: ": "arguments that ps refuses; Docker hands its words on with 500",
     "/stop: cannot stop container: ": "a signal that is none; Docker's words and status",
     "/restart: Cannot restart container ": "a signal that is none; Docker's words and status",
-    "the maximum allowed cpu-shares is ": "Docker hands its runtime's refusal on with 500",
+    "runc did not terminate successfully: exit status 1: ": "Docker hands on what its runtime says to an update",
+    "http: no Host in request URL": "an import from an address without a host; Docker's words and status",
 }
 """Words in `METHOD path: words` of an answer of 500 -> why Docker, too, answers so."""
 _PATIENT = ("/stop", "/restart")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from wharf.errors import WharfError
 from wharf.spec.mount import Mount, Overlay
 from wharf.storage.metadata.codec import encode_value
 from wharf.transfer.piping import job_to_sink
@@ -20,7 +21,11 @@ def export_container(engine: Engine, container: str) -> Callable[[Sink], None]:
 
     def write(out: Sink) -> None:
         args = {"mounts": [encode_value(root_view(engine, record.id))], "path": "/", "container": container}
-        job_to_sink(lambda pipe: engine.worker.run("archive.export", args, (pipe,)), out)
+        try:
+            job_to_sink(lambda pipe: engine.worker.run("archive.export", args, (pipe,)), out)
+        except WharfError:
+            engine.containers.find(container)  # says it when the container was removed meanwhile
+            raise
         labels = record.config.labels or {}
         attributes = {**labels, "image": record.config.image, "name": record.name}
         engine.events.publish("container", "export", record.id, attributes)

@@ -15,6 +15,8 @@ def host_fault(host: str) -> str:
         return f"invalid character {go_quote(wrong)} in host name"
     if escape := _ESCAPE.search(host):
         return f"invalid URL escape {go_quote(escape[0])}"
+    if host.count(":") > 1 and "]" not in host:  # Go finds this when it connects (net.SplitHostPort)
+        return "too many colons in address"
     _, colon, port = host.rpartition(":")
     if colon and "]" not in port and port and not (port.isascii() and port.isdigit()):
         return f"invalid port {go_quote(':' + port)} after host"

@@ -29,7 +29,10 @@ def open_url(url: str) -> Iterator[tuple[str, IO[bytes]]]:
     asked = url if "://" in url else f"http://{url}"
     if not asked.lower().startswith(_SCHEMES) or len(asked) > MAX_URL or any(char <= " " for char in asked):
         raise Invalid(f"invalid source {url[:200]!r}: an http or https URL")
-    if wrong := host_fault(asked.split("/", 3)[2].rpartition("@")[2]):
+    host = asked.split("/", 3)[2].rpartition("@")[2]
+    if not host:
+        raise Internal(f'Get "{asked}": http: no Host in request URL')
+    if wrong := host_fault(host):
         raise Invalid(f'parse "{asked}": {wrong}')
     opener = urllib.request.OpenerDirector()  # without the handlers of files and ftp
     for handler in (

@@ -23,7 +23,12 @@ OTHER = "image with reference busybox was found but its platform (linux/amd64) d
         ("GET", f"/images/busybox/json?platform={ARM}", 404, f"{OTHER}(linux/arm64)"),
         ("GET", f"/images/busybox/history?platform={ARM}", 404, f"{OTHER}(linux/arm64)"),
         ("GET", f"/images/busybox/get?platform={ARM}", 500, "no suitable export target found for platform linux/arm64"),
-        ("GET", f"/images/busybox/get?platform={ARM}&platform={AMD}", 400, "multiple platform parameters not supported"),
+        (
+            "GET",
+            f"/images/busybox/get?platform={ARM}&platform={AMD}",
+            400,
+            "multiple platform parameters not supported",
+        ),
         ("GET", f"/images/busybox/json?platform={AMD}&manifests=1", 400, "conflicting options: manifests and platform"),
         ("GET", "/images/busybox/json?platform=x", 400, "failed to parse platform: invalid character 'x' looking for "),
         ("GET", "/images/get?names=A&platform=%7B%7D", 400, "both OS and Architecture must be provided"),
