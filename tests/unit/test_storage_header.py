@@ -52,6 +52,15 @@ def test_what_is_written_reads_back(wanted: list[Entry]) -> None:
     assert [entry for entry, _ in read(data)] == wanted
 
 
+def test_an_archive_may_end_within_the_padding_of_its_last_entry() -> None:
+    """`docker build -f - DIR` sends such a one; one that ends within an entry's bytes is cut short."""
+    entry = Entry(b"f", header.REGULAR, 0o644, 0, 0, 5)
+    data = format_entry(entry) + b"12345"
+    assert [content for _, content in read(data)] == [content for _, content in read(data + b"\0" * 100)] == [b"12345"]
+    with pytest.raises(Invalid, match="unexpected EOF"):
+        read(data[:-1])
+
+
 @given(entries())
 def test_the_standard_library_reads_what_is_written(entry: Entry) -> None:
     data = format_entry(entry) + header.END

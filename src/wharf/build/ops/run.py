@@ -319,7 +319,7 @@ def _map_ids(host: HostConfig) -> None:
 def _ulimit(text: str) -> Ulimit:
     name, _, values = text.partition("=")
     soft, _, hard = values.partition(":")
-    return Ulimit(name, int(hard or soft), int(soft))
+    return Ulimit(name, int(soft), int(hard or soft))
 
 
 def _image_of(tree: Tree) -> ImageRecord:

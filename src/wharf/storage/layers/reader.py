@@ -45,9 +45,9 @@ class ArchiveReader:
         """Raises Invalid when the archive is cut short, malformed, or has more than `most` headers."""
         self._most = most
         while True:
-            self._skip(self._left + self._pad)
+            self._skip(self._left)
+            entry = self._next() if self._skip_padding(self._pad) else None
             self._left = self._pad = 0
-            entry = self._next()
             if entry is None:
                 self._drain()
                 return
@@ -145,6 +145,14 @@ class ArchiveReader:
     def _skip(self, size: int) -> None:
         while size:
             size -= len(self._piece(size))
+
+    def _skip_padding(self, size: int) -> bool:
+        """Whether it is there: an archive may end with an entry's last byte, as `docker build -f -` sends it."""
+        while size:
+            if self._at == len(self._buffer) and not self._fill():
+                return False
+            size -= len(self._piece(size))
+        return True
 
     def _drain(self) -> None:
         """Read what follows the end marker, so that the writer of a pipe is not cut off; it is ignored."""
