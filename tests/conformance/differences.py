@@ -59,7 +59,86 @@ def _udp_twice(name: str, ports: str, number: int) -> Difference:
     )
 
 
+_BUILD_HEAD = (
+    "DEPRECATED: The legacy builder is deprecated and will be removed in a future release.\n"
+    "  BuildKit is currently disabled; enable it by removing the DOCKER_BUILDKIT=0\n  environment-variable.\n\n"
+)
+_SENT = "Sending build context to Docker daemon  <size>\n\n"
+
+
+def _build(scenario: str, line: str, reason: str, stdout: str | None, stderr: str = "", code: int = 0) -> Difference:
+    """A build; `stderr` without what its client says of the builder."""
+    return Difference(f"build: {scenario}", f"docker build {line}", reason, code, stdout, _BUILD_HEAD + stderr)
+
+
+WORDS = "Dockerfiles are read by one front, whose words are those of BuildKit's"
+MORE = "what Docker leaves to BuildKit is there in every build"
 DIFFERENCES: tuple[Difference, ...] = (
+    _build(
+        "standard input and remote",
+        "- ## stdin=FROM box:1\\nCOPY f /f\\n ; classic",
+        WORDS,
+        None,
+        '"/f": not found\n',
+        1,
+    ),
+    _build("steps that fail", "f4 ## classic", WORDS, None, '"/nosuch": not found\n', 1),
+    _build(
+        "steps that fail",
+        "f5 ## classic",
+        "a way out of the context ends at its top, as in BuildKit",
+        None,
+        '"/etc/passwd": not found\n',
+        1,
+    ),
+    _build(
+        "files that are none",
+        "g3 ## classic",
+        WORDS,
+        None,
+        "Error response from daemon: file with no instructions\n",
+        1,
+    ),
+    _build(
+        "files that are none",
+        "g9 ## classic",
+        "what cannot work is refused before the first step",
+        _SENT,
+        "Error response from daemon: invalid containerPort: nosuch\n",
+        1,
+    ),
+    _build(
+        "files that are none",
+        "g11 ## classic",
+        "the later stage of a name counts, as in BuildKit, which warns",
+        f'{_SENT}Step 1/1 : FROM box:1 AS a\n[Warning] DuplicateStageName: Duplicate stage name "a", stage names '
+        "should be unique (line 2)\nSuccessfully built <id 21.1>\n",
+    ),
+    _build(
+        "files that are none",
+        "g6 ## classic",
+        MORE,
+        f"{_SENT}Step 1/2 : FROM box:1\n"
+        "Step 2/2 : RUN --mount=type=cache,target=/c true\nSuccessfully built <id 11.1>\n",
+    ),
+    _build(
+        "files",
+        "b ## classic",
+        MORE,
+        f"{_SENT}Step 1/3 : FROM box:1\nStep 2/3 : COPY --chmod=640 Dockerfile /moded\n"
+        "Step 3/3 : RUN stat -c %a /moded\n640\nSuccessfully built <id 5.1>\n",
+    ),
+    _build(
+        "flags", "--target 0 -q c", "a stage is also known by its number, as in BuildKit", "sha256:<id 5.1 in full>\n"
+    ),
+    _build(
+        "flags",
+        "--build-arg WORD=given c ## classic",
+        "the declaration of an argument is no step of its own",
+        f"{_SENT}Step 1/7 : ARG BASE=box:1\nStep 2/7 : FROM $BASE AS first\nStep 3/7 : ARG WORD=default\n"
+        "Step 4/7 : RUN echo $WORD > /word\nStep 5/7 : FROM $BASE\nStep 6/7 : COPY --from=first /word /got\n"
+        "Step 7/7 : RUN cat /got\ngiven\nSuccessfully built <id 3.1>\n",
+    ),
     _udp_twice("twice3", "-p 8324:80/udp -p 8324:80/udp", 28),
     _udp_twice("twice5", "-p 127.0.0.1:8325:80/udp -p 8325:80/udp", 30),
     Difference(

@@ -14,6 +14,7 @@ from tests.conformance.table import Line
 
 _ID = re.compile(r"(?<![0-9a-zA-Z_])(?:[0-9a-f]{64}|[0-9a-f]{12})(?![0-9a-zA-Z_])")
 _AGO = r"(?:Less than a second|About a minute|About an hour|\d+ (?:second|minute|hour|day|week|month|year)s?)"
+_STEP_IDS = re.compile(r"^(?:\x1b\[0m)? ---> (?:Running in |Removed intermediate container )?[0-9a-f]{12}\n", re.M)
 _RULES = [
     # The client prints these when the server's refusal overtakes what it is still sending.
     (re.compile(r'time="[^"]*" level=error msg="Can\'t (?:add file|close tar writer)[^\n]*\n'), ""),
@@ -58,6 +59,9 @@ class Normaliser:
         self._place = f"{index}."
         if "json" in line.directives:
             out = _shape_of(out)
+        if "classic" in line.directives:
+            # What a step writes to standard error is coloured a piece at a time, and pieces come as they come.
+            out, err = (_STEP_IDS.sub("", text.replace("\x1b[0m\x1b[91m", "")) for text in (out, err))
         out, err = self._text(out), self._text(err)
         if "sorted" in line.directives:
             out = "\n".join(sorted(out.splitlines()))

@@ -45,7 +45,8 @@ class Runner:
         self.archive = archive
         self.home = tempfile.mkdtemp(prefix="conf-client-", dir="/tmp")
         keep = {name: value for name, value in os.environ.items() if not name.startswith(("DOCKER_", "BUILDKIT_"))}
-        self.environment = {**keep, "DOCKER_HOST": host, "DOCKER_CONFIG": self.home, "HOME": self.home, "TZ": "UTC"}
+        self.environment = {**keep, "DOCKER_HOST": host, "DOCKER_CONFIG": self.home, "HOME": self.home, "TZ": "UTC",
+                            "DOCKER_BUILDKIT": "0"}  # fmt: skip
 
     def close(self) -> None:
         shutil.rmtree(self.home, ignore_errors=True)
@@ -66,6 +67,8 @@ class Runner:
     def scenario(self, scenario: Scenario) -> list[Answer]:
         """All answers, in order; the engine is as empty afterwards as before."""
         self._clear()
+        if any(line.words[:1] in (("build",), ("builder",)) for line in scenario.lines):
+            self.docker("builder", "prune", "-a", "-f")
         scratch = tempfile.mkdtemp(prefix="conf-", dir="/tmp")
         try:
             return _Play(self, Path(scratch)).play(scenario)

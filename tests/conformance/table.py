@@ -15,7 +15,8 @@ In a line {tmp} is the scratch directory, {start} the time at which the scenario
 the line begins, both in seconds with nine decimals.
 
 Directives: `stdin=TEXT`; `tty` (the client gets a terminal); `sorted` (the order of stdout's lines is free);
-`json` (compare the set of keys and the types, not the values).
+`json` (compare the set of keys and the types, not the values); `classic` (what a build tells of the ids of its steps
+and of their containers is left out).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Line:
     def key(self) -> str:
         """What a recording is found by: the line without the directives that only compare."""
         body, _, tail = self.text.partition(" ## ")
-        kept = [word for word in tail.split(" ; ") if word.strip() not in ("", "sorted", "json")]
+        kept = [word for word in tail.split(" ; ") if word.strip() not in ("", "sorted", "json", "classic")]
         return " ## ".join([body.rstrip(), " ; ".join(kept)]) if kept else body.rstrip()
 
 

@@ -10,6 +10,7 @@ output to the client, in base64), and with `progress=raw` what happens to each v
 import base64
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -44,6 +45,8 @@ from wharf.wire.codec import parse
 AGENT = "application/vnd.wharf.ssh-agent"
 MAX_LIST = 256 << 20
 """Bytes of the list of a context's files."""
+MAX_QUIET = 1 << 20
+"""Characters of a quiet build's progress that wait for its end."""
 MAX_PIECE = 1 << 20
 """Bytes of an output in one line."""
 
@@ -148,6 +151,27 @@ class _Gone(threading.Event):
         return self._out.gone or super().is_set()
 
 
+class _Quiet:
+    """What a quiet build would have told: it is, when the build fails. The last of it, when it was a lot."""
+
+    def __init__(self, emit: Callable[[dict[str, Any]], None]) -> None:
+        self._emit = emit
+        self._held: deque[dict[str, Any]] = deque()
+        self._size = 0
+
+    def hold(self, value: dict[str, Any]) -> None:
+        """Instead of telling it."""
+        self._held.append(value)
+        self._size += len(str(value))
+        while self._size > MAX_QUIET:
+            self._size -= len(str(self._held.popleft()))
+
+    def tell(self) -> None:
+        """The build has failed."""
+        while self._held:
+            self._emit(self._held.popleft())
+
+
 def _build(call: _Call, out: Outlet) -> None:
     """In a thread: read the context, build, tell what happens."""
     cancelled = _Gone(out)
@@ -159,8 +183,8 @@ def _build(call: _Call, out: Outlet) -> None:
             cancelled.set()
 
     wanted = call.wanted
-    silent: Callable[[dict[str, Any]], None] = lambda value: None  # noqa: E731
-    told = silent if call.quiet else emit
+    quiet = _Quiet(emit)
+    told = quiet.hold if call.quiet else emit
     wanted = replace(
         wanted,
         told=told,
@@ -178,6 +202,7 @@ def _build(call: _Call, out: Outlet) -> None:
                 return
             built = call.builder.build(context, file, wanted, _watch(call, told), cancelled, lock)
         except StepFailed as error:
+            quiet.tell()
             told_text = f"The command '{' '.join(error.argv)}' returned a non-zero code: {error.code}"
             told_text += _where(call, text)
             emit({"errorDetail": {"code": error.code, "message": told_text}, "error": told_text})
@@ -187,6 +212,7 @@ def _build(call: _Call, out: Outlet) -> None:
                 raise Cancelled("context canceled") from None
             return
         except (WharfError, OSError) as error:
+            quiet.tell()
             if not call.extended:
                 raise
             shown = message_of(error) + _where(call, text, error)

@@ -44,9 +44,9 @@ def wanted(filters: Filters, *, everything: bool, now: float) -> Callable[[Cache
         tests.append(lambda entry: not entry.shared)
     for name, values in filters.items():
         if name not in (*FIELDS, "until", "unused-for"):
-            raise Invalid(f"invalid filter '{name[:200]}'")
+            raise Invalid(f"failed to prune build cache: invalid filter '{name[:200]}'")
         if len(values) > 1:
-            raise Invalid("filters expect only one value")
+            raise Invalid("failed to prune build cache: filters expect only one value")
         if name in ("until", "unused-for"):
             tests.append(_until(values[0], now) if values else lambda entry: True)
         else:

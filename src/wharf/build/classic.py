@@ -4,6 +4,7 @@ Stages run side by side, lines do not: each step's are held until all before it 
 """
 
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ class ClassicProgress:
 
     def __init__(self, targets: Sequence[Target], emit: Callable[[dict[str, Any]], None]) -> None:
         self._trace = [item for target in targets for item in target.trace]
+        self._steps = [at for at, (code, _) in enumerate(self._trace) if code and code[0] != "#"]
+        self._first = next((at for at, (code, _) in enumerate(self._trace) if code[:4].upper() == "FROM"), 0)
         self._emit = emit
         self._lock = threading.Lock()
         self._at = 0
@@ -66,7 +69,10 @@ class ClassicProgress:
             code, vertex = self._trace[self._at]
             if self._announced < self._at:
                 self._announced = self._at
-                self._say(f"Step {self._at + 1}/{len(self._trace)} : {code}\n")
+                if code[:1] == "#":
+                    self._say(f"{code}\n")
+                elif code:
+                    self._say(f"Step {bisect_left(self._steps, self._at) + 1}/{len(self._steps)} : {code}\n")
             if vertex is not None:
                 for text in self._held.pop(id(vertex), ()):
                     self._say(text)
@@ -85,6 +91,8 @@ class ClassicProgress:
     def _stands(self, at: int) -> bool | None:
         """Whether an instruction without work of its own (ENV, LABEL) changes nothing, as the next one's work tells:
         it is part of its key. None: not known yet."""
+        if at < self._first or self._trace[at][0][:1] == "#":
+            return False
         following = next((vertex for _, vertex in self._trace[at + 1 :] if vertex is not None), None)
         if following is None or isinstance(following.op, ImageSource):
             before = next((vertex for _, vertex in reversed(self._trace[:at]) if vertex is not None), None)

@@ -45,7 +45,8 @@ class Target:
     checks: Checks
     unused_args: tuple[str, ...]
     trace: tuple[tuple[str, Vertex | None], ...] = ()
-    """Every instruction that was lowered, in the order of the file, with the operation that it became, if any."""
+    """Every instruction that was lowered, in the order of the file, with the operation that it became, if any; one that
+    the base image brought has no text, and a line that begins with `#` before it."""
 
 
 def lower(file: Dockerfile, options: LowerOptions, resolver: Resolver) -> Target:
@@ -87,7 +88,10 @@ class _Lowering:
             state.epoch,
             self._checks,
             self._unused(),
-            tuple(item for number in sorted(self._states) for item in self._traces[number]),
+            (
+                *((arg.code, None) for arg in self._file.globals),
+                *(item for number in sorted(self._states) for item in self._traces[number]),
+            ),
         )
 
     def _local(self, name: str, title: str) -> Vertex:
@@ -204,7 +208,9 @@ class _Lowering:
             where = (start.lines.first, start.lines.last)
             state.vertex = Vertex(op, (), state.title(f"FROM {base.reference}"), platform=state.platform, lines=where)
         trace = self._traces[index] = [(start.code, state.vertex)]
-        for item in body:
+        if triggers:
+            trace.append((f"# Executing {len(triggers)} build trigger{'s' * (len(triggers) > 1)}", None))
+        for number, item in enumerate(body):
             before = state.vertex
             try:
                 self._instruction(state, item, index)
@@ -212,7 +218,8 @@ class _Lowering:
                 raise
             except (Invalid, Denied) as error:
                 raise DockerfileError(error.message, item.lines) from None
-            trace.append((item.code, state.vertex if state.vertex is not before else None))
+            code = item.code if number >= len(triggers) else ""
+            trace.append((code, state.vertex if state.vertex is not before else None))
         state.done = True
         return state
 
