@@ -97,11 +97,10 @@ class Launcher:
         if ready is not None and not ready.waits():
             ready.close()
             ready = None
-        channel = ready or self._fork("monitor")
-        self._fork_ahead(kind)
-        return channel
+        return ready or self._fork("monitor")
 
-    def _fork_ahead(self, kind: str) -> None:
+    def fork_ahead(self, kind: str) -> None:
+        """The next start's monitor. To be called when a start is over: the fork does not compete with it then."""
         if kind in self._spares:
             return
         try:
