@@ -1,6 +1,7 @@
 """facts.tsv: what is known of Docker's containers, each with the test or the recorded line that shows it here."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 from tests.conformance.table import scenarios
@@ -21,10 +22,15 @@ def test_every_row_names_a_test_or_a_line_that_exists() -> None:
 
 def _is_test(where: str) -> bool:
     file, _, name = where.partition("::")
+    return name in _tests(file)
+
+
+@cache
+def _tests(file: str) -> set[str]:
     if not (ROOT / file).is_file():
-        return False
+        return set()
     tree = ast.parse((ROOT / file).read_text())
-    return name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
 def test_facts_are_told_once_and_whole() -> None:

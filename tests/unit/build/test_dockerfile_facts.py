@@ -1,6 +1,7 @@
 """dockerfile-facts.tsv: each line that is known of Dockerfiles, with the tests that show it in a built image."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ def _rows() -> list[list[str]]:
     return [line.split("\t") for line in TABLE.read_text().splitlines()[1:]]
 
 
+@cache
 def _functions(file: str) -> set[str]:
     tree = ast.parse((ROOT / file).read_text())
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
