@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wharf.runtime.jsonlog import SPLIT, JsonLog, LineSplitter, escape, timestamp
-from wharf.runtime.logfile import LogReader, parse_time
+from wharf.runtime.logfile import LogReader
+from wharf.runtime.logforms import parse_time
+from wharf.runtime.rotation import RotatingFile
 
 NOW = 1_700_000_000_120_000_000
 
@@ -76,10 +78,10 @@ def test_records_do_not_depend_on_how_reads_fall(lengths: list[int], size: int) 
 def test_what_is_written_is_what_is_read(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     path = tmp_path_factory.mktemp("log") / "x-json.log"
     lines = [text.replace("\n", " ").encode("utf-8", "replace") + b"\n" for text in texts]
-    log = JsonLog(str(path))
+    log = JsonLog(RotatingFile(str(path)))
     splitter = LineSplitter()
     log.write(b"stdout", splitter.feed(b"".join(lines)), NOW)
-    log.close()
+    log.file.close()
     assert [json.loads(line)["log"].encode() for line in path.read_bytes().splitlines()] == lines
     with LogReader(str(path)) as reader:
         assert [entry.line for entry in reader.history()] == lines
@@ -87,10 +89,10 @@ def test_what_is_written_is_what_is_read(tmp_path_factory: pytest.TempPathFactor
 
 def test_rotation_keeps_the_number_of_files(tmp_path: Path) -> None:
     path = tmp_path / "x-json.log"
-    log = JsonLog(str(path), max_size=200, max_file=3)
+    log = JsonLog(RotatingFile(str(path), max_size=200, max_file=3))
     for number in range(40):
         log.write(b"stdout", [b"line %d\n" % number], NOW + number)
-    log.close()
+    log.file.close()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["x-json.log", "x-json.log.1", "x-json.log.2"]
     with LogReader(str(path)) as reader:
         found = [entry.line for entry in reader.history()]
@@ -99,19 +101,19 @@ def test_rotation_keeps_the_number_of_files(tmp_path: Path) -> None:
 
 def test_one_file_is_truncated(tmp_path: Path) -> None:
     path = tmp_path / "x-json.log"
-    log = JsonLog(str(path), max_size=100, max_file=1)
+    log = JsonLog(RotatingFile(str(path), max_size=100, max_file=1))
     for number in range(10):
         log.write(b"stderr", [b"line %d\n" % number], NOW)
-    log.close()
+    log.file.close()
     assert [file.name for file in tmp_path.iterdir()] == ["x-json.log"]
     assert path.stat().st_size < 200
 
 
 def test_attributes_stand_between_stream_and_time(tmp_path: Path) -> None:
     path = tmp_path / "x-json.log"
-    log = JsonLog(str(path), extra=b'{"a":"b"}')
+    log = JsonLog(RotatingFile(str(path)), extra=b'{"a":"b"}')
     log.write(b"stdout", [b"hi\n"], NOW)
-    log.close()
+    log.file.close()
     assert path.read_bytes() == (
         b'{"log":"hi\\n","stream":"stdout","attrs":{"a":"b"},"time":"2023-11-14T22:13:20.12Z"}\n'
     )
@@ -122,27 +124,27 @@ def test_attributes_stand_between_stream_and_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tail", [0, 1, 3, 9, 100])
 def test_tail_counts_records_over_rotated_files(tmp_path: Path, tail: int) -> None:
     path = tmp_path / "x-json.log"
-    log = JsonLog(str(path), max_size=300, max_file=5)
+    log = JsonLog(RotatingFile(str(path), max_size=300, max_file=5))
     for number in range(10):
         log.write(b"stdout", [b"%d\n" % number], NOW)
-    log.close()
+    log.file.close()
     with LogReader(str(path)) as reader:
         assert [int(entry.line) for entry in reader.history(tail=tail)] == list(range(10))[-tail:] * (tail > 0)
 
 
 def test_since_and_until_include_their_ends(tmp_path: Path) -> None:
     path = tmp_path / "x-json.log"
-    log = JsonLog(str(path))
+    log = JsonLog(RotatingFile(str(path)))
     for number in range(5):
         log.write(b"stdout", [b"%d\n" % number], NOW + number)
-    log.close()
+    log.file.close()
     with LogReader(str(path)) as reader:
         assert [entry.line for entry in reader.history(since=NOW + 1, until=NOW + 3)] == [b"1\n", b"2\n", b"3\n"]
 
 
 def test_following_crosses_a_rotation_without_loss(tmp_path: Path) -> None:
     path = tmp_path / "x-json.log"
-    log = JsonLog(str(path), max_size=500, max_file=9)
+    log = JsonLog(RotatingFile(str(path), max_size=500, max_file=9))
     with LogReader(str(path)) as reader:
         found = [entry.line for entry in reader.history()]
         for number in range(30):
@@ -150,7 +152,7 @@ def test_following_crosses_a_rotation_without_loss(tmp_path: Path) -> None:
             if number % 4 == 0:
                 found += [entry.line for entry in reader.more()]
         found += [entry.line for entry in reader.more()]
-    log.close()
+    log.file.close()
     assert found == [b"%d\n" % number for number in range(30)]
 
 
@@ -159,7 +161,7 @@ def test_a_follower_loses_nothing_when_the_log_rotates_more_than_once_between_re
     tmp_path: Path, between: int
 ) -> None:
     path = tmp_path / "x-json.log"
-    log = JsonLog(str(path), max_size=300, max_file=40)
+    log = JsonLog(RotatingFile(str(path), max_size=300, max_file=40))
     log.write(b"stdout", [b"0\n"], NOW)
     with LogReader(str(path)) as reader:
         found = [int(entry.line) for entry in reader.history()]
@@ -167,20 +169,20 @@ def test_a_follower_loses_nothing_when_the_log_rotates_more_than_once_between_re
             log.write(b"stdout", [b"%d\n" % number], NOW)
             if number % between == 0:
                 found += [int(entry.line) for entry in reader.more()]
-    log.close()
+    log.file.close()
     assert found == list(range(1 + 120 // between * between))
 
 
 def test_a_follower_that_was_left_behind_goes_on_with_the_oldest_file_there_is(tmp_path: Path) -> None:
     path = tmp_path / "x-json.log"
-    log = JsonLog(str(path), max_size=300, max_file=3)
+    log = JsonLog(RotatingFile(str(path), max_size=300, max_file=3))
     log.write(b"stdout", [b"0\n"], NOW)
     with LogReader(str(path)) as reader:
         found = [int(entry.line) for entry in reader.history()]
         for number in range(1, 50):
             log.write(b"stdout", [b"%d\n" % number], NOW)
         found += [int(entry.line) for entry in reader.more()]
-    log.close()
+    log.file.close()
     with LogReader(str(path)) as whole:
         kept = [int(entry.line) for entry in whole.history()]
     assert found[-len(kept) :] == kept

@@ -4,8 +4,9 @@ The fast way works on whole reads: when a read holds nothing that JSON must esca
 end of one record and the start of the next makes all records at once (100 MB in a few tenths of a second).
 """
 
-import os
 import time
+
+from wharf.runtime.rotation import RotatingFile
 
 SPLIT = 16 << 10
 """A longer line becomes several records; only the last one ends with a newline (moby, logger/copier.go)."""
@@ -81,66 +82,23 @@ class LineSplitter:
 
 
 class JsonLog:
-    """Writer of `<id>-json.log` with rotation. What cannot be written (a full disk) is dropped, as Docker does."""
+    """Writer of `<id>-json.log`. What cannot be written (a full disk) is dropped, as Docker does."""
 
-    def __init__(self, path: str, max_size: int = -1, max_file: int = 1, extra: bytes = b"") -> None:
-        """`extra` is the JSON object of attributes, or empty. Raises OSError when the file cannot be opened."""
-        self._path, self._max_size, self._max_file = path, max_size, max_file
+    def __init__(self, file: RotatingFile, extra: bytes = b"") -> None:
+        """`extra` is the JSON object of attributes, or empty."""
+        self.file = file
         self._middle = b',"attrs":' + extra if extra else b""
-        self._fd = self._open(0)
-        self._size = os.fstat(self._fd).st_size
-
-    def _open(self, flags: int) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | flags, 0o640)
 
     def write(self, stream: bytes, runs: list[bytes], now_ns: int) -> None:
         """Append the records of `runs` (see LineSplitter), all with one time."""
         tail = b'","stream":"' + stream + b'"' + self._middle + b',"time":"' + timestamp(now_ns).encode() + b'"}\n'
         for run in runs:
-            if self._max_size >= 0:
-                for line in run.splitlines(keepends=True) if b"\r" not in run else _lines(run):
-                    self._rotate_when_full()
-                    self._append(_records(line, tail))
-            else:
-                self._append(_records(run, tail))
-
-    def _append(self, data: bytes) -> None:
-        view = memoryview(data)
-        try:
-            while view:
-                written = os.write(self._fd, view)
-                self._size += written
-                view = view[written:]
-        except OSError:
-            return
-
-    def _rotate_when_full(self) -> None:
-        if self._size < self._max_size:
-            return
-        try:
-            if self._max_file < 2:
-                os.ftruncate(self._fd, 0)
-            else:
-                self._shift()
-            self._size = 0
-        except OSError:
-            return
-
-    def _shift(self) -> None:
-        for number in range(self._max_file - 1, 1, -1):
-            if os.path.exists(f"{self._path}.{number - 1}"):
-                os.rename(f"{self._path}.{number - 1}", f"{self._path}.{number}")
-        os.rename(self._path, f"{self._path}.1")
-        os.close(self._fd)
-        self._fd = self._open(0)
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._fd)
+            self.file.append(_records(run, tail), now_ns, _cut)
 
 
-def _lines(run: bytes) -> list[bytes]:
-    return [line + b"\n" for line in run.split(b"\n")[:-1]] if run.endswith(b"\n") else [run]
+def _cut(records: bytes, room: int) -> int:
+    """The end of the first record that ends at or after `room`."""
+    return records.index(b"\n", max(0, room - 1)) + 1
 
 
 def _records(run: bytes, tail: bytes) -> bytes:

@@ -14,8 +14,8 @@ import time
 
 from wharf.kernel import namespaces as ns
 from wharf.kernel import process
-from wharf.runtime import messages, monitor, worker
-from wharf.runtime.jsonlog import JsonLog, timestamp
+from wharf.runtime import logs, messages, monitor, worker
+from wharf.runtime.jsonlog import timestamp
 from wharf.runtime.pump import Poller, Pump
 from wharf.runtime.worker import Job
 
@@ -69,7 +69,7 @@ def warm_up() -> None:
         messages.close_all(messages.receive(theirs)[1])
         reader, writer = os.pipe()
         poller = Poller()
-        pump = Pump(poller, JsonLog("/dev/null"), True)
+        pump = Pump(poller, logs.open_log({"path": "/dev/null"}), True)
         pump.add_output(reader, 1)
         client, other = _socket.socketpair()
         pump.attach(client, True, frozenset((1, 2)))

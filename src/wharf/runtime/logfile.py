@@ -1,59 +1,28 @@
-"""Reading a json-file log: history with tail, since and until over rotated files, then what comes after.
+"""Reading a log of either form: history with tail, since and until over rotated files, then what comes after.
 
 The monitor is the only writer. A reader never loses or doubles a record: it keeps the file it has open until that
 is read to the end, and only then follows the name to the next one.
 """
 
-import calendar
-import json
 import os
-import time
+import tempfile
+import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
-_BLOCK = 256 << 10
-_BEFORE, _MIDDLE, _TIME = b'{"log":"', b'","stream":"', b'","time":"'
+from wharf.runtime.logforms import BLOCK, Form, JsonForm, LogEntry, parse_time
 
-
-class LogEntry(NamedTuple):
-    """One record. `line` ends with a newline unless the line was split; `time` is RFC 3339 with nanoseconds."""
-
-    line: bytes
-    stream: str
-    time: str
-    attrs: dict[str, str]
-
-
-def parse_time(text: str) -> int:
-    """Nanoseconds since the epoch of an RFC 3339 time in UTC."""
-    whole, _, fraction = text.rstrip("Z").partition(".")
-    seconds = calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S"))
-    return seconds * 1_000_000_000 + int((fraction + "000000000")[:9])
-
-
-def parse_entry(raw: bytes) -> LogEntry | None:
-    """A record, or None when the line is none (a torn write after a crash of the machine)."""
-    middle = raw.rfind(_MIDDLE)
-    stamp = raw.rfind(_TIME)
-    if raw.startswith(_BEFORE) and middle >= 0 and stamp - middle - len(_MIDDLE) == 6 and raw.endswith(b'"}\n'):
-        text = raw[len(_BEFORE) : middle]
-        ends = text.endswith(b"\\n")
-        body = text[:-2] if ends else text
-        if b"\\" not in body:
-            line = body + b"\n" if ends else body
-            return LogEntry(line, raw[middle + 12 : stamp].decode(), raw[stamp + 10 : -3].decode(), {})
-    try:
-        value = json.loads(raw)
-        return LogEntry(value["log"].encode(), value["stream"], value["time"], value.get("attrs") or {})
-    except (ValueError, KeyError, AttributeError, TypeError):
-        return None
+_GZIP = b"\x1f\x8b"
+_GZIP_WINDOW = 31  # zlib's wbits for a gzip header
+_TRIES = 1000  # between two system calls of a rotation there is no current file
 
 
 class LogReader:
     """One reading of one log, with `close`; also a context manager."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, form: Form | None = None) -> None:
+        """`form`: None is json-file's."""
+        self._path, self._form = path, form or JsonForm()
         self._file: BinaryIO | None = None
         self._queue: list[BinaryIO] = []
         self._rest = b""
@@ -74,9 +43,11 @@ class LogReader:
     def history(self, tail: int = -1, since: int = 0, until: int = 0) -> Iterator[LogEntry]:
         """Records up to now, oldest first: of the last `tail` (-1: all) those with since <= time <= until (ns)."""
         files = self._open_all()
-        start = self._seek_tail(files, tail) if tail >= 0 else 0
+        start = self._seek_tail(files, tail) if tail >= 0 else self._skip_old(files, since)
         for number, file in enumerate(files):
             is_last = number == len(files) - 1
+            if number >= start:
+                file = files[number] = _plain(file)
             if is_last:
                 self._file = file
             if number >= start:
@@ -110,14 +81,13 @@ class LogReader:
         rotation takes one away."""
         if not self._queue:
             files = self._open_all()
-            inodes = [os.fstat(file.fileno()).st_ino for file in files]
-            inode = os.fstat(done.fileno()).st_ino
-            start = inodes.index(inode) + 1 if inode in inodes else 0  # not there: rotated away altogether
+            same = [number for number, file in enumerate(files) if _same(file, done)]
+            start = same[-1] + 1 if same else 0  # not there: rotated away altogether
             for file in files[:start]:
                 file.close()
             self._queue = files[start:]
         done.close()
-        self._file = self._queue.pop(0) if self._queue else None
+        self._file = _plain(self._queue.pop(0)) if self._queue else None
         self._rest = b""
 
     def _has_moved(self, file: BinaryIO) -> bool:
@@ -130,38 +100,85 @@ class LogReader:
     def _open_all(self) -> list[BinaryIO]:
         """The current file and its predecessors, oldest first; opened newest first, so that a rotation only repeats."""
         files: list[BinaryIO] = []
-        seen: set[int] = set()
         number = 0
-        while True:
-            file = _open(f"{self._path}.{number}" if number else self._path)
-            if file is None:
-                break
-            inode = os.fstat(file.fileno()).st_ino
-            if inode in seen:
+        while (file := self._open_number(number)) is not None:
+            if any(_same(file, other) for other in files):
                 file.close()
             else:
-                seen.add(inode)
                 files.insert(0, file)
             number += 1
         return files
 
+    def _open_number(self, number: int) -> BinaryIO | None:
+        if number:
+            name = f"{self._path}.{number}"
+            return _open(name) or _open(f"{name}.gz") or _open(name)
+        for _ in range(_TRIES):
+            file = _open(self._path)
+            if file is not None or not os.path.exists(f"{self._path}.1"):
+                return file
+        return None
+
     def _read(self, file: BinaryIO) -> Iterator[LogEntry]:
-        while block := file.read(_BLOCK):
-            lines = (self._rest + block).splitlines(keepends=True)
-            self._rest = lines.pop() if not lines[-1].endswith(b"\n") else b""
-            for raw in lines:
-                entry = parse_entry(raw)
-                if entry is not None:
-                    yield entry
+        while block := file.read(BLOCK):
+            entries, self._rest = self._form.split(self._rest + block)
+            yield from entries
+
+    def _skip_old(self, files: list[BinaryIO], since: int) -> int:
+        """Index of the first file that may hold something of `since` or later: the next one begins after it."""
+        if not since:
+            return 0
+        for number in range(len(files) - 1, 0, -1):
+            files[number] = _plain(files[number])
+            entries, _ = self._form.split(os.pread(files[number].fileno(), BLOCK, 0))
+            if entries and parse_time(entries[0].time) < since:
+                return number
+        return 0
 
     def _seek_tail(self, files: list[BinaryIO], tail: int) -> int:
         """Position the files so that `tail` records follow; the index of the first file to read."""
         left = tail
         for number in range(len(files) - 1, -1, -1):
-            left = _seek_back(files[number], left)
+            files[number] = _plain(files[number])
+            left = self._form.seek_back(files[number], left)
             if left == 0:
                 return number
         return 0
+
+
+def _is_packed(file: BinaryIO) -> bool:
+    return os.pread(file.fileno(), 2, 0) == _GZIP
+
+
+def _same(one: BinaryIO, other: BinaryIO) -> bool:
+    """Whether two files are one, or one is the other compressed: that has its time (rotation.py) and tells its size."""
+    first, second = os.fstat(one.fileno()), os.fstat(other.fileno())
+    if (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino):
+        return True
+    packed = _is_packed(one), _is_packed(other)
+    if packed[0] == packed[1] or first.st_mtime_ns != second.st_mtime_ns:
+        return False
+    file, size, whole = (one, first.st_size, second.st_size) if packed[0] else (other, second.st_size, first.st_size)
+    return os.pread(file.fileno(), 4, size - 4) == (whole & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def _plain(file: BinaryIO) -> BinaryIO:
+    """The file itself, or in its place what it holds compressed, in a file without a name."""
+    if not _is_packed(file):
+        return file
+    unpacker = zlib.decompressobj(_GZIP_WINDOW)
+    plain = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    try:
+        with file:
+            while (block := file.read(BLOCK)) and not unpacker.eof:
+                while block:
+                    plain.write(unpacker.decompress(block, BLOCK))
+                    block = unpacker.unconsumed_tail
+        plain.write(unpacker.flush())
+    except zlib.error:
+        plain.truncate(plain.tell())  # what could be read of a damaged file
+    plain.seek(0)
+    return plain
 
 
 def _open(path: str) -> BinaryIO | None:
@@ -169,28 +186,6 @@ def _open(path: str) -> BinaryIO | None:
         return open(path, "rb")
     except FileNotFoundError:
         return None
-
-
-def _seek_back(file: BinaryIO, wanted: int) -> int:
-    """Seek to before the last `wanted` lines; how many are still missing at the file's start."""
-    position = file.seek(0, os.SEEK_END)
-    if wanted == 0:
-        return 0
-    left = wanted + 1  # the newline that ends the last line is not the start of one
-    while position > 0:
-        size = min(_BLOCK, position)
-        position -= size
-        block = os.pread(file.fileno(), size, position)
-        found = block.count(b"\n")
-        if found >= left:
-            index = len(block)
-            for _ in range(left):
-                index = block.rindex(b"\n", 0, index)
-            file.seek(position + index + 1)
-            return 0
-        left -= found
-    file.seek(0)
-    return left - 1
 
 
 def _between(entries: Iterator[LogEntry], since: int, until: int) -> Iterator[LogEntry]:

@@ -5,8 +5,8 @@
 
 It holds stdio, writes the log, reaps, and reports. wharfd speaks to it over the control socket it was born with,
 a later wharfd over the socket it listens on beneath the exec root. Messages in: `go` (descriptors to hold),
-`abort`, `attach` (a stream socket), `doorbell` (a pipe), `resize`, `status`. Out: `prepared`, `failed`, `running`,
-`status`, `exit`.
+`abort`, `attach` (a stream socket), `doorbell` (a pipe), `shipped` (a time of the log), `resize`, `status`.
+Out: `prepared`, `failed`, `running`, `status`, `exit`.
 """
 
 import _socket
@@ -19,8 +19,7 @@ from typing import Any
 
 from wharf.kernel import process
 from wharf.kernel.cgroup import Cgroup, open_cgroup
-from wharf.runtime import birth, foreign, messages, monitor_files, terminal
-from wharf.runtime.jsonlog import JsonLog
+from wharf.runtime import birth, foreign, logs, messages, monitor_files, terminal
 from wharf.runtime.oom import OomWatch
 from wharf.runtime.pump import Poller, Pump
 
@@ -67,7 +66,7 @@ class Monitor:
         self._oom = OomWatch(self._poller)
         self._status = 0
         self._listener: _socket.socket | None = None
-        self._log: JsonLog | None = None
+        self._log: logs.Log | None = None
         self._size: tuple[int, int] | None = None
         self._helper: tuple[int, int] | None = None
         self._terminal = -1
@@ -92,8 +91,7 @@ class Monitor:
         joined = dict(zip(request["join"], fds[1:], strict=False))
         self._held = fds[1 + len(joined) :]
         if request["log"]:
-            log = request["log"]
-            self._log = JsonLog(log["path"], log["max_size"], log["max_file"], log["extra"].encode())
+            self._log = logs.open_log(request["log"])
         self._pump = Pump(self._poller, self._log, not request["terminal"])
         self._listen()
         self._child = birth.give_birth(request, fds[0], joined, ahead)
@@ -274,6 +272,8 @@ class Monitor:
             case "doorbell":
                 self._pump.add_doorbell(fds[0])
                 return True
+            case "shipped":
+                self._pump.shipped(message["time"])
             case "resize":
                 self._size = (message["height"], message["width"])
                 if self._terminal >= 0:
@@ -354,7 +354,7 @@ class Monitor:
             self._poller.once(max(1, int((deadline - time.monotonic()) * 1000)))
         self._pump.end_outputs()
         if self._log is not None:
-            self._log.close()
+            self._log.file.close()
         self._pump.close_doorbells()
         record = self._record(cgroup)
         if self._control is None or not self._is_exec:

@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable
 
 from wharf.kernel.process import release_memory
-from wharf.runtime.jsonlog import JsonLog, LineSplitter
+from wharf.runtime.jsonlog import LineSplitter
+from wharf.runtime.logs import Log
 
 READ_SIZE = 256 << 10
 SWELLING = 16 << 10
@@ -70,7 +71,7 @@ class Client:
 class Pump:
     """All streams of one process. `framed` puts Docker's 8-byte header before each piece (no terminal)."""
 
-    def __init__(self, poller: Poller, log: JsonLog | None, framed: bool) -> None:
+    def __init__(self, poller: Poller, log: Log | None, framed: bool) -> None:
         self._poller, self._log, self._framed = poller, log, framed
         self._outputs: dict[int, tuple[int, LineSplitter]] = {}
         self._clients: list[Client] = []
@@ -134,6 +135,8 @@ class Pump:
             if runs:
                 self._log.write(_NAMES[number], runs, time.time_ns())
                 self._ring()
+                if self._log.file.stuck:
+                    self._hold_back()
         if self._clients:
             self._spread(number, data)
 
@@ -181,9 +184,10 @@ class Pump:
             self._watch(client)
 
     def _hold_back(self) -> None:
-        """Stop or go on reading the container, by how far the slowest client lags."""
+        """Stop or go on reading the container, by how far the slowest client lags, and whether the log is stuck."""
         lag = max((client.size for client in self._clients), default=0)
         hold = lag > LAG_LIMIT or (self._held_back and lag > LAG_LIMIT // 2)
+        hold = hold or (self._log is not None and self._log.file.stuck)
         if hold == self._held_back:
             return
         self._held_back = hold
@@ -194,6 +198,12 @@ class Pump:
                 self._poller.watch(fd, _READ, lambda _events, fd=fd: self._read(fd))  # type: ignore[misc]
 
     # -- readers of the log
+
+    def shipped(self, until_ns: int) -> None:
+        """What the log had up to that time has been sent elsewhere."""
+        if self._log is not None:
+            self._log.file.shipped(until_ns)
+            self._hold_back()
 
     def add_doorbell(self, fd: int) -> None:
         """Write a byte to the pipe `fd` now and whenever the log has grown, and close it after the last record.

@@ -9,12 +9,19 @@ from wharf.spec.mount import Mount
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """The json-file log of a container. Sizes in bytes; -1 is unlimited. `extra` goes into each line as `attrs`."""
+    """The log that the monitor writes. Sizes in bytes; -1 is unlimited.
+
+    `extra` goes into each line as `attrs` (json-file only). `form`: `json` or `local`. `compress`: rotated files.
+    `guarded`: nothing is dropped before `shipped` has named its time; the container waits instead.
+    """
 
     path: str
     max_size: int = -1
     max_file: int = 1
     extra: dict[str, str] = field(default_factory=dict)
+    form: str = "json"
+    compress: bool = False
+    guarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,10 @@ class Channel:
         os.close(writer)
         return reader
 
+    def shipped(self, until_ns: int) -> None:
+        """The log up to that time was sent elsewhere: it may be rotated away."""
+        self.tell({"op": "shipped", "time": until_ns})
+
     def resize(self, height: int, width: int) -> None:
         """Set the size of the terminal; without a terminal nothing happens."""
         self.tell({"op": "resize", "height": height, "width": width})
@@ -107,6 +111,10 @@ class Running:
     def doorbell(self) -> int:
         """A pipe, readable when the log has grown, at its end when the log is complete; the caller closes it."""
         return self.channel.doorbell()
+
+    def shipped(self, until_ns: int) -> None:
+        """See `Channel.shipped`."""
+        self.channel.shipped(until_ns)
 
     def resize(self, height: int, width: int) -> None:
         """Set rows and columns of the terminal."""
