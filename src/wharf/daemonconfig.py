@@ -23,6 +23,7 @@ from wharf.engine.network_settings import (
 )
 from wharf.engine.registries import parse_registries, parse_signatures
 from wharf.errors import Invalid
+from wharf.logdrivers.check import check as check_log
 from wharf.spec.network import AddressPool, DefaultBridge
 from wharf.spec.registry import ProxySettings, RegistrySettings
 
@@ -172,8 +173,7 @@ def with_defaults(settings: Settings) -> Settings:
     registry_settings(settings)
     if settings.default_runtime not in (RUNTIME_NAME, OWN_RUNTIME, *settings.runtimes):
         raise Invalid(f"specified default runtime '{settings.default_runtime[:100]}' does not exist")
-    if settings.log_driver not in ("json-file", "none"):
-        raise Invalid(f"log driver {settings.log_driver!r} is not there yet: json-file and none are")
+    check_log(settings.log_driver, settings.log_opts)
     return settings
 
 

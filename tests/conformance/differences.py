@@ -163,12 +163,6 @@ DIFFERENCES: tuple[Difference, ...] = (
         less=(".Server.BuildTime: text",),
         more=(".Server.Components[].Details.PythonVersion: text",),
     ),
-    _refused(
-        "logs",
-        "docker run --name local --log-driver local box:1 sh -c 'echo a; echo b'",
-        "the log driver local is not there yet: json-file and none are",
-    ),
-    _refused("logs", "docker logs --tail 1 local", "No such container: local", "the container was refused", run=False),
     Difference(
         "mounts: modes of -v",
         "docker create -v {tmp}/src:/m:idmap box:1",

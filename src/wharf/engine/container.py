@@ -20,6 +20,7 @@ from wharf.spec.network import Endpoint
 
 if TYPE_CHECKING:
     from wharf.engine.health import HealthWatch
+    from wharf.engine.shipper import Shipper
     from wharf.runtime.running import Running
 
 Condition = Literal["not-running", "next-exit", "removed"]
@@ -66,6 +67,8 @@ class Container:
         self.started_monotonic = 0.0
         self.execs: dict[str, LiveExec] = {}
         self.gate = Gate()
+        self.shipper: Shipper | None = None
+        """What sends the log away, from a start until all of it is sent."""
 
     @property
     def id(self) -> str:

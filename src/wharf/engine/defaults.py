@@ -33,8 +33,8 @@ def fill_host_config(host_config: HostConfig, config: EngineConfig, host: Host) 
     if host_config.network_mode in ("", "default"):
         host_config.network_mode = "bridge"
     log = host_config.log_config
-    if not log.type:
-        log.type = config.log_driver
+    log.type = log.type or config.log_driver
+    if log.type == config.log_driver:
         log.config = {**config.log_opts, **(log.config or {})}
     log.config = log.config or {}
     if not host_config.restart_policy.name:

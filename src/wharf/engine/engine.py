@@ -25,6 +25,7 @@ from wharf.engine.registries import Registries
 from wharf.engine.restore import restart_after_open, restore_containers
 from wharf.engine.runtimes import remove_foreign_parents
 from wharf.engine.security import default_apparmor
+from wharf.engine.shipping import close_shippers
 from wharf.engine.shutdown import stop_all, takes_containers
 from wharf.engine.volume_mounts import VolumeMounts, restore_volume_mounts
 from wharf.engine.volumes import restore_volumes
@@ -161,6 +162,7 @@ class Engine:
             stop_all(self)
         running = self.busy()
         self.netd_guard.close()
+        close_shippers(self)
         self.loop.close()
         self.network.close(remove=not running)
         self.supervisor.close()

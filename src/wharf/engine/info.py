@@ -15,6 +15,7 @@ from wharf.engine.status import state_word
 from wharf.engine.times import format_time
 from wharf.kernel.cgroup.support import Support, supported
 from wharf.kernel.lsm import apparmor
+from wharf.logdrivers.check import DRIVERS
 from wharf.spec.host import CgroupWorld
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _plugins() -> dict[str, Any]:
             "Volume": ["local"],
             "Network": ["bridge", "host", "null"],
             "Authorization": None,
-            "Log": ["json-file", "none"],
+            "Log": list(DRIVERS),
         }
     }
 

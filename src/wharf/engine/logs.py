@@ -16,15 +16,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wharf.engine.events import parse_stamp
+from wharf.engine.log_options import log_file
 from wharf.engine.loop import EngineLoop, Timer, done, resolve
 from wharf.errors import Invalid, NotImplementedYet
-from wharf.runtime.logfile import LogEntry, LogReader
+from wharf.runtime.logfile import LogReader
+from wharf.runtime.logforms import Form, JsonForm, LocalForm, LogEntry
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
 CHUNK = 256 << 10
 """Bytes that one read gathers."""
+FORMS: dict[str, Form] = {"json": JsonForm(), "local": LocalForm()}
 _STREAMS = {"stdout": 1, "stderr": 2}
 
 
@@ -45,12 +48,14 @@ class LogsRequest:
 class LogStream:
     """One reading. `read` from one thread at a time; `changed` and `close` from anywhere."""
 
-    def __init__(self, loop: EngineLoop, path: str, request: LogsRequest, tty: bool, doorbell: int | None) -> None:
+    def __init__(
+        self, loop: EngineLoop, reader: LogReader, request: LogsRequest, tty: bool, doorbell: int | None
+    ) -> None:
         self.tty = tty
         self.finished = False
         self._loop, self._request, self._doorbell = loop, request, doorbell
         self._since, self._until = (max(0, parse_stamp(text) or 0) for text in (request.since, request.until))
-        self._reader = LogReader(path)
+        self._reader = reader
         self._entries: Iterator[LogEntry] | None = self._reader.history(_tail(request.tail), self._since, self._until)
         self._lock = threading.Lock()
         self._rung = True
@@ -155,15 +160,16 @@ def open_logs(engine: Engine, name: str, request: LogsRequest) -> LogStream:
     if not request.stdout and not request.stderr:
         raise Invalid("Bad parameters: you must choose at least one stream")
     record = container.record
-    if record.host_config.log_config.type != "json-file":
+    found = log_file(record, engine.directory(record.id))
+    if found is None:
         raise NotImplementedYet("configured logging driver does not support reading")
-    path = record.log_path or f"{engine.directory(record.id)}/{record.id}-json.log"
+    path, form = found
     doorbell = None
     running = container.running
     if request.follow and running is not None:
         doorbell = running.doorbell()
     try:
-        return LogStream(engine.loop, path, request, record.config.tty, doorbell)
+        return LogStream(engine.loop, LogReader(path, FORMS[form]), request, record.config.tty, doorbell)
     except BaseException:
         if doorbell is not None:
             with contextlib.suppress(OSError):

@@ -16,6 +16,7 @@ from wharf.engine.exit import cancel_restart
 from wharf.engine.image_use import note_use
 from wharf.engine.links import remove_link
 from wharf.engine.loop import done, fail, resolve
+from wharf.engine.shipping import end_shipping
 from wharf.engine.stop import send_signal
 from wharf.engine.volumes import remove_anonymous
 from wharf.errors import Internal, WharfError
@@ -82,6 +83,7 @@ def remove_now(engine: Engine, container: Container, volumes: bool) -> None:
         try:
             engine.database.containers.put(record, durable=False)
             faults.done("remove:marked")
+            end_shipping(container)
             discard(engine, record.id)
             with engine.database.transaction():
                 engine.database.containers.delete(record.id)

@@ -31,6 +31,7 @@ from wharf.engine.links import needed_first, open_links
 from wharf.engine.networks_connect import mend
 from wharf.engine.remove import discard, remove_now
 from wharf.engine.restart_policy import restarts_with_daemon, should_restart
+from wharf.engine.shipping import drain_rest, resume_shipping
 from wharf.engine.start import start_locked
 from wharf.engine.times import format_time
 from wharf.errors import WharfError
@@ -177,7 +178,10 @@ def restart_after_open(engine: Engine) -> None:
             log.info("start-up: container %s: its removal is finished now", record.id)
             state.removal_in_progress = False
             engine.loop.pool.submit(_quietly_remove, engine, container)
-        elif not state.running and ended and _wants_start(record):
+            continue
+        if not state.running:
+            drain_rest(engine, container)
+        if not state.running and ended and _wants_start(record):
             wanted.append(container)
     begun: dict[str, Future[None]] = {}
     for container in _in_order(wanted):
@@ -224,6 +228,7 @@ def _watch(engine: Engine, container: Container) -> None:
     if running is not None:
         with container.lock:
             watch_health(engine, container)
+        resume_shipping(engine, container, running)
         running.on_exit(lambda ended: on_exit(engine, container, running, ended))
 
 

@@ -36,11 +36,12 @@ from wharf.engine.hosts_files import (
 from wharf.engine.id_maps import IdMaps, applied, maps_of_process
 from wharf.engine.labels import labelled_root, relabel_sources
 from wharf.engine.links import open_links, resolve_links, tell_parents
-from wharf.engine.log_options import log_attributes, log_sizes
+from wharf.engine.log_options import log_settings
 from wharf.engine.mount_support import check_mounts
 from wharf.engine.oci_spec import SHM, Found, build_spec
 from wharf.engine.runtimes import runtime_command
 from wharf.engine.security import apparmor_profile, capabilities, parse_options
+from wharf.engine.shipping import open_shipper
 from wharf.engine.status import state_word
 from wharf.engine.times import format_time
 from wharf.engine.volume_mounts import hold
@@ -48,7 +49,7 @@ from wharf.errors import Conflict, Internal, Invalid, NotFound, NotImplementedYe
 from wharf.kernel import faults
 from wharf.network.manager import Published
 from wharf.runtime.lifecycle import Verb
-from wharf.runtime.requests import LogSettings, MonitorRequest, StartFailed
+from wharf.runtime.requests import MonitorRequest, StartFailed
 from wharf.runtime.waiting import CREATE_PREFIX
 from wharf.spec.container import ContainerRecord
 
@@ -123,6 +124,7 @@ def _start(engine: Engine, container: Container, undo: contextlib.ExitStack) -> 
     files = _write_files(engine, container, links)
     faults.done("start:files")
     relabel_sources(record, list(files.values()))
+    shipper = open_shipper(engine, container, undo)
     request = _request(engine, record, files, joined, published)
     sandboxed = engine.supervisor.prepare(request)
     faults.done("start:monitor")
@@ -141,6 +143,8 @@ def _start(engine: Engine, container: Container, undo: contextlib.ExitStack) -> 
     waiting.pop_all()  # a failed go has cleaned up by itself
     running = sandboxed.go()
     faults.done("start:go")
+    if shipper is not None:
+        shipper.follow(running)
     _record_start(engine, container, running, published)
     faults.done("start:running")
 
@@ -285,11 +289,11 @@ def _request(
         recursive_readonly=engine.host.recursive_readonly,
         init_program=engine.init_program,
     )
-    log = None
-    if host.log_config.type == "json-file":
-        size, count = log_sizes(host.log_config)
-        record.log_path = f"{engine.directory(record.id)}/{record.id}-json.log"
-        log = LogSettings(record.log_path, size, count, log_attributes(record))
+    log = log_settings(record, engine.directory(record.id))
+    if log is not None:
+        os.makedirs(os.path.dirname(log.path), mode=0o710, exist_ok=True)
+    if log is not None and log.form == "json":
+        record.log_path = log.path
     confined = security.confined and engine.host.seccomp
     runtime = runtime_command(engine.config, host.runtime)
     if runtime and found.id_maps:

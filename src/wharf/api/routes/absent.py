@@ -4,7 +4,7 @@ from wharf.api.http import Answer, Request
 from wharf.api.requests import json_reply
 from wharf.api.router import Handler, Route
 from wharf.api.server import Api
-from wharf.errors import Internal, NotFound, NotImplementedYet, Unavailable, WharfError
+from wharf.errors import Internal, Invalid, NotFound, NotImplementedYet, Unavailable, WharfError
 
 NO_SWARM = (
     "This node is not a swarm manager. "
@@ -43,20 +43,33 @@ async def plugin_privileges(api: Api, request: Request) -> Answer:
     return json_reply([])
 
 
+async def plugin_enable(api: Api, request: Request) -> Answer:
+    """POST /plugins/{name}/enable: Docker reads the timeout first, and has no default."""
+    if not request.text("timeout"):
+        raise Internal('strconv.Atoi: parsing "": invalid syntax')
+    request.number("timeout")
+    return await plugin_missing(api, request)
+
+
+def upgrading(kind: type[WharfError], what: str) -> Handler:
+    """A handler of what begins with an upgrade to h2c; `kind` is how Docker refuses any other."""
+
+    async def handler(api: Api, request: Request) -> Answer:
+        protocol = request.headers.get("upgrade", "")
+        if not protocol:
+            raise kind("no upgrade proto in request")
+        if protocol != "h2c":
+            raise kind(f"protocol {protocol[:100]} not supported")
+        raise NotImplementedYet(f"{what} is not there yet")
+
+    return handler
+
+
 def refusing(kind: type[WharfError], text: str) -> Handler:
     """A handler that refuses with these words."""
 
     async def handler(api: Api, request: Request) -> Answer:
         raise kind(text)
-
-    return handler
-
-
-def not_yet(what: str) -> Handler:
-    """A handler that says what is missing."""
-
-    async def handler(api: Api, request: Request) -> Answer:
-        raise NotImplementedYet(f"{what} is not there yet")
 
     return handler
 
@@ -84,10 +97,6 @@ NOT_A_MANAGER = "503 not a swarm manager"
 NO_PLUGIN = "404 no such plugin"
 
 
-def _missing(method: str, pattern: str, what: str) -> Route:
-    return Route(method, pattern, not_yet(what), f"501 {what}")
-
-
 ROUTES = (
     *(Route(method, pattern, swarm, NOT_A_MANAGER) for method, pattern in _SWARM),
     Route("POST", "/swarm/init", refusing(NotImplementedYet, NO_SWARM_EVER), "501 Swarm is not part of Wharf"),
@@ -102,12 +111,13 @@ ROUTES = (
     ),
     Route("GET", "/plugins/{name}/json", plugin_missing, NO_PLUGIN),
     Route("DELETE", "/plugins/{name}", plugin_missing, NO_PLUGIN),
+    Route("POST", "/plugins/{name}/enable", plugin_enable, NO_PLUGIN),
     *(
         Route("POST", f"/plugins/{{name}}/{verb}", plugin_missing, NO_PLUGIN)
-        for verb in ("enable", "disable", "push", "upgrade", "set")
+        for verb in ("disable", "push", "upgrade", "set")
     ),
-    _missing("POST", "/session", "session (BuildKit)"),
-    _missing("POST", "/grpc", "grpc (BuildKit)"),
+    Route("POST", "/session", upgrading(Invalid, "session (BuildKit)"), "501 session (BuildKit)"),
+    Route("POST", "/grpc", upgrading(Internal, "grpc (BuildKit)"), "501 grpc (BuildKit)"),
     Route("GET", "/containers/{id}/checkpoints", refusing(NotImplementedYet, NO_EXPERIMENTS), "501 experimental"),
     Route("POST", "/containers/{id}/checkpoints", refusing(NotImplementedYet, NO_EXPERIMENTS), "501 experimental"),
     Route(
