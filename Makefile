@@ -37,7 +37,10 @@ test-dist: setup  ## the package in a fresh Debian root: installed, used, upgrad
 test-runc: setup  ## the conformance lines with every container run by Debian's runc (three minutes)
 	WHARF_TEST_RUNTIME=$$(tools/runc-peer) $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup tests/conformance
 
-.PHONY: test-docker-py test-testcontainers
+.PHONY: test-docker-py test-testcontainers test-compose
+test-compose: setup  ## 45 Compose projects by docker compose and by wharf compose: equal results (five minutes)
+	WHARF_TEST_COMPOSE=1 $(BIN)/pytest -q -n $(WORKERS) tests/compose/test_both.py tests/compose/test_shop.py
+
 test-docker-py: setup  ## docker-py's own integration suite against wharfd: DOCKERPY=<a checkout of docker-py 7.2.0>
 	$(BIN)/python -m tests.suites.docker_py $(DOCKERPY)
 

@@ -90,6 +90,7 @@ class _Attached:
                     self._alive[container["Id"]] = labels.service_of(container)
                     self._names[container["Id"]] = short_name(container)
                     self._attach(container)
+            self._say_to_whom()
             starter = threading.Thread(target=self._start, daemon=True)
             starter.start()
             self._watch()
@@ -104,6 +105,12 @@ class _Attached:
         for thread in self._followed:
             thread.join(2)
         return self._status
+
+    def _say_to_whom(self) -> None:
+        names = sorted(self._names[id] for id, service in self._alive.items() if service in self._services)
+        if names:
+            sys.stdout.write(f"Attaching to {', '.join(names)}\n")
+            sys.stdout.flush()
 
     def _on_signal(self, number: int, frame: object) -> None:
         self._queue.put(("signal", number))

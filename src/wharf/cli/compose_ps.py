@@ -90,7 +90,7 @@ def ps(compose: Compose, args: list[str]) -> int:
         states.append(value)
     every = bool(flags.get("all") or states)
     found = containers_of(compose, names, all=every, one_off=None if flags.get("all") else False)
-    if not names and not flags.get("orphans"):
+    if not names and not flags.get("orphans", True):
         project, _ = compose.project_or_name()
         if project is not None:
             from wharf.compose import labels
@@ -118,6 +118,8 @@ def _show_containers(compose: Compose, flags: dict[str, Any], found: list[dict[s
             compose.session.line(_json_row(compose, item, bool(flags.get("no-trunc"))))
         return 0
     rows = [_row(item, bool(flags.get("no-trunc"))) for item in found]
+    if "ExitCode" in form or "Health" in form:  # only inspection tells them
+        rows = [{**row, **_ended(compose, item)} for row, item in zip(rows, found, strict=True)]
     columns = [Column(name, header) for name, header in _COLUMNS]
     headers = {"ID": "CONTAINER ID", "State": "STATE", "Project": "PROJECT", "Labels": "LABELS",
                "CreatedAt": "CREATED AT", "Health": "HEALTH", "ExitCode": "EXIT CODE", **dict(_COLUMNS)}  # fmt: skip
@@ -146,12 +148,19 @@ def _row(item: dict[str, Any], whole: bool) -> dict[str, Any]:
     }
 
 
+def _ended(compose: Compose, item: dict[str, Any]) -> dict[str, Any]:
+    state = compose.engine().client.get(f"/containers/{item['Id']}/json")["State"]
+    return {
+        "ExitCode": state.get("ExitCode", 0) if state.get("Status") in ("exited", "dead") else 0,
+        "Health": (state.get("Health") or {}).get("Status", "") if state.get("Status") == "running" else "",
+    }
+
+
 def _json_row(compose: Compose, item: dict[str, Any], whole: bool) -> str:
     """One line of `--format json`: the fields that docker compose has, in its order."""
     from wharf.client import jsontext
     from wharf.compose import labels
 
-    state = compose.engine().client.get(f"/containers/{item['Id']}/json")["State"]
     row = _row(item, whole)
     publishers = [
         {"URL": port.get("IP", ""), "TargetPort": port.get("PrivatePort", 0),
@@ -162,8 +171,7 @@ def _json_row(compose: Compose, item: dict[str, Any], whole: bool) -> str:
         **{key: row[key] for key in ("Command", "CreatedAt", "ID", "Image", "Labels", "LocalVolumes", "Mounts", "Name",
                                      "Names", "Networks", "Ports", "Project", "RunningFor", "Service", "Size", "State",
                                      "Status")},
-        "ExitCode": state.get("ExitCode", 0) if state.get("Status") in ("exited", "dead") else 0,
-        "Health": (state.get("Health") or {}).get("Status", "") if state.get("Status") == "running" else "",
+        **_ended(compose, item),
         "Publishers": publishers,
     }  # fmt: skip
     fields["ID"] = item["Id"] if whole else item["Id"][:12]
@@ -264,7 +272,8 @@ def top(compose: Compose, args: list[str]) -> int:
 
     header: list[str] = ["SERVICE", "#"]
     rows: list[dict[str, str]] = []
-    for item in containers_of(compose, names, all=False):
+    found = containers_of(compose, [], all=False, one_off=None)
+    for item in (item for item in found if not names or labels.service_of(item) in names):
         answer = compose.engine().client.get(f"/containers/{item['Id']}/top")
         header += [title for title in answer["Titles"] if title not in header]
         for process in answer["Processes"]:

@@ -145,7 +145,7 @@ def healthcheck(check: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _exposed(service: Service) -> dict[str, Any]:
-    ports = [port if "/" in port else f"{port}/tcp" for port in service.get("expose") or ()]
+    ports = list(service.get("expose") or ())  # as docker compose does: without a protocol where none is given
     ports += [f"{port.get('target', 0)}/{port.get('protocol', 'tcp')}" for port in service.get("ports") or ()]
     return {port: {} for port in ports}
 
@@ -213,8 +213,8 @@ def _host_config(project: Project, wanted: Wanted, mode: str) -> dict[str, Any]:
         "Binds": binds or None,
         "Mounts": mounts or None,
         "Annotations": service.get("annotations"),
-        "CapAdd": service.get("cap_add"),
-        "CapDrop": service.get("cap_drop"),
+        "CapAdd": _capabilities(service.get("cap_add")),
+        "CapDrop": _capabilities(service.get("cap_drop")),
         "NetworkMode": mode,
         "Init": service.get("init"),
         "IpcMode": service.get("ipc", ""),
@@ -276,6 +276,12 @@ def _security(project: Project, options: Any) -> tuple[list[str], bool]:
             option = f"seccomp={_profile(project, value)}"
         parsed.append(option)
     return parsed, unconfined
+
+
+def _capabilities(names: list[str] | None) -> list[str] | None:
+    """By their full names, each once, in order: as Docker's clients send them."""
+    full = {name.upper() for name in names or ()}
+    return sorted(name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}" for name in full) or None
 
 
 def _profile(project: Project, path: str) -> str:

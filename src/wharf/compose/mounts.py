@@ -122,7 +122,13 @@ def _files(project: Project, service: Service, kind: str) -> list[dict[str, Any]
                 raise Invalid(f"Docker Compose does not support {kind}.*.{field}")
         if item.get("file") and not item.get("environment") and (kind == "secrets" or not item.get("content")):
             mounts.append(
-                {"Type": "bind", "Source": item["file"], "Target": target_of(reference, kind), "ReadOnly": True}
+                {
+                    "Type": "bind",
+                    "Source": item["file"],
+                    "Target": target_of(reference, kind),
+                    "ReadOnly": True,
+                    "BindOptions": {},
+                }
             )
     return mounts
 
