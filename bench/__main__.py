@@ -53,6 +53,7 @@ def main() -> int:
     options = arguments()
     if os.environ.get("WHARF_BENCH_INSIDE") != "1":
         compose.save_images(options.only)
+        registry.fetch_peer(options.only)
         os.environ["WHARF_BENCH_INSIDE"] = "1"
         command = [*engines.IN_OWN_NETWORK, sys.executable, "-m", "bench", *sys.argv[1:]]
         os.execvp(command[0], command)
@@ -152,10 +153,7 @@ def pulls(peers: list[Engine], work: Path, options: argparse.Namespace) -> None:
     """The rows of pulls and pushes; Podman, which has no daemon to listen, joins for these."""
     repeat = min(options.repeat, 10)
     wanted = [case for case in registry.cases(work) if options.only in case.name]
-    others = (
-        ("pull again, at the engine, ms", registry.at_the_engine),
-        ("pull, push of 1 GB: memory, MB", registry.pull_memory),
-    )
+    others = ((registry.AGAIN, registry.at_the_engine), (registry.MEMORY, registry.pull_memory))
     rest = [call for name, call in others if options.only in name]
     if not wanted and not rest:
         return

@@ -23,6 +23,7 @@ REQUESTS = 1_000
 CLIENTS = 4
 START_SECONDS = 60.0
 NAME = "bench/app"
+NAMES = ("registry: download, MB/s", "registry: upload, MB/s", "registry: manifests/s/core", "registry: memory, MB")
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _HERTZ = os.sysconf("SC_CLK_TCK")
 Show = Callable[..., None]
@@ -30,8 +31,7 @@ Show = Callable[..., None]
 
 def rows(work: Path, repeat: int, only: str, row: Show) -> None:
     """Print the rows whose name contains `only`."""
-    names = ("registry: download, MB/s", "registry: upload, MB/s", "registry: manifests/s/core", "registry: memory, MB")
-    if not any(only in name for name in names):
+    if not any(only in name for name in NAMES):
         return
     with ExitStack() as stack:
         servers = [stack.enter_context(_ours(work)), stack.enter_context(_docker_registry(work))]
@@ -48,9 +48,9 @@ def rows(work: Path, repeat: int, only: str, row: Show) -> None:
             server.push_manifest()
             manifests[index] = [server.manifests() for _ in range(min(repeat, 5))]
         figures = [[statistics.median(samples) for samples in rates] for rates in (downloads, uploads, manifests)]
-        for name, values, goal in zip(names, figures, (0.9, 0.7, None), strict=False):
+        for name, values, goal in zip(NAMES, figures, (0.9, 0.7, None), strict=False):
             row(name, values, goal, " at least" if goal else " (goal: 500)")
-        row(names[3], [server.memory() / 1e6 for server in servers], None, " (goal: 80)")
+        row(NAMES[3], [server.memory() / 1e6 for server in servers], None, " (goal: 80)")
 
 
 class Server:

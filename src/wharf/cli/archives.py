@@ -93,6 +93,8 @@ def save(session: Session, args: list[str]) -> int:
     path = flags.get("output", "")
     _refuse_terminal("save", path)
     wanted = "&".join(f"names={quote(name)}" for name in names)
+    if platform := references.platform(flags.get("platform", "")):
+        wanted += "&" + query({"platform": platform}).removeprefix("?")
     _write_out(session.client().request("GET", f"/images/get?{wanted}"), path)
     return 0
 
@@ -122,10 +124,11 @@ def load(session: Session, args: list[str]) -> int:
     """Loads the images of an archive."""
     flags, _ = LOAD.parse(args)
     path = flags.get("input", "")
+    parameters = {"quiet": True, "platform": references.platform(flags.get("platform", "")) or None}
     if not path and sys.stdin.isatty():
         raise ExitWith("requested load from stdin, but stdin is empty")
     with _open(path) if path else sys.stdin.buffer as file:
-        response = session.client().upload("POST", "/images/load" + query({"quiet": True}), _chunks(file))
+        response = session.client().upload("POST", "/images/load" + query(parameters), _chunks(file))
         progress.show(session, response)
     return 0
 

@@ -30,6 +30,7 @@ IMAGES = Command(
         _FORMAT,
         _NO_TRUNC,
         _QUIET,
+        ("tree", "", "bool", "List multi-platform images as a tree (EXPERIMENTAL)"),
     ),
     operands=(0, 1),
     checks={"filter": filter_flag},
@@ -64,6 +65,7 @@ HISTORY = Command(
         _FORMAT,
         ("human", "H", "bool", "Print sizes and dates in human readable format (default true)"),
         _NO_TRUNC,
+        ("platform", "", "string", "Show history for the given platform"),
         _QUIET,
     ),
     operands=(1, 1),
@@ -97,6 +99,13 @@ def images(session: Session, args: list[str]) -> int:
     filters = add_filters(flags.get("filter", [])) or {}
     if names:
         filters["reference"] = {names[0]: True}
+    if flags.get("tree"):
+        from wharf.cli.image_tree import check_flags, show_tree
+
+        check_flags(flags)
+        found = session.client().get("/images/json", all=flags.get("all"), filters=filters or None, manifests=True)
+        show_tree(session, found or [])
+        return 0
     found = session.client().get("/images/json", all=flags.get("all"), filters=filters or None)
     digests = flags.get("digests", False)
     rows = [row for image in found or [] for row in _rows(image, flags.get("no-trunc", False))]
@@ -168,7 +177,8 @@ def history(session: Session, args: list[str]) -> int:
     flags, (name,) = HISTORY.parse(args)
     whole, human = flags.get("no-trunc", False), flags.get("human", True)
     rows = []
-    for item in session.client().get(f"/images/{quote(name, '/:@')}/history") or []:
+    platform = references.platform(flags.get("platform", "")) or None
+    for item in session.client().get(f"/images/{quote(name, '/:@')}/history", platform=platform) or []:
         text = item["CreatedBy"].replace("\t", " ")
         image = item["Id"]
         since = units.human_duration(time.time() - item["Created"]) + " ago" if item["Created"] > 0 else "N/A"

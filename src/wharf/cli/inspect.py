@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wharf.cli import references
 from wharf.cli.flags import ANY, Command
 from wharf.cli.session import ExitWith, Session
 from wharf.client import jsontext
@@ -20,6 +21,7 @@ KINDS = {
 }
 _TYPES = ("config", "container", "image", "network", "node", "plugin", "secret", "service", "task", "volume")
 _FORMAT = ("format", "f", "string", "'json' or a Go template")
+_PLATFORM = ("platform", "", "string", "Inspect a specific platform of the multi-platform image")
 _SIZE = ("size", "s", "bool", "Display total file sizes if the type is container")
 COMMAND = Command(
     "inspect",
@@ -63,12 +65,12 @@ def inspect(session: Session, args: list[str]) -> int:
 
 def container_inspect(session: Session, args: list[str]) -> int:
     """`wharf container inspect`"""
-    return _one_kind(session, args, "container", "CONTAINER [CONTAINER...]")
+    return _one_kind(session, args, "container", "CONTAINER [CONTAINER...]", (_FORMAT, _SIZE))
 
 
 def image_inspect(session: Session, args: list[str]) -> int:
     """`wharf image inspect`"""
-    return _one_kind(session, args, "image", "IMAGE [IMAGE...]")
+    return _one_kind(session, args, "image", "IMAGE [IMAGE...]", (_FORMAT, _PLATFORM))
 
 
 def volume_inspect(session: Session, args: list[str]) -> int:
@@ -81,8 +83,13 @@ def network_inspect(session: Session, args: list[str]) -> int:
     return _one_kind(session, args, "network", "NETWORK [NETWORK...]")
 
 
-def _one_kind(session: Session, args: list[str], kind: str, usage: str) -> int:
-    flags_of = (_FORMAT, _SIZE) if kind == "container" else (_FORMAT,)
+def _one_kind(
+    session: Session,
+    args: list[str],
+    kind: str,
+    usage: str,
+    flags_of: tuple[tuple[str, str, str, str], ...] = (_FORMAT,),
+) -> int:
     command = Command(
         f"{kind} inspect",
         f"[OPTIONS] {usage}",
@@ -97,9 +104,11 @@ def _one_kind(session: Session, args: list[str], kind: str, usage: str) -> int:
 
 def _show(session: Session, names: list[str], kinds: list[str], flags: dict[str, Any], one: bool) -> int:
     found, complaints = [], []
+    platform = references.platform(flags.get("platform", "")) or None
+    parameters = {"size": flags.get("size", False), "platform": platform}
     for name in names:
         try:
-            found.append(_find(session, name, kinds, flags.get("size", False)))
+            found.append(_find(session, name, kinds, parameters))
         except WharfError as error:
             if getattr(error, "status", 404) != 404:
                 raise
@@ -116,13 +125,13 @@ def _show(session: Session, names: list[str], kinds: list[str], flags: dict[str,
     return 1 if complaints else 0
 
 
-def _find(session: Session, name: str, kinds: list[str], size: bool) -> Any:
+def _find(session: Session, name: str, kinds: list[str], parameters: dict[str, Any]) -> Any:
     client = session.client()
     for position, kind in enumerate(kinds):
         safe = "/:@" if kind == "image" else ""
         path = KINDS[kind][0].format(quote(name, safe))
         try:
-            return client.get(path + query({"size": size and kind == "container"}))
+            return client.get(path + query(parameters if kind in ("container", "image") else {}))
         except WharfError as error:
             missing = getattr(error, "status", 0) in (404, 501)
             if position == len(kinds) - 1 or not missing:

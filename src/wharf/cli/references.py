@@ -29,3 +29,15 @@ def familiar(name: str) -> str:
         if name.startswith(prefix):
             return name[len(prefix) :]
     return name
+
+
+def platform(text: str) -> dict[str, str]:
+    """`linux/arm64/v8` as the API takes it, {} for nothing; raises Invalid."""
+    from wharf.errors import Invalid
+
+    if not text:
+        return {}
+    words = text.split("/")
+    if len(words) not in (2, 3) or not all(words):
+        raise Invalid(f"invalid platform {text[:100]!r}: expected os/architecture[/variant]")
+    return dict(zip(("os", "architecture", "variant"), words, strict=False))

@@ -76,7 +76,7 @@ def push(session: Session, args: list[str]) -> int:
         tag = "latest"
         if not quiet:
             session.line("Using default tag: latest")
-    platform = _platform(flags.get("platform", ""))
+    platform = references.platform(flags.get("platform", ""))
     headers = Credentials(session.config).header(name)
     path = f"/images/{quote(repository, '/:')}/push" + query({"tag": tag, "platform": platform or None})
     response = session.client().request("POST", path, headers=headers)
@@ -84,12 +84,3 @@ def push(session: Session, args: list[str]) -> int:
     if quiet:
         session.line(references.canonical(repository) + (f":{tag}" if tag else ""))
     return 0
-
-
-def _platform(text: str) -> dict[str, str]:
-    if not text:
-        return {}
-    words = text.split("/")
-    if len(words) < 2:
-        raise ExitWith(f"invalid platform {text!r}: expected os/architecture[/variant]")
-    return dict(zip(("os", "architecture", "variant"), words, strict=False))

@@ -6,8 +6,9 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from wharf.engine.image_list import repo_digests, repo_tags
+from wharf.engine.image_manifests import manifests_of
+from wharf.engine.image_platform import of_platform
 from wharf.engine.times import format_time, to_seconds
-from wharf.errors import NotFound
 from wharf.spec.container import ZERO_TIME
 from wharf.spec.image_json import config_to_json
 from wharf.spec.image_record import ImageRecord
@@ -23,20 +24,13 @@ def find_image(engine: Engine, name: str) -> ImageRecord:
     return engine.images.resolve(name)
 
 
-def _of_platform(engine: Engine, name: str, platform: Platform | None) -> ImageRecord:
-    """As `find_image`; raises NotFound also for an image of another platform than the one asked for."""
-    record = find_image(engine, name)
-    if platform and not platform.matches(record.image.platform):
-        raise NotFound(
-            f"image with reference {name} was found but its platform ({record.image.platform}) does not match the "
-            f"specified platform ({platform})"
-        )
-    return record
-
-
-def inspect_image(engine: Engine, name: str, platform: Platform | None = None) -> ImageInspect:
-    """Everything about an image (of that platform); raises as `find_image`."""
-    record = _of_platform(engine, name, platform)
+def inspect_image(
+    engine: Engine, name: str, platform: Platform | None = None, *, manifests: bool = False
+) -> ImageInspect:
+    """Everything about an image, or another platform of it; raises as `find_image`, NotFound for a platform."""
+    found = record = find_image(engine, name)
+    if platform is not None:
+        record = of_platform(engine, name, record, platform)
     image = record.image
     last_comment = image.history[-1].comment if image.history else ""
     return ImageInspect(
@@ -56,6 +50,7 @@ def inspect_image(engine: Engine, name: str, platform: Platform | None = None) -
         graph_driver=_graph_driver(engine, record),
         root_fs=RootFs(layers=[str(item) for item in image.diff_ids] or None),
         metadata=ImageMetadata(format_time(record.last_tagged) if record.last_tagged else ZERO_TIME),
+        manifests=manifests_of(engine, name, found) if manifests else None,
     )
 
 
@@ -64,7 +59,8 @@ def history(engine: Engine, name: str, platform: Platform | None = None) -> list
 
     Sizes are those of the unpacked layers. Only steps whose images are here have an id.
     """
-    record: ImageRecord | None = _of_platform(engine, name, platform)
+    found = find_image(engine, name)
+    record: ImageRecord | None = of_platform(engine, name, found, platform) if platform else found
     assert record is not None
     sizes = iter(record.layer_sizes)
     items = [

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from wharf.engine.filters import Filters, check_filters, flag, glob_match, labels_match, until
+from wharf.engine.image_manifests import manifests_of
 from wharf.engine.times import to_nanoseconds, to_seconds
 from wharf.spec.image_record import ImageRecord
 from wharf.spec.image_views import ImageSummary
@@ -24,8 +25,11 @@ def list_images(
     all: bool = False,
     shared_size: bool = False,
     digests: bool = False,
+    manifests: bool = False,
 ) -> list[ImageSummary]:
     """Images, newest first. Without `all`, untagged images that others were made from are left out.
+
+    `manifests`: with all that their indexes list.
 
     Raises Invalid for an unknown filter, NotFound for an unknown image in `before` or `since`.
     """
@@ -44,6 +48,8 @@ def list_images(
         if shared_size:
             pairs = zip(image.chain, image.layer_sizes, strict=True)
             summary.shared_size = sum(size for chain_id, size in pairs if layer_users[chain_id] > 1)
+        if manifests:
+            summary.manifests = manifests_of(engine, names[0].canonical() if names else str(image.id), image)
         out.append(summary)
     return sorted(out, key=lambda summary: summary.created, reverse=True)
 

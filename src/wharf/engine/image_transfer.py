@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from wharf.dockerfile.changes import apply_changes
 from wharf.engine.image_events import publish_image_event
+from wharf.engine.image_platform import of_platform
 from wharf.engine.image_tag import parse_repo_tag
 from wharf.engine.times import format_time
 from wharf.errors import Internal, Invalid, NotFound
@@ -17,6 +18,7 @@ from wharf.spec.image import History, Image, ImageConfig
 from wharf.spec.platform import Platform
 from wharf.spec.reference import Reference
 from wharf.storage.content import Readable
+from wharf.transfer.closure import closure
 from wharf.transfer.import_tar import import_tar
 from wharf.transfer.load import load
 from wharf.transfer.save import Chosen, save
@@ -41,9 +43,17 @@ class ImportRequest:
 
 
 def load_images(
-    engine: Engine, stream: Readable, progress: Progress, *, quiet: bool = False, platform: Platform | None = None
+    engine: Engine,
+    stream: Readable,
+    progress: Progress,
+    *,
+    quiet: bool = False,
+    platform: Platform | None = None,
 ) -> None:
-    """Load an archive, or its images of a platform; `progress` gets Docker's messages. Raises Invalid."""
+    """Load an archive, or what it has for `platform`, which may be nothing; `progress` gets Docker's messages.
+
+    Raises Invalid for a damaged archive.
+    """
     for item in load(engine.images, stream, progress, quiet, platform):
         image = engine.images.get(item.id)
         if image is not None:
@@ -51,17 +61,17 @@ def load_images(
 
 
 def save_images(engine: Engine, names: list[str], platform: Platform | None = None) -> Callable[[Sink], None]:
-    """What writes the archive of the images; raises NotFound or Internal for a name before the first byte.
+    """What writes the archive of the images: of one platform, or with all that is kept of their indexes.
 
-    An image of another platform than the one asked for is refused.
+    Raises NotFound or Internal for a name before the first byte.
     """
-    chosen: dict[Digest, Chosen] = {}
-    for item in (item for name in names for item in _chosen(engine, name)):
-        if platform and not platform.matches(item.image.image.platform):
-            raise Internal(f"no suitable export target found for platform {platform}")
-        before = chosen.get(item.image.id)
+    chosen: dict[tuple[Digest, Digest | None], Chosen] = {}
+    for found in (item for name in names for item in _chosen(engine, name)):
+        item = _on(engine, found, platform) if platform else _with_index(engine, found)
+        key = (item.image.id, item.index.digest if item.index else None)
+        before = chosen.get(key)
         merged = (*before.names, *(new for new in item.names if new not in before.names)) if before else item.names
-        chosen[item.image.id] = Chosen(item.image, merged)
+        chosen[key] = replace(item, names=merged)
 
     def write(out: Sink) -> None:
         save(engine.images, list(chosen.values()), out)
@@ -69,6 +79,25 @@ def save_images(engine: Engine, names: list[str], platform: Platform | None = No
             publish_image_event(engine, "save", item.image)
 
     return write
+
+
+def _on(engine: Engine, item: Chosen, platform: Platform) -> Chosen:
+    text = item.names[0].canonical() if item.names else str(item.image.id)
+    try:
+        return replace(item, image=of_platform(engine, text, item.image, platform))
+    except NotFound:
+        raise Internal(f"no suitable export target found for platform {platform}") from None
+
+
+def _with_index(engine: Engine, item: Chosen) -> Chosen:
+    """With the index that the names point to, where all that it leads to is here."""
+    records = [engine.database.names.get(name.canonical()) for name in item.names]
+    targets = {record.target.digest: record.target for record in records if record is not None}
+    if len(targets) != 1:
+        return item
+    (target,) = targets.values()
+    whole = engine.images.is_whole(target.digest) and not closure(engine.content, target).missing
+    return replace(item, index=target) if whole else item
 
 
 def import_image(engine: Engine, stream: Readable, request: ImportRequest, progress: Progress) -> Digest:

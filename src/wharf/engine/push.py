@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from wharf.engine.image_events import publish_image_event
+from wharf.engine.image_platform import of_platform
 from wharf.engine.pull import requested
 from wharf.errors import Invalid, NotFound
 from wharf.spec.platform import Platform
@@ -50,16 +51,10 @@ def _push_one(
     from wharf.transfer.push import push  # the HTTP client comes with it
 
     image = engine.images.named(reference)
-    if image is not None and platform is not None:
-        here = image.image.platform
-        if (here.os, here.architecture) != (platform.os, platform.architecture):
-            raise NotFound(
-                f"image with reference {reference.familiar()} was found but does not provide the specified platform "
-                f"({platform})"
-            )
+    chosen = of_platform(engine, reference.familiar(), image, platform) if image and platform else None
     settings = engine.config.registries
     repository = engine.registries.repository(settings, reference, login)
-    push(engine.images, repository, reference, progress, settings.uploads, whole=platform is None)
+    push(engine.images, repository, reference, progress, settings.uploads, chosen=chosen)
     image = engine.images.named(replace(reference, digest=None))
     if image is not None:
         publish_image_event(engine, "push", image, reference.familiar())

@@ -14,6 +14,50 @@ def _omitted(default: Any, json: str | None = None) -> Any:
 
 
 @dataclass(slots=True)
+class ManifestSize:
+    """Bytes of a manifest's blobs that are here, and with what is unpacked of them."""
+
+    content: int = 0
+    total: int = 0
+
+
+@dataclass(slots=True)
+class UnpackedSize:
+    """Bytes of the unpacked layers."""
+
+    unpacked: int = 0
+
+
+@dataclass(slots=True)
+class ImageData:
+    """Of a manifest of an image: its platform as OCI has it, and the ids of its containers."""
+
+    platform: dict[str, str]
+    size: UnpackedSize
+    containers: list[str]
+
+
+@dataclass(slots=True)
+class AttestationData:
+    """Of an attestation: the digest of the manifest that it is about."""
+
+    for_: str = named("For", "")
+
+
+@dataclass(slots=True)
+class ManifestSummary:
+    """One manifest behind a name; `available`: all its blobs are here. `descriptor` as OCI has it."""
+
+    id: str = named("ID", "")
+    descriptor: dict[str, Any] = field(default_factory=dict)
+    available: bool = False
+    size: ManifestSize = field(default_factory=ManifestSize)
+    kind: str = "unknown"
+    image_data: ImageData | None = _omitted(None)
+    attestation_data: AttestationData | None = _omitted(None)
+
+
+@dataclass(slots=True)
 class ImageSummary:
     """One line of the image list; sizes in bytes, `created` in seconds since 1970, -1 where not asked for."""
 
@@ -26,6 +70,7 @@ class ImageSummary:
     repo_tags: list[str] = field(default_factory=list)
     shared_size: int = -1
     size: int = 0
+    manifests: list[ManifestSummary] | None = _omitted(None)
 
 
 @dataclass(slots=True)
@@ -71,6 +116,7 @@ class ImageInspect:
     graph_driver: GraphDriver = field(default_factory=GraphDriver)
     root_fs: RootFs = field(default_factory=RootFs, metadata={"json": "RootFS"})
     metadata: ImageMetadata = field(default_factory=ImageMetadata)
+    manifests: list[ManifestSummary] | None = _omitted(None)
 
 
 @dataclass(slots=True)

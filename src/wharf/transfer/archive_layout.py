@@ -69,6 +69,9 @@ def _listed(item: Any, files: ArchiveFiles, content: ContentStore, known: list[A
     names = tuple(parse_name(tag) for tag in tags)
     blobs = tuple(layer_descriptor(content, *files.blob(layer)) for layer in layers)
     for other in known:
+        # manifest.json has one platform of an index only, index.json the one that is asked for.
+        if other.target is not None and set(names) & set(other.names):
+            return ArchivedImage(other.manifest, names, other.received, other.target)
         if other.manifest.config.digest == digest and [blob.digest for blob in other.manifest.layers] == [
             blob.digest for blob in blobs
         ]:

@@ -43,6 +43,22 @@ def closure(content: ContentStore, target: Descriptor) -> Closure:
     return found
 
 
+def entries(content: ContentStore, target: Descriptor) -> list[Descriptor]:
+    """The manifests behind `target` as the indexes list them, in order, here or not; of a manifest itself."""
+    out: list[Descriptor] = []
+    waiting, seen = [target], set[Digest]()
+    while waiting:
+        item = waiting.pop(0)
+        if item.media_type not in INDEXES:
+            out.append(item)
+        elif item.digest not in seen and content.has(item.digest):
+            seen.add(item.digest)
+            waiting = [*parts(content.read(item.digest, MAX_MANIFEST_SIZE))[0], *waiting]
+        if len(out) + len(waiting) > MAX_DOCUMENTS:
+            raise Invalid(f"an index with more than {MAX_DOCUMENTS} manifests behind it is refused")
+    return out
+
+
 def _walk(content: ContentStore, document: Descriptor, found: Closure, seen: set[Digest]) -> None:
     """A document names its parts by digest, so there is no way round in a circle."""
     if document.digest in seen:

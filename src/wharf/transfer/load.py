@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wharf.errors import Invalid
@@ -15,6 +15,7 @@ from wharf.spec.reference import Reference
 from wharf.storage.compression import Readable, decompressed
 from wharf.transfer.archive_files import read_archive
 from wharf.transfer.archive_layout import ArchivedImage, read_layout
+from wharf.transfer.closure import INDEXES, closure
 from wharf.transfer.store import ImageStore
 from wharf.transfer.unpack import put_manifest, unpack
 
@@ -30,28 +31,34 @@ class Loaded:
 
 
 def load(
-    store: ImageStore, source: Readable, progress: Progress, quiet: bool = True, platform: Platform | None = None
+    store: ImageStore,
+    source: Readable,
+    progress: Progress,
+    quiet: bool = True,
+    platform: Platform | None = None,
 ) -> list[Loaded]:
     """Load every image of the archive that `source` streams, in its order; `progress` gets Docker's JSON messages.
 
-    With `platform`, images of others are passed over, without a word as with Docker.
+    `platform`: of an index its image, of other images those that are of it. Without one, an index all of which is in
+    the archive is kept whole, attestations and other platforms too.
+
     Raises Invalid for a damaged archive; images before the damaged one stay, as with Docker.
     """
     loaded = []
     with store.operations.operation():
         files = read_archive(decompressed(source), store.content)
         faults.done("load:archive")
-        images = read_layout(files, store.content, store.platform)
-        for image in images:
-            if platform is None or platform.matches(_image(store, image).platform):
-                loaded.append(_load_one(store, image, progress, quiet))
+        for archived in read_layout(files, store.content, platform or store.platform):
+            image = Image.from_bytes(_config(store, archived.manifest.config))
+            if platform is None or platform.matches(image.platform):
+                item = replace(archived, target=None) if platform else archived
+                loaded.append(_load_one(store, item, image, progress, quiet))
         store.operations.request_sweep()  # an archive may hold what none of its images needs
     return loaded
 
 
-def _load_one(store: ImageStore, archived: ArchivedImage, progress: Progress, quiet: bool) -> Loaded:
+def _load_one(store: ImageStore, archived: ArchivedImage, image: Image, progress: Progress, quiet: bool) -> Loaded:
     manifest = archived.manifest
-    image = _image(store, archived)
     if image.platform.os != store.platform.os:
         raise Invalid(f"cannot load {image.platform.os} image on {store.platform.os}")
     sizes = unpack(store, manifest.layers, image.diff_ids, _teller(progress, quiet))
@@ -76,16 +83,14 @@ def _load_one(store: ImageStore, archived: ArchivedImage, progress: Progress, qu
     faults.done("load:manifest")
     store.content.sync()
     faults.done("load:synced")
-    store.add(record, archived.names, archived.target)
+    target = archived.target
+    whole = target is not None and target.media_type in INDEXES and not closure(store.content, target).missing
+    store.add(record, archived.names, target, whole=whole)
     for name in archived.names:
         progress({"stream": f"Loaded image: {name.familiar()}\n"})
     if not archived.names:
         progress({"stream": f"Loaded image ID: {record.id}\n"})
     return Loaded(record.id, archived.names)
-
-
-def _image(store: ImageStore, archived: ArchivedImage) -> Image:
-    return Image.from_bytes(_config(store, archived.manifest.config))
 
 
 def _config(store: ImageStore, descriptor: Descriptor) -> bytes:

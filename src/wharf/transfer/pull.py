@@ -137,7 +137,7 @@ def _unchanged(store: ImageStore, here: NameRecord | None, top: Document, option
     """The image, whole, when the name stands for that document already."""
     asked = options.platform
     record = store.get(here.image_id) if here is not None and here.target.digest == top.digest else None
-    if record is None or (asked is not None and not _is(record.image.platform, asked)):
+    if record is None or (asked is not None and not asked.matches(record.image.platform)):
         return None
     wanted = here.target if options.everything and here is not None and here.target.media_type in INDEXES else None
     if wanted is not None and (not store.is_whole(wanted.digest) or closure(store.content, wanted).missing):
@@ -145,11 +145,6 @@ def _unchanged(store: ImageStore, here: NameRecord | None, top: Document, option
     chain = record.chain
     whole = all(store.content.has(blob.digest) for blob in record.blobs)
     return record if whole and (not chain or store.snapshots.exists(chain[-1])) else None
-
-
-def _is(platform: Platform, asked: Platform) -> bool:
-    same = (platform.os, platform.architecture) == (asked.os, asked.architecture)
-    return same and (not asked.variant or asked.variant == platform.variant)
 
 
 def _fetch(

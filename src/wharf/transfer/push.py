@@ -43,9 +43,10 @@ def push(
     emit: Emit,
     at_once: int = 5,
     *,
-    whole: bool = True,
+    chosen: ImageRecord | None = None,
 ) -> Pushed:
-    """Push what a name with a tag stands for, and note its digest here; `whole`: the index, where all of it was kept.
+    """Push what a name with a tag stands for, and note its digest here: the index, where all of it was kept, or of it
+    the one platform `chosen`.
 
     `emit` gets Docker's messages; what it raises ends the push.
     Raises NotFound when the name is not here; Unauthorized, Denied, Internal with Docker's words.
@@ -53,7 +54,9 @@ def push(
     with store.operations.operation():
         try:
             made = _Push(store, repository, reference, emit)
-            return (made.whole(at_once) if whole else None) or made.run(at_once)
+            if chosen is not None and chosen.id != made.image.id:
+                return made.one(chosen, at_once)
+            return (made.whole(at_once) if chosen is None else None) or made.run(at_once)
         except WharfError as error:
             translated = for_push(error)
             if translated is error:
@@ -70,7 +73,7 @@ class _Push:
         name = store.database.names.get(reference.canonical())
         if found is None or name is None:
             raise NotFound(f"tag does not exist: {reference.familiar()}")
-        self._image: ImageRecord = found
+        self.image: ImageRecord = found
         self._name = name
         self._manifest, self._document = self._chosen(name)
         self._made_here = self._document.data == replace(self._manifest, annotations={}).to_bytes()
@@ -78,7 +81,7 @@ class _Push:
     def _chosen(self, name: NameRecord) -> tuple[Manifest, Document]:
         """The manifest that the name was pulled with if everything of it is here, else the image's own."""
         content = self._store.content
-        for target in (name.target, self._image.manifest):
+        for target in (name.target, self.image.manifest):
             if target.media_type in INDEX_TYPES or not content.has(target.digest):
                 continue
             document = Document(target.media_type, content.read(target.digest, MAX_MANIFEST), target.digest)
@@ -91,7 +94,17 @@ class _Push:
         """Push the index that the name was pulled with, where all of it was kept; None where it was not."""
         if not self._store.is_whole(self._name.target.digest):
             return None
-        found = closure(self._store.content, self._name.target)
+        return self._as_it_came(self._name.target, at_once)
+
+    def one(self, chosen: ImageRecord, at_once: int) -> Pushed:
+        """Push another platform's manifest of an index that was kept. Raises NotFound when parts of it have gone."""
+        pushed = self._as_it_came(chosen.manifest, at_once)
+        if pushed is None:
+            raise NotFound(f"manifest {chosen.manifest.digest} is not whole any more")
+        return pushed
+
+    def _as_it_came(self, target: Descriptor, at_once: int) -> Pushed | None:
+        found = closure(self._store.content, target)
         if found.missing:
             return None
         top, tag = found.documents[-1], str(self._reference.tag)
@@ -99,7 +112,7 @@ class _Push:
         return self._done(top.digest, top.size, top)
 
     def run(self, at_once: int) -> Pushed:
-        pairs = list(zip(self._manifest.layers, self._image.image.diff_ids, strict=True))
+        pairs = list(zip(self._manifest.layers, self.image.image.diff_ids, strict=True))
         lines = [LayerLine(self._emit, diff_id, layer.size) for layer, diff_id in pairs]
         for number in reversed(range(len(pairs))):  # the top first, as Docker lists them
             lines[number].say("Preparing")
@@ -122,7 +135,7 @@ class _Push:
             document = Document(self._manifest.media_type, data, Digest.of(data))
         self._uploads.put_manifest(str(self._reference.tag), document)
         faults.done("push:manifest")
-        return self._done(document.digest, len(document.data), self._image.manifest)
+        return self._done(document.digest, len(document.data), self.image.manifest)
 
     def _done(self, digest: Digest, size: int, target: Descriptor) -> Pushed:
         """Note it and tell it."""
@@ -197,8 +210,8 @@ class _Push:
         """The image has this digest in that repository: what Docker shows as RepoDigests."""
         name = replace(self._reference, tag=None, digest=digest)
         with self._store.database.transaction():
-            if self._store.database.images.get(str(self._image.id)) is None:
+            if self._store.database.images.get(str(self.image.id)) is None:
                 return  # deleted meanwhile
-            self._store.database.names.put(NameRecord(name, self._image.id, target))
+            self._store.database.names.put(NameRecord(name, self.image.id, target))
         faults.done("push:noted")
         self._store.project()

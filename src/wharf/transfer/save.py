@@ -20,6 +20,7 @@ from wharf.spec.image_record import ImageRecord
 from wharf.spec.reference import Reference
 from wharf.storage.compression import decompressed
 from wharf.storage.content import ContentStore
+from wharf.transfer.closure import closure
 from wharf.transfer.store import ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, ImageStore
 from wharf.transfer.tar_writer import Node, Sink, TarWriter
 from wharf.transfer.unpack import uncompressed
@@ -30,26 +31,34 @@ _READ_ONLY = Node(0o644)
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """An image to save, with the names it is saved under (none when it was asked for by id)."""
+    """An image to save, with the names it is saved under (none when it was asked for by id).
+
+    `index`: an index all of which is here, which goes with everything that it leads to, byte for byte."""
 
     image: ImageRecord
     names: tuple[Reference, ...]
+    index: Descriptor | None = None
 
 
 def save(store: ImageStore, chosen: Sequence[Chosen], out: Sink) -> None:
     """Write the archive. The images' blobs cannot go meanwhile. Raises whatever `out.write` raises."""
     with store.operations.operation():
-        layers = {layer.digest: layer for item in chosen for layer in item.image.layers}
+        layers = {layer.digest: layer for item in chosen if not item.index for layer in item.image.layers}
         plain = {digest: uncompressed(store.content, layer) for digest, layer in sorted(layers.items())}
         documents, index, listing = _describe(store.content, chosen, plain)
+        as_they_are = _indexed(store.content, chosen, documents)
         tar = TarWriter(out)
         tar.directory("blobs")
         tar.directory(_BLOBS)
         sources = {blob.digest: layers[digest] for digest, blob in plain.items()}
-        for digest in sorted({*documents, *sources}):
+        for digest in sorted({*documents, *sources, *as_they_are}):
             name = f"{_BLOBS}/{digest.hex}"
             if digest in documents:
                 tar.data(name, documents[digest], _READ_ONLY)
+                continue
+            if digest in as_they_are:
+                with store.content.open(digest) as blob:
+                    tar.copy(name, blob, as_they_are[digest].size)
                 continue
             layer = sources[digest]
             with store.content.open(layer.digest) as blob:
@@ -63,6 +72,19 @@ def save(store: ImageStore, chosen: Sequence[Chosen], out: Sink) -> None:
         tar.close()
 
 
+def _indexed(
+    content: ContentStore, chosen: Sequence[Chosen], documents: dict[Digest, bytes]
+) -> dict[Digest, Descriptor]:
+    """The blobs behind the indexes; their documents join `documents`."""
+    blobs: dict[Digest, Descriptor] = {}
+    for item in chosen:
+        if item.index:
+            found = closure(content, item.index)
+            documents.update({one.digest: content.read(one.digest, MAX_CONFIG_SIZE) for one in found.documents})
+            blobs.update(found.blobs)
+    return blobs
+
+
 def _describe(
     content: ContentStore, chosen: Sequence[Chosen], plain: dict[Digest, Descriptor]
 ) -> tuple[dict[Digest, bytes], dict[str, Any], list[dict[str, Any]]]:
@@ -71,17 +93,23 @@ def _describe(
     listing: list[dict[str, Any]] = []
     for item in chosen:
         config = content.read(item.image.id, MAX_CONFIG_SIZE)
-        layers = tuple(plain[layer.digest] for layer in item.image.layers)
+        layers = _layers(item, plain)
         manifest = Manifest(item.image.config, layers).to_bytes()
         if layers == item.image.layers:  # then the manifest it came with describes it, byte for byte
             manifest = content.read(item.image.manifest.digest, MAX_CONFIG_SIZE)
         target = Descriptor(Manifest.from_bytes(manifest).media_type, Digest.of(manifest), len(manifest))
         documents[item.image.id], documents[target.digest] = config, manifest
+        target = item.index or target
         for name in item.names or (None,):
             notes = {ANNOTATION_IMAGE_NAME: name.canonical(), ANNOTATION_REF_NAME: str(name.tag)} if name else {}
             entries.append(replace(target, annotations=notes).to_json())
         listing.append(_listed(item, layers))
     return documents, {"schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": entries}, listing
+
+
+def _layers(item: Chosen, plain: dict[Digest, Descriptor]) -> tuple[Descriptor, ...]:
+    """As they are in the archive: plain, as Docker writes them, but those behind an index as they came."""
+    return item.image.layers if item.index else tuple(plain[layer.digest] for layer in item.image.layers)
 
 
 def _listed(item: Chosen, layers: tuple[Descriptor, ...]) -> dict[str, Any]:
@@ -101,6 +129,6 @@ def _repositories(chosen: Sequence[Chosen], plain: dict[Digest, Descriptor]) -> 
     for item in chosen:
         for name in item.names:
             if item.image.layers:
-                top = plain[item.image.layers[-1].digest].digest.hex
+                top = _layers(item, plain)[-1].digest.hex
                 out.setdefault(name.familiar_name, {})[str(name.tag)] = top
     return out

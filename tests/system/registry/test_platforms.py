@@ -82,7 +82,13 @@ def send(engine: Any, reference: Reference, *, whole: bool = True) -> Pushed:
     client = Client(FAST)
     try:
         repository = Repository(client, reference)
-        return push(engine.images, repository, reference, lambda message: None, whole=whole)
+        return push(
+            engine.images,
+            repository,
+            reference,
+            lambda message: None,
+            chosen=None if whole else engine.images.named(reference),
+        )
     finally:
         client.close()
 

@@ -36,15 +36,18 @@ async def image_list(api: Api, request: Request) -> Answer:
         all=request.flag("all"),
         shared_size=request.flag("shared-size"),
         digests=request.flag("digests"),
+        manifests=request.version >= (1, 47) and request.flag("manifests"),
     )
     return json_reply([images.summary(to_wire(image), request.version) for image in found])
 
 
 async def image_inspect(api: Api, request: Request) -> Answer:
     """GET /images/{name}/json"""
+    manifests = request.version >= (1, 48) and request.flag("manifests")
     if request.flag("manifests") and request.text("platform"):
         raise Invalid("conflicting options: manifests and platform options cannot both be set")
-    found = await api.run(inspect_image, api.engine, request.names["name"], _platform(request))
+    name = request.names["name"]
+    found = await api.run(inspect_image, api.engine, name, _platform(request), manifests=manifests)
     return json_reply(images.inspect(to_wire(found), request.version))
 
 
