@@ -28,6 +28,7 @@ from wharf.daemonreload import added_runtimes, reload_settings
 from wharf.engine.config import EngineConfig
 from wharf.engine.engine import Engine
 from wharf.engine.id_maps import parse_remap
+from wharf.engine.image_gc import parse_image_gc
 from wharf.engine.security import read_profile
 from wharf.errors import Conflict, WharfError
 from wharf.kernel.process import one_heap
@@ -147,6 +148,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         runtimes=added_runtimes(settings),
         default_runtime=settings.default_runtime,
         registries=registry_settings(settings),
+        image_gc=parse_image_gc(settings.image_gc),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from wharf.daemonflags import LOG_LEVELS, flag_parser
 from wharf.engine.config import OWN_RUNTIME, RUNTIME_NAME, DnsDefaults
+from wharf.engine.image_gc import parse_image_gc
 from wharf.engine.network_settings import (
     BridgeWords,
     parse_default_bridge,
@@ -120,6 +121,8 @@ class Settings:
     """Directories like /etc/docker/certs.d, instead of the usual ones. Not one of dockerd's."""
     signature_policy: dict[str, Any] = field(default_factory=dict)
     """Registry or repository -> what its images need. Not one of dockerd's."""
+    image_gc: dict[str, str] = field(default_factory=dict)
+    """max-size, unused-for, interval: unused images go by themselves. Not one of dockerd's."""
     http_proxy: str = ""
     https_proxy: str = ""
     no_proxy: str = ""
@@ -138,6 +141,8 @@ def read_settings(argv: Sequence[str]) -> Settings:
         flags["default_address_pools"] = [AddressPool.parse(text) for text in flags["default_address_pools"]]
     if "log_opts" in flags:
         flags["log_opts"] = dict(_pair(text) for text in flags["log_opts"])
+    if "image_gc" in flags:
+        flags["image_gc"] = dict(_pair(text) for text in flags["image_gc"])
     if "runtimes" in flags:
         flags["runtimes"] = {name: (path,) for name, path in map(_pair, flags["runtimes"])}
     if "default_network_opts" in flags:
@@ -171,6 +176,7 @@ def with_defaults(settings: Settings) -> Settings:
     dns_defaults(settings)
     cgroup_driver(settings)
     registry_settings(settings)
+    parse_image_gc(settings.image_gc)
     if settings.default_runtime not in (RUNTIME_NAME, OWN_RUNTIME, *settings.runtimes):
         raise Invalid(f"specified default runtime '{settings.default_runtime[:100]}' does not exist")
     check_log(settings.log_driver, settings.log_opts)
@@ -303,7 +309,7 @@ _KINDS: dict[str, type] = {
     "ip-masq": bool, "ipv6": bool, "iptables": bool, "ip6tables": bool, "mtu": int, "default-network-opts": dict,
     "dns": list, "dns-opts": list, "dns-search": list,
     "insecure-registries": list, "registry-mirrors": list, "registry-realms": list,
-    "registry-certs": list, "signature-policy": dict,
+    "registry-certs": list, "signature-policy": dict, "image-gc": dict,
     "max-concurrent-downloads": int, "max-concurrent-uploads": int, "max-download-attempts": int,
     "shutdown-timeout": int, "log-opts": dict, "hosts": list,
     "labels": list, "default-address-pools": list, "exec-opts": list,

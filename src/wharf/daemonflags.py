@@ -72,6 +72,7 @@ def flag_parser() -> argparse.ArgumentParser:
     add("--registry-mirror", dest="registry_mirrors", action="append", metavar="[DOMAIN=]URL", help="asked first")
     add("--registry-realm", dest="registry_realms", action="append", metavar="DOMAIN=HOST", help="may see credentials")
     add("--registry-certs", dest="registry_certs", action="append", metavar="DIR", help="instead of /etc/*/certs.d")
+    add("--image-gc", dest="image_gc", action="append", metavar="KEY=VALUE", help="max-size, unused-for, interval")
     add("--http-proxy", metavar="URL", help="proxy for plain http to registries ($HTTP_PROXY)")
     add("--https-proxy", metavar="URL", help="proxy for https to registries ($HTTPS_PROXY)")
     add("--no-proxy", metavar="HOSTS", help="hosts and networks that are reached without a proxy ($NO_PROXY)")

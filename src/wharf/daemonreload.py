@@ -9,6 +9,7 @@ from typing import Any
 
 from wharf.daemonconfig import Settings, registry_settings
 from wharf.engine.engine import Engine
+from wharf.engine.image_gc import parse_image_gc
 from wharf.engine.info import instance_uuid
 
 REGISTRY = (
@@ -17,7 +18,7 @@ REGISTRY = (
 )  # fmt: skip
 RELOADABLE = (
     "debug", "log_level", "labels", "shutdown_timeout", "live_restore", "restart_unhealthy", "runtimes",
-    "default_runtime", *REGISTRY,
+    "default_runtime", "image_gc", *REGISTRY,
 )  # fmt: skip
 """Fields of Settings; the others need a restart."""
 _IGNORED = ("warnings", "config_file", "validate")
@@ -46,7 +47,10 @@ def reload_settings(old: Settings, new: Settings, engine: Engine) -> Settings:
         runtimes=added_runtimes(now),
         default_runtime=now.default_runtime,
         registries=registry_settings(now),
+        image_gc=parse_image_gc(now.image_gc),
     )
+    if "image_gc" in applied:
+        engine.image_gc.arm()
     for name in applied:
         log.info("reloaded: %s is %s, was %s", _directive(name), getattr(now, name), getattr(old, name))
     for name in changed:

@@ -3,11 +3,15 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from wharf.engine.id_maps import IdMaps
 from wharf.spec.container import HostConfig
 from wharf.spec.network import AddressPool, DefaultBridge
 from wharf.spec.registry import RegistrySettings
+
+if TYPE_CHECKING:
+    from wharf.engine.image_gc import ImageGcRule
 
 log = logging.getLogger("wharf.engine")
 
@@ -77,5 +81,7 @@ class EngineConfig:
     default_runtime: str = RUNTIME_NAME
     cgroup_driver: str = ""
     """cgroupfs or systemd; "" is what fits the host."""
+    image_gc: "ImageGcRule | None" = None
+    """Unused images go by themselves."""
     registries: RegistrySettings = field(default_factory=RegistrySettings)
     warn: Callable[[str], None] = log.warning

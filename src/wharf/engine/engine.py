@@ -17,6 +17,7 @@ from wharf.engine.config import EngineConfig
 from wharf.engine.devices import find_init, thermal_paths
 from wharf.engine.events import EventBus
 from wharf.engine.image_bootstrap import clear_scratch
+from wharf.engine.image_gc import ImageGc
 from wharf.engine.info import instance_uuid
 from wharf.engine.live import LiveContainers
 from wharf.engine.loop import EngineLoop
@@ -101,6 +102,7 @@ class Engine:
         self.pruning = threading.Lock()
         self.registries = Registries()
         self.closing = False
+        self.image_gc = ImageGc(self)
 
     @classmethod
     def open(cls, config: EngineConfig, loop: asyncio.AbstractEventLoop | None = None) -> "Engine":
@@ -141,6 +143,7 @@ class Engine:
         clear_scratch(self)
         self.netd_guard.hand_over()
         restart_after_open(self)
+        self.image_gc.arm()
 
     def cgroup_path(self, container_id: str, parent: str = "") -> str:
         """Path of a container's cgroup below each hierarchy; other instances have a parent of their own."""
@@ -158,6 +161,7 @@ class Engine:
         """End; with `stop_containers` stop them first, within `shutdown_timeout`. Without, they go on running.
         None: as the configuration says."""
         self.closing = True
+        self.image_gc.close()
         if stop_containers if stop_containers is not None else takes_containers(self):
             stop_all(self)
         running = self.busy()
