@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from wharf.build.options import LowerOptions
+from wharf.build.options import EPOCH_ARG, PROXY_ARGS, LowerOptions
 from wharf.dockerfile.instructions import Arg
 from wharf.dockerfile.position import DockerfileError
 from wharf.dockerfile.words import expand
@@ -44,3 +44,14 @@ def global_arguments(
                 except Invalid as error:
                     raise DockerfileError(error.message, instruction.lines) from None
     return values
+
+
+def predefined_names() -> Iterable[str]:
+    """Arguments that every Dockerfile may be given without declaring them."""
+    yield EPOCH_ARG
+    for name in PROXY_ARGS:
+        yield name
+        yield name.lower()
+    for name in ("DOCKERFILE_CHECK", "INLINE_CACHE", "SYNTAX", "SANDBOX_HOSTNAME", "CACHE_MOUNT_NS",
+                 "CONTEXT_KEEP_GIT_DIR", "MULTI_PLATFORM", "BUILD_NAME", "HISTORY_PROVENANCE_V1"):  # fmt: skip
+        yield "BUILDKIT_" + name

@@ -3,10 +3,9 @@
 What BuildKit's frontend does (frontend/dockerfile/dockerfile2llb), with its words.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from wharf.build.arguments import global_arguments, platform_arguments
+from wharf.build.arguments import global_arguments, platform_arguments, predefined_names
 from wharf.build.graph import CopyFiles, Files, ImageSource, LocalSource, Vertex
 from wharf.build.lower_copy import lower_copy
 from wharf.build.lower_meta import lower_meta
@@ -386,21 +385,9 @@ class _Lowering:
 
     def _unused(self) -> tuple[str, ...]:
         """Arguments that were given and that nothing declares."""
-        declared = set(self._globals) | set(_predefined())
+        declared = set(self._globals) | set(predefined_names())
         for arg in self._file.globals:
             declared |= {argument.key for argument in arg.arguments}
         for state in self._states.values():
             declared |= state.arguments.keys()
         return tuple(sorted(set(self._options.build_args) - declared))
-
-
-def _predefined() -> Iterable[str]:
-    from wharf.build.options import PROXY_ARGS
-
-    yield EPOCH_ARG
-    for name in PROXY_ARGS:
-        yield name
-        yield name.lower()
-    for name in ("DOCKERFILE_CHECK", "INLINE_CACHE", "SYNTAX", "SANDBOX_HOSTNAME", "CACHE_MOUNT_NS",
-                 "CONTEXT_KEEP_GIT_DIR", "MULTI_PLATFORM", "BUILD_NAME", "HISTORY_PROVENANCE_V1"):  # fmt: skip
-        yield "BUILDKIT_" + name

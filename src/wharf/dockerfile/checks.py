@@ -74,6 +74,8 @@ _SECRET = re.compile(
 )
 _NOT_SECRET = re.compile(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
 _CHECK_COMMENT = re.compile(r"check\s*=\s*(\S+)", re.IGNORECASE)
+MAX_FINDINGS = 1000
+"""More are not told of one build."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class Checks:
 
     options: Options = field(default_factory=Options)
     findings: list[Finding] = field(default_factory=list)
+    _known: set[Finding] = field(default_factory=set)
 
     def report(self, rule: str, message: str, lines: Lines, comments: Sequence[str] = ()) -> None:
         """One finding, unless the file or a comment right above the instruction skips the rule."""
@@ -127,7 +130,8 @@ class Checks:
         else:
             on = not options.skip & {rule, "all"}
         finding = Finding(rule, message, lines)
-        if on and finding not in self.findings:
+        if on and finding not in self._known and len(self.findings) < MAX_FINDINGS:
+            self._known.add(finding)
             self.findings.append(finding)
 
     def raise_if_errors(self) -> None:

@@ -42,6 +42,8 @@ from wharf.errors import Invalid
 from wharf.spec.quote import go_quote
 
 MAX_STAGES = 10_000
+MAX_INSTRUCTIONS = 10_000
+"""Of one stage: overlayfs stacks 500 layers, and the history has a line for each of the others."""
 _BLANKS = re.compile(r"[\t\v\f\r ]+")
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9_.-]*\Z")
 _ONBUILD = re.compile(r"\s*ONBUILD\s*", re.IGNORECASE)
@@ -72,7 +74,11 @@ def parse_dockerfile(text: str) -> Dockerfile:
         if isinstance(instruction, From):
             stages.append((instruction, []))
         elif stages:
+            if len(stages[-1][1]) == MAX_INSTRUCTIONS:
+                raise DockerfileError(f"a stage has more than {MAX_INSTRUCTIONS} instructions", statement.lines)
             stages[-1][1].append(instruction)
+        elif len(global_args) == MAX_INSTRUCTIONS:
+            raise DockerfileError(f"more than {MAX_INSTRUCTIONS} instructions before the first FROM", statement.lines)
         elif isinstance(instruction, Arg):
             global_args.append(instruction)
         else:

@@ -91,7 +91,10 @@ class _Reader:
             line = self._lines[self._at].rstrip("\r").lstrip()
             if line.startswith("#"):
                 note = line[1:].strip()
-                comments = [*comments, note] if note else []
+                if note:
+                    comments.append(note)
+                else:
+                    comments = []
                 self._at += 1
             elif not line:
                 comments = []

@@ -66,6 +66,12 @@ def test_a_dockerfile_of_ten_megabytes(daemon: Wharfd, context: Path) -> None:
     daemon.docker("rmi", NAME)
 
 
+def test_a_million_instructions(daemon: Wharfd, context: Path) -> None:
+    for way in WAYS:
+        done = build(daemon, way, context, BASE + "ENV a=$b\n" * 1_000_000)
+        assert done.returncode == 1 and "a stage has more than 10000 instructions" in done.stderr
+
+
 def test_ten_thousand_stages(daemon: Wharfd, context: Path) -> None:
     text = "FROM busybox AS s0\n" + "".join(f"FROM s{n} AS s{n + 1}\nLABEL l={n}\n" for n in range(9_999))
     done = build(daemon, "wharf", context, text)
