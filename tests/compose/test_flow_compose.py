@@ -1,6 +1,5 @@
 """docs/flow-compose.md: its example runs; and what facts.tsv has no row for: builds, providers, hooks, failures."""
 
-import os
 import re
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.compose.tools import Place
 from tests.support.wharfd import ROOT, Wharfd
 
 
@@ -17,28 +17,6 @@ def daemon() -> Iterator[Wharfd]:
     with Wharfd() as started:
         started.load_busybox()
         yield started
-
-
-class Place:
-    """A project's directory, and `wharf compose` in it."""
-
-    def __init__(self, daemon: Wharfd, path: Path) -> None:
-        self.path = path
-        self.environment = {**daemon.environment, "PATH": f"{path}/bin:{os.environ['PATH']}"}
-
-    def compose(self, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-        """Runs it; raises AssertionError for another status."""
-        command = [str(ROOT / ".venv/bin/wharf"), "compose", *words]
-        out = subprocess.run(command, cwd=self.path, env=self.environment, capture_output=True, text=True,
-                             stdin=subprocess.DEVNULL, check=False, timeout=120)  # fmt: skip
-        assert out.returncode == status, f"{words}: {out.returncode}\n{out.stdout}\n{out.stderr}"
-        return out
-
-    def write(self, text: str, name: str = "compose.yaml") -> None:
-        """A file."""
-        path = self.path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
 
 
 @pytest.fixture

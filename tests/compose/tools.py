@@ -5,6 +5,7 @@ The latter is the distribution's, from its newest suite, unpacked without being 
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -72,3 +73,30 @@ class Tools:
             return []
         found: list[dict[str, Any]] = json.loads(self._daemon.docker("inspect", "--type", kind, *ids).stdout)
         return sorted(found, key=lambda item: str(item["Name"]))
+
+
+class Place:
+    """A project's directory, and `wharf compose` in it."""
+
+    def __init__(self, daemon: Wharfd, path: Path) -> None:
+        self.path = path
+        self.environment = {**daemon.environment, "PATH": f"{path}/bin:{os.environ['PATH']}"}
+
+    @property
+    def project(self) -> str:
+        """The name that the directory gives."""
+        return re.sub("[^a-z0-9_-]", "", self.path.name.lower()).lstrip("_-")
+
+    def compose(self, *words: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Runs it; raises AssertionError for another status; None is for any."""
+        command = [str(ROOT / ".venv/bin/wharf"), "compose", *words]
+        out = subprocess.run(command, cwd=self.path, env=self.environment, capture_output=True, text=True,
+                             stdin=subprocess.DEVNULL, check=False, timeout=120)  # fmt: skip
+        assert status in (None, out.returncode), f"{words}: {out.returncode}\n{out.stdout}\n{out.stderr}"
+        return out
+
+    def write(self, text: str, name: str = "compose.yaml") -> None:
+        """A file."""
+        path = self.path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)

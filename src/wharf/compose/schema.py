@@ -24,8 +24,8 @@ class Schema:
         """Raises PathError for a model that the schema refuses."""
         if self._validator.is_valid(model):
             return
-        path, words = _most_specific(list(self._validator.iter_errors(model)))
-        raise PathError(f"{'.'.join(path)} {words}", tuple(path))
+        path, words, unexpected = _most_specific(list(self._validator.iter_errors(model)))
+        raise PathError(f"{'.'.join(path)} {words}", (*path, *unexpected))
 
 
 def _is_duration(text: str) -> bool:
@@ -36,16 +36,19 @@ def _is_duration(text: str) -> bool:
     return not any(unit in text for unit in "dw")
 
 
-def _most_specific(errors: list[Any]) -> tuple[list[str], str]:
-    """The deepest complaint, alternatives looked into; the first of those that are as deep."""
-    best: tuple[int, list[str], str] = (-1, [], "")
+def _most_specific(errors: list[Any]) -> tuple[list[str], str, list[str]]:
+    """The deepest complaint (path, words, a key that should not be there), alternatives looked into; the first of those
+    that are as deep.
+    """
+    best: tuple[int, list[str], str, list[str]] = (-1, [], "", [])
     for error in sorted(_leaves(errors), key=lambda leaf: [str(part) for part in leaf.instance_path]):
         path = [str(part) for part in error.instance_path]
         words = _words(error)
-        depth = len(path) + (type(error.kind).__name__ == "AdditionalProperties")
+        unexpected = sorted(error.kind.unexpected)[:1] if type(error.kind).__name__ == "AdditionalProperties" else []
+        depth = len(path) + len(unexpected)
         if depth > best[0]:
-            best = (depth, path, words)
-    return best[1], best[2]
+            best = (depth, path, words, unexpected)
+    return best[1:]
 
 
 def _leaves(errors: list[Any]) -> list[Any]:
