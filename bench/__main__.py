@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import build, compose, engines, memory, network, registry, registry_server
+from bench import api, build, compose, engines, memory, network, registry, registry_server
 from bench.archive import docker_archive
 from bench.cases import MANY, Case, cases, files_layer
 from bench.engines import Engine
@@ -85,6 +85,7 @@ def main() -> int:
         registry_server.rows(work, min(options.repeat, 10), options.only, row)
         build.rows(peers, work, min(options.repeat, 10), options.only, options.peers, row)
         compose.rows(peers, work, min(options.repeat, 10), options.only, options.peers, row)
+        api.rows(peers, min(options.repeat, 10), options.only, row)
         pulls(peers, work, options)
         network.rates(peers, min(options.repeat, 10), options.only)
         if not options.only:
@@ -145,7 +146,7 @@ def row(name: str, figures: list[float], goal: float | None = None, unit: str = 
     """Print a row; the ratio is Wharf's figure over the peer's."""
     text = f"{name:32}" + "".join(f"{figure:>10.3f}" for figure in figures)
     if len(figures) > 1:
-        text += f"{figures[0] / figures[1]:>8.2f}"
+        text += f"{figures[0] / figures[1]:>8.2f}" if figures[1] else f"{'–':>8}"
     print(text + (f"{goal:>7.2f}" if goal else "") + unit, flush=True)
 
 
