@@ -46,6 +46,7 @@ EXPLAINED: dict[str, str] = {
     ": strconv.Atoi: parsing ": "a number in the query (limit, t, timeout …) that is none; Docker's words and status",
     ": strconv.ParseInt: parsing ": "since and until that are no times; Docker's words and status",
     "/get: invalid reference format": "save alone answers so, as Docker's does",
+    "/get: repository name must not be": "likewise",
     "/plugins/privileges: invalid reference format": "Docker's answer",
     "/top: ps: ": "arguments that ps refuses; Docker hands its words on with 500",
     "/stop: cannot stop container: ": "a signal that is none; Docker's words and status",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from wharf.engine.filters import Filters, check_filters, labels_match, name_pattern
@@ -66,25 +67,29 @@ def list_containers(engine: Engine, request: ListRequest) -> list[dict[str, Any]
     ]
     if request.limit > 0:
         found = found[: request.limit]
-    return [_summary(engine, record, request.size) for record in found]
+    names = _image_names(engine, found)
+    now = datetime.now(UTC)
+    return [_summary(engine, record, request.size, names[record.config.image], now) for record in found]
 
 
-def _summary(engine: Engine, record: ContainerRecord, size: bool) -> dict[str, Any]:
-    extras = SummaryExtras(image=_image_name(engine, record), names=engine.containers.names_of(record))
+def _summary(engine: Engine, record: ContainerRecord, size: bool, named: str | None, now: datetime) -> dict[str, Any]:
+    """`named`: what the image's name stands for now; the name is shown as given while that is the container's image."""
+    image = record.config.image if named == record.image_id else record.image_id
+    extras = SummaryExtras(image=image, names=engine.containers.names_of(record))
     if size:
         extras.size_rw, extras.size_root_fs = sizes(engine, record)
-    return container_summary(record, extras)
+    return container_summary(record, extras, now)
 
 
-def _image_name(engine: Engine, record: ContainerRecord) -> str:
-    """The name as it was given while it still stands for that image, else the id."""
-    name = record.config.image
-    try:
-        if str(engine.images.resolve(name).id) == record.image_id:
-            return name
-    except WharfError:
-        pass
-    return record.image_id
+def _image_names(engine: Engine, records: Iterable[ContainerRecord]) -> dict[str, str | None]:
+    """Name -> id of the image it stands for; each is looked up once, however many containers were made of it."""
+    found: dict[str, str | None] = {}
+    for name in {record.config.image for record in records}:
+        try:
+            found[name] = str(engine.images.resolve(name).id)
+        except WharfError:
+            found[name] = None
+    return found
 
 
 def _tests(engine: Engine, filters: Filters) -> list[Test]:

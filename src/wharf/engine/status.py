@@ -1,5 +1,6 @@
 """What a container is doing, in Docker's words: the state word and the human status line."""
 
+import functools
 from datetime import UTC, datetime
 
 from wharf.spec.container import ZERO_TIME, ContainerState
@@ -42,6 +43,7 @@ def _remark(state: ContainerState) -> str:
     return f" (health: {STARTING})" if state.health.status == STARTING else f" ({state.health.status})"
 
 
+@functools.lru_cache(4096)
 def parse_time(text: str) -> datetime:
     """RFC 3339 with up to nine digits of fraction, to microseconds."""
     base, dot, rest = text.removesuffix("Z").partition(".")

@@ -1,6 +1,7 @@
 """RFC 3339 times as Docker writes them."""
 
 import datetime
+import functools
 import re
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)\Z")
@@ -14,6 +15,7 @@ def format_time(nanoseconds: int) -> str:
     return f"{text}{fraction}Z"
 
 
+@functools.lru_cache(4096)
 def to_nanoseconds(text: str) -> int | None:
     """Nanoseconds since 1970 of an RFC 3339 time; None where it is none."""
     match = _RFC3339.match(text)

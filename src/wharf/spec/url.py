@@ -20,4 +20,6 @@ def host_fault(host: str) -> str:
     _, colon, port = host.rpartition(":")
     if colon and "]" not in port and port and not (port.isascii() and port.isdigit()):
         return f"invalid port {go_quote(':' + port)} after host"
+    if colon and port.isdigit() and int(port) > 65535:
+        return "invalid port"
     return ""

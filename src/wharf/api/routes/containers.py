@@ -35,7 +35,7 @@ async def containers(api: Api, request: Request) -> Answer:
     filters = filters_of(request)
     limit = request.number("limit", 0) or -1
     wanted = ListRequest(all=request.flag("all"), limit=limit, size=request.flag("size"), filters=filters)
-    return json_reply(await api.run(list_containers, api.engine, wanted))
+    return await api.run(lambda: json_reply(list_containers(api.engine, wanted)))
 
 
 async def inspect(api: Api, request: Request) -> Answer:
