@@ -37,7 +37,7 @@ test-dist: setup  ## the package in a fresh Debian root: installed, used, upgrad
 test-runc: setup  ## the conformance lines with every container run by Debian's runc (three minutes)
 	WHARF_TEST_RUNTIME=$$(tools/runc-peer) $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup tests/conformance
 
-.PHONY: test-docker-py test-testcontainers test-compose
+.PHONY: test-docker-py test-testcontainers test-compose test-dockerode
 test-compose: setup  ## 45 Compose projects by docker compose and by wharf compose: equal results (five minutes)
 	WHARF_TEST_COMPOSE=1 $(BIN)/pytest -q -n $(WORKERS) tests/compose/test_both.py tests/compose/test_shop.py
 
@@ -46,6 +46,9 @@ test-docker-py: setup  ## docker-py's own integration suite against wharfd: DOCK
 
 test-testcontainers: setup  ## Testcontainers' own tests/core against wharfd: TESTCONTAINERS=<a checkout of testcontainers-python 4.15>
 	$(BIN)/python -m tests.suites.testcontainers_core $(TESTCONTAINERS)
+
+test-dockerode: setup  ## Node's client runs, streams, execs and builds against wharfd (skips aloud without npm or its registry)
+	$(BIN)/python -m tests.suites.dockerode
 
 bench: setup  ## times Wharf beside a peer given by PEER="..." and prints medians and ratios
 	$(BIN)/python -m bench
