@@ -3,6 +3,7 @@
 import argparse
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -57,6 +58,7 @@ def main() -> int:
         os.environ["WHARF_BENCH_INSIDE"] = "1"
         command = [*engines.IN_OWN_NETWORK, sys.executable, "-m", "bench", *sys.argv[1:]]
         os.execvp(command[0], command)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started ends, as after ^C
     client = [find_client()]
     place = str(Path(DISK_PLACE).absolute()) if options.disk else "/dev/shm"
     os.makedirs(place, exist_ok=True)

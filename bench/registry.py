@@ -152,7 +152,7 @@ def _of_host(work: Path, host: str) -> list[Case]:
     whose = "" if host == HOST else ", ours"
     rows = [
         Case(f"pull of {FILES} files{whose}", pull(files), 0.20, before=remove(files)),
-        Case(f"pull of a layer of 1 GB{whose}", pull(big), 0.5, after=remove(big)),
+        Case(f"pull of a layer of 1 GB{whose}", pull(big), 0.5, after=remove(big), most=3),
         Case(f"push of {FILES} files{whose}", push, 0.5, before=before_push, after=remove(new)),
     ]
     if host == HOST:

@@ -59,7 +59,13 @@ NOUNS = {
         **{verb: ("plugins", verb) for verb in ("ls", "inspect", "rm", "enable", "disable")},
         "list": ("plugins", "ls"), "remove": ("plugins", "rm"),
     },
-    "manifest": {"inspect": ("manifest", "inspect")},
+    "manifest": {
+        "annotate": ("manifest", "annotate"),
+        "create": ("manifest", "create"),
+        "inspect": ("manifest", "inspect"),
+        "push": ("manifest", "push"),
+        "rm": ("manifest", "rm"),
+    },
     "system": {"info": ("system", "info"), "events": ("system", "events"), "check": ("system_check", "check"),
                "dial-stdio": ("dial", "dial_stdio"), "df": ("disk_usage", "df"), "prune": ("prune", "system_prune")},
 }  # fmt: skip

@@ -64,7 +64,6 @@ DOCKER_VERBS = {
     "plugin": "create install push set upgrade",
     "container": "",
     "image": "",
-    "manifest": "annotate create push rm",
     "network": "",
     "system": "",
     "volume": "update",
@@ -116,7 +115,13 @@ _NOUN_VERBS = {
         ("prune", "Remove unused images"),
         ("rm", "Remove one or more images"),
     ),
-    "manifest": (("inspect", "Display an image manifest, or manifest list"),),
+    "manifest": (
+        ("annotate", "Add additional information to a local image manifest"),
+        ("create", "Create a local manifest list for annotating and pushing to a registry"),
+        ("inspect", "Display an image manifest, or manifest list"),
+        ("push", "Push a manifest list to a repository"),
+        ("rm", "Delete one or more manifest lists from local storage"),
+    ),
     "network": (
         ("connect", "Connect a container to a network"),
         ("create", "Create a network"),

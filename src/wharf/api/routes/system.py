@@ -15,11 +15,13 @@ from wharf.engine.auth import check_login
 from wharf.engine.check import check_system
 from wharf.engine.disk_usage import disk_usage
 from wharf.engine.distribution import Distributed, inspect_distribution
+from wharf.engine.distribution_push import ManifestPush, push_manifest
 from wharf.engine.image_bootstrap import BootstrapRequest, bootstrap_image
 from wharf.engine.info import system_info
 from wharf.engine.list import ListRequest, list_containers
 from wharf.engine.version import version_info
 from wharf.errors import Invalid
+from wharf.spec.image import MAX_MANIFEST_SIZE
 from wharf.wire.codec import dumps, to_wire
 from wharf.wire.registry import login_of, parse_auth
 
@@ -149,6 +151,15 @@ async def distribution_manifest(api: Api, request: Request) -> Answer:
     return Reply(200, found.document, found.descriptor.media_type, headers)
 
 
+async def distribution_push(api: Api, request: Request) -> Answer:
+    """PUT /wharf/v1/distribution/{name}/manifest?from=: a manifest list, with what its repository lacks."""
+    document = await request.body.read(MAX_MANIFEST_SIZE)
+    media = request.headers.get("content-type", "")
+    login = parse_auth(request.headers.get("x-registry-auth", ""))
+    wanted = ManifestPush(request.names["name"], media, document, request.all("from"))
+    return json_reply({"Digest": str(await api.run(push_manifest, api.engine, wanted, login))}, 201)
+
+
 async def _distributed(api: Api, request: Request) -> Distributed:
     login = parse_auth(request.headers.get("x-registry-auth", ""))
     return await api.run(inspect_distribution, api.engine, request.names["name"], login)
@@ -190,6 +201,7 @@ ROUTES = (
     Route("POST", "/auth", auth),
     Route("GET", "/distribution/{name}/json", distribution),
     Route("GET", "/wharf/v1/distribution/{name}/manifest", distribution_manifest),
+    Route("PUT", "/wharf/v1/distribution/{name}/manifest", distribution_push),
     Route("GET", "/wharf/v1/_ping", wharf_ping),
     Route("POST", "/wharf/v1/bootstrap", bootstrap),
     Route("GET", "/wharf/v1/system/check", check),

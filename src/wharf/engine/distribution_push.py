@@ -1,0 +1,85 @@
+"""Put a manifest list under a name at a registry, with what its repository lacks from neighbours of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from wharf.errors import Invalid, NotFound, WharfError
+from wharf.spec.digest import Digest
+from wharf.spec.image import Descriptor
+from wharf.spec.reference import Reference
+from wharf.spec.registry import RegistryLogin
+
+if TYPE_CHECKING:
+    from wharf.engine.engine import Engine
+    from wharf.registry.client.upload import Uploads
+
+MAX_SOURCES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestPush:
+    """A list as its bytes; `sources` are repositories of the same registry that may have what it names."""
+
+    name: str
+    media_type: str
+    document: bytes
+    sources: Sequence[str] = ()
+
+
+def push_manifest(engine: Engine, wanted: ManifestPush, login: RegistryLogin) -> Digest:
+    """The digest that the name has then. The list goes last.
+
+    Raises Invalid for a document that is no list, NotFound for an entry that none of the sources has; Unauthorized,
+    Denied, Internal with Docker's words.
+    """
+    from wharf.registry.client.errors import for_push  # the HTTP client comes with them
+    from wharf.registry.client.upload import Uploads
+    from wharf.registry.client.values import Document
+    from wharf.transfer.closure import INDEXES, parts
+
+    reference = Reference.parse(wanted.name).with_default_tag()
+    entries, _ = parts(wanted.document)
+    if wanted.media_type not in INDEXES or not entries or len(wanted.sources) > MAX_SOURCES:
+        raise Invalid("invalid manifest list: an index with one manifest at least is needed")
+    sources = [Reference.parse(f"{reference.domain}/{source}") for source in wanted.sources]
+    uploads = Uploads(engine.registries.repository(engine.config.registries, reference, login))
+    try:
+        for entry in entries:
+            _bring(engine, reference, sources, uploads, entry, login)
+        digest = Digest.of(wanted.document)
+        uploads.put_manifest(str(reference.tag or digest), Document(wanted.media_type, wanted.document, digest))
+        return digest
+    except WharfError as error:
+        raise for_push(error) from None
+
+
+def _bring(
+    engine: Engine,
+    target: Reference,
+    sources: Sequence[Reference],
+    uploads: Uploads,
+    entry: Descriptor,
+    login: RegistryLogin,
+) -> None:
+    """The manifest with its blobs, unless it is there."""
+    from wharf.registry.client.errors import Refused
+    from wharf.transfer.closure import parts
+
+    for source in (target, *sources):
+        repository = engine.registries.repository(engine.config.registries, source, login)
+        try:
+            document = repository.manifest(str(entry.digest))
+        except Refused as error:
+            if error.status != 404:
+                raise
+            continue
+        if source.path != target.path:
+            for blob in parts(document.data)[1]:
+                if uploads.size(blob.digest) is None and not uploads.mount(blob.digest, source.path):
+                    raise NotFound(f"{blob.digest} could not be taken over from {source.path}")
+            uploads.put_manifest(str(entry.digest), replace(document, media_type=entry.media_type))
+        return
+    raise NotFound(f"no such manifest: {entry.digest}")
