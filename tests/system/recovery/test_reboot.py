@@ -2,6 +2,7 @@
 before, and the data root as the power cut left it. With a cleared exec root (/run is a tmpfs), and with one that a
 disk has kept. (`make test-vm` restarts a real machine.)"""
 
+import errno
 import json
 import os
 import shutil
@@ -61,7 +62,7 @@ def power_cut(daemon: Wharfd, clear_exec_root: bool) -> None:
     daemon.holder.wait()
     for place in (*Path("/sys/fs/cgroup").glob(parent), *Path("/sys/fs/cgroup").glob(f"*/{parent}")):
         for directory, _, _ in os.walk(place, topdown=False):
-            os.rmdir(directory)
+            _remove_cgroup(directory, deadline)
     if clear_exec_root:
         shutil.rmtree(f"{daemon.root}/exec")
     boot(daemon)
@@ -69,6 +70,17 @@ def power_cut(daemon: Wharfd, clear_exec_root: bool) -> None:
     daemon.holder = subprocess.Popen(["unshare", "-n", "sh", "-c", script], stdout=subprocess.PIPE)
     assert daemon.holder.stdout
     daemon.holder.stdout.readline()
+
+
+def _remove_cgroup(directory: str, deadline: float) -> None:
+    """A process that ends leaves its namespaces before its cgroup: busy for a moment."""
+    while True:
+        try:
+            return os.rmdir(directory)
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
 
 
 def state(daemon: Wharfd, name: str) -> dict[str, object]:
