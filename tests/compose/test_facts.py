@@ -1,7 +1,9 @@
 """Every attribute of the specification by its effect: `facts/facts.tsv` has a row for each, one project runs them all.
 
-How a row is asked: `in` a command in the service's container, `inspect` / `network` / `volume` what the engine says of
-the thing, `count` how many containers the service has. What is asked inside containers goes in one exec a service.
+How a row is asked: `in` a command in the service's container; `same` one whose answer is that of another service's
+container; `host` one whose answer is the host's; `outside` a command in the engine's network; `inspect` / `network` /
+`volume` what the engine says of the thing; `count` how many containers the service has. What is asked `in` containers
+goes in one exec a service.
 """
 
 import os
@@ -80,10 +82,24 @@ class Stack:
             self._answers[fact.service] = {row.attribute: part for row, part in zip(rows, parts, strict=True)}
         return self._answers[fact.service][fact.attribute]
 
+    def _exec(self, service: str, script: str) -> str:
+        return self.wharf("compose", "exec", "-T", service, "sh", "-c", script).stdout
+
+    def _outside(self, script: str) -> str:
+        environment = {**self.environment, "WHARF": str(ROOT / ".venv/bin/wharf")}
+        command = [*self._daemon.enter, "sh", "-c", script]
+        return subprocess.run(command, cwd=FACTS, env=environment, capture_output=True, text=True, check=False).stdout
+
     def answer(self, fact: Fact) -> str:
         """What a row asks."""
         if fact.how == "in":
             return self.inside(fact)
+        if fact.how in ("same", "host"):
+            own = self._exec(fact.service, fact.what)
+            other = self._exec(fact.expected, fact.what) if fact.how == "same" else self._outside(fact.what)
+            return fact.expected if own and own == other else f"{own} beside {other}"
+        if fact.how == "outside":
+            return self._outside(fact.what)
         if fact.how == "count":
             return str(len(self.ids(fact.service)))
         if fact.how == "inspect":

@@ -11,6 +11,8 @@ import pytest
 from tests.compose.tools import Place
 from tests.support.wharfd import ROOT, Wharfd
 
+RUN = "init: true, stop_grace_period: 0s, command: sleep 1000"
+
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Wharfd]:
@@ -225,3 +227,78 @@ services:
 
 def _until(lines: Iterator[str], word: str) -> None:
     assert any(word in line for line in lines), f"{word} did not come"
+
+
+def test_models_are_asked_for_and_named_to_their_services(place: Place) -> None:
+    plugin = (
+        '#!/bin/sh\necho "$@" >> "$PWD/asked"\ncase $1 in\n'
+        """ls) echo '[{"id": "1", "tags": ["ai/there"]}]' ;;\n"""
+        """status) echo '{"endpoint": "http://models.example/v1"}' ;;\nesac\n"""
+    )
+    (place.path / "docker").mkdir()
+    place.write(plugin, "docker/cli-plugins/docker-model")
+    (place.path / "docker/cli-plugins/docker-model").chmod(0o755)
+    place.write(f"""
+services:
+  web: {{image: busybox, {RUN}, models: [small-one]}}
+  own: {{image: busybox, {RUN}, models: {{large: {{endpoint_var: URL, model_var: MODEL}}}}}}
+models:
+  small-one: {{model: ai/there, context_size: 1024, runtime_flags: [--fast]}}
+  large: {{model: ai/large}}
+""")
+    out = place.compose("up", "-d", status=1)
+    assert "'models' support requires Docker Model plugin" in out.stderr
+    place.environment["DOCKER_CONFIG"] = str(place.path / "docker")
+    place.compose("up", "-d")
+    ask = ("exec", "-T", "web", "sh", "-c", "echo $SMALL_ONE_MODEL $SMALL_ONE_URL")
+    assert place.compose(*ask).stdout == "ai/there http://models.example/v1\n"
+    assert place.compose("exec", "-T", "own", "sh", "-c", "echo $MODEL $URL").stdout == (
+        "ai/large http://models.example/v1\n"
+    )
+    assert (place.path / "asked").read_text().splitlines() == [
+        "ls --json", "configure --context-size 1024 ai/there -- --fast", "pull ai/large", "configure ai/large",
+        "status --json",
+    ]  # fmt: skip
+    assert "Recreate" not in place.compose("up", "-d").stderr
+
+
+def test_gpus_where_no_driver_has_any(place: Place) -> None:
+    place.write(f"services: {{web: {{image: busybox, {RUN}, gpus: all}}}}\n")
+    out = place.compose("up", "-d", status=1)
+    assert 'could not select device driver "" with capabilities: [[gpu]]' in out.stderr.splitlines()[-1]
+
+
+def test_a_service_without_attach_is_not_shown(place: Place) -> None:
+    place.write("""
+services:
+  quiet: {image: busybox, attach: false, command: echo not shown}
+  loud: {image: busybox, command: echo shown}
+""")
+    lines = place.compose("up").stdout.splitlines()
+    assert [line for line in lines if "|" in line] == ["loud-1  | shown"]
+
+
+def test_a_container_that_dies_comes_back_as_its_policy_says(place: Place) -> None:
+    script = "echo $$$$ >> /data/starts; test $$(wc -l < /data/starts) -gt 2 && exec sleep 1000; exit 1"
+    place.write(f"""
+services:
+  web: {{image: busybox, init: true, stop_grace_period: 0s, restart: on-failure:5, volumes: ["data:/data"],
+        command: [sh, -c, "{script}"]}}
+volumes: {{data: }}
+""")
+    place.compose("up", "-d")
+    wait = "until test $(wc -l < /data/starts) = 3; do sleep 0.05; done; wc -l < /data/starts"
+    assert place.compose("run", "--rm", "-T", "--no-deps", "web", "sh", "-c", wait).stdout == "3\n"
+
+
+def test_stop_sends_the_signal_that_was_chosen_and_waits_as_long(place: Place) -> None:
+    script = "trap 'echo usr1 > /data/got; exit 0' USR1; while :; do sleep 0.05; done"
+    place.write(f"""
+services:
+  web: {{image: busybox, stop_signal: SIGUSR1, stop_grace_period: 20s, volumes: ["data:/data"],
+        command: [sh, -c, "{script}"]}}
+volumes: {{data: }}
+""")
+    place.compose("up", "-d")
+    place.compose("stop")
+    assert place.compose("run", "--rm", "-T", "web", "cat", "/data/got").stdout == "usr1\n"

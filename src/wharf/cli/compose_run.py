@@ -60,14 +60,13 @@ def run(compose: Compose, args: list[str]) -> int:
     if "tty" in flags and "no-TTY" in flags:
         raise ExitWith("--tty and --no-TTY can't be used together")
     from wharf.cli.compose_up import with_making_flags
-    from wharf.compose.platforms import with_platforms
-    from wharf.compose.run_project import use_api_socket
+    from wharf.compose.run_project import in_surroundings
 
     project = with_making_flags(compose.project([name]), flags)
     if flags.get("no-deps"):
         project = project.with_selected([name], dependencies=False)
     project.service(name)
-    project = use_api_socket(with_platforms(project), compose.engine().address.path)
+    project = in_surroundings(project, compose.around(bool(flags.get("quiet"))))
     _start_dependencies(compose, project, name, flags)
     slug = os.urandom(32).hex()
     service = _one_off(project, name, flags, words, slug)

@@ -40,11 +40,17 @@ def run_provider(context: "Context", name: str, verb: str) -> None:
     context.report(subject, "Created" if verb == "up" else "Removed")
 
 
+def find_plugin(kind: str) -> str | None:
+    """The program `docker-KIND` where docker's plugins lie, the user's first."""
+    own = [os.path.join(os.environ["DOCKER_CONFIG"], "cli-plugins")] if os.environ.get("DOCKER_CONFIG") else []
+    paths = (os.path.join(os.path.expanduser(place), f"docker-{kind}") for place in (*own, *_PLUGINS))
+    return next((path for path in paths if os.access(path, os.X_OK)), None)
+
+
 def _program(kind: str) -> str:
-    for place in _PLUGINS:
-        path = os.path.join(os.path.expanduser(place), f"docker-{kind}")
-        if os.access(path, os.X_OK):
-            return path
+    plugin = find_plugin(kind)
+    if plugin is not None:
+        return plugin
     found = shutil.which(f"docker-{kind}") or shutil.which(kind)
     if found is None:
         raise WharfError(f'exec: "{kind}": executable file not found in $PATH')

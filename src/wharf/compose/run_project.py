@@ -46,7 +46,7 @@ def prepare_up(
 ) -> Prepared:
     """Gets the images and plans the rest; raises WharfError."""
     check_container_names(project.services)
-    project = use_api_socket(with_platforms(project), around.engine.address.path)
+    project = in_surroundings(project, around)
     images = ensure_images(project, around, build)
     observed = observe(around.engine.client, project, images)
     plan = plan_up(project, observed, options)
@@ -100,6 +100,16 @@ def down(name: str, project: Project | None, around: Surroundings, options: Down
         around.warn(text)
     Applier(around.engine, known, observed, around.report, around.workers).run(plan.steps)
     return plan
+
+
+def in_surroundings(project: Project, around: Surroundings) -> Project:
+    """The project with what only the place where it runs can say: platforms, the engine's socket, models."""
+    project = use_api_socket(with_platforms(project), around.engine.address.path)
+    if project.models:
+        from wharf.compose.models import with_models
+
+        project = with_models(project, around.report)
+    return project
 
 
 def use_api_socket(project: Project, path: str) -> Project:
