@@ -6,12 +6,14 @@ What BuildKit's parser does line by line (frontend/dockerfile/parser), with its 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from wharf.dockerfile.directives import Directives, read_directives
 from wharf.dockerfile.forms import exec_form
 from wharf.dockerfile.heredoc import Heredoc, heredocs_of
 from wharf.dockerfile.position import DockerfileError, Lines
 
+MAX_STATEMENTS = 200_000
 MAX_LINE = 65535
 """Bytes of a physical line."""
 MAX_BYTES = 16 << 20
@@ -55,7 +57,9 @@ def read_document(text: str) -> Document:
         physical.pop()
     _check_lines(physical)
     directives = read_directives(physical)
-    found = tuple(_Reader(physical, directives.escape).statements(directives.end))
+    found = tuple(islice(_Reader(physical, directives.escape).statements(directives.end), MAX_STATEMENTS + 1))
+    if len(found) > MAX_STATEMENTS:
+        raise DockerfileError(f"the Dockerfile has more than {MAX_STATEMENTS} instructions", found[-1].lines)
     if not found:
         raise DockerfileError("file with no instructions", Lines(len(physical), len(physical)))
     return Document(directives, found)

@@ -69,6 +69,8 @@ def test_a_dockerfile_of_ten_megabytes(daemon: Wharfd, context: Path) -> None:
 def test_a_million_instructions(daemon: Wharfd, context: Path) -> None:
     for way in WAYS:
         done = build(daemon, way, context, BASE + "ENV a=$b\n" * 1_000_000)
+        assert done.returncode == 1 and "the Dockerfile has more than 200000 instructions" in done.stderr
+        done = build(daemon, way, context, BASE + "ENV a=$b\n" * 10_001)
         assert done.returncode == 1 and "a stage has more than 10000 instructions" in done.stderr
 
 
