@@ -32,6 +32,7 @@ from wharf.engine.image_gc import parse_image_gc
 from wharf.engine.security import read_profile
 from wharf.errors import Conflict, WharfError
 from wharf.kernel.process import one_heap
+from wharf.wire.yamltext import parse_yaml
 
 SWITCH_SECONDS = 0.001
 """How long a busy thread keeps the interpreter from the loop; the default of 5 ms is felt in every small request."""
@@ -136,6 +137,8 @@ def engine_config(settings: Settings) -> EngineConfig:
         log_driver=settings.log_driver,
         log_opts=settings.log_opts,
         labels=tuple(settings.labels),
+        cdi_spec_dirs=tuple(item for item in settings.cdi_spec_dirs if item),
+        parse_yaml=parse_yaml,
         shutdown_timeout=settings.shutdown_timeout,
         live_restore=settings.live_restore,
         restart_unhealthy=settings.restart_unhealthy,
@@ -162,7 +165,7 @@ def _listeners(settings: Settings) -> list[Listener]:
             if host.startswith("fd://"):
                 listeners += inherited_listeners(host)
             else:
-                listeners.append(open_listener(host, settings.group, tls))
+                listeners.append(open_listener(host, settings.group, tls, unproven=settings.unproven))
     except BaseException:
         close_listeners(listeners)
         raise

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wharf.daemonflags import LOG_LEVELS, flag_parser
-from wharf.engine.config import OWN_RUNTIME, RUNTIME_NAME, DnsDefaults
+from wharf.engine.config import CDI_SPEC_DIRS, OWN_RUNTIME, RUNTIME_NAME, DnsDefaults
 from wharf.engine.image_gc import parse_image_gc
 from wharf.engine.network_settings import (
     BridgeWords,
@@ -36,7 +36,7 @@ _REPORTED = """
 REPORTED = frozenset(_REPORTED.split())
 """Docker's directives that change nothing here yet and that are safe to leave out."""
 _REFUSED = """
-    allow-direct-routing api-cors-header authorization-plugins bridge cdi-spec-dirs cgroup-parent containerd
+    allow-direct-routing api-cors-header authorization-plugins bridge cgroup-parent containerd
     containerd-namespace containerd-plugins-namespace data-root-quota default-cgroupns-mode default-ipc-mode
     default-shm-size default-ulimits graph host-gateway-ip
     host-gateway-ips init init-path log-format min-api-version network-control-plane-mtu
@@ -93,11 +93,14 @@ class Settings:
     log_opts: dict[str, str] = field(default_factory=dict)
     labels: list[str] = field(default_factory=list)
     exec_opts: list[str] = field(default_factory=list)
+    cdi_spec_dirs: list[str] = field(default_factory=lambda: list(CDI_SPEC_DIRS))
     userns_remap: str = ""
     seccomp_profile: str = ""
     no_new_privileges: bool = False
     tls: bool = False
     tlsverify: bool = False
+    unproven: bool = False
+    """`tls` or `tlsverify` was said to be false: TCP without client proof is meant, also beyond loopback."""
     tlscacert: str = ""
     tlscert: str = ""
     tlskey: str = ""
@@ -151,8 +154,10 @@ def read_settings(argv: Sequence[str]) -> Settings:
     settings = Settings(config_file=path)
     from_file = read_file(path, needed="config_file" in flags, warnings=settings.warnings)
     _refuse_conflicts(path, flags, from_file)
-    for name, value in {**flags, **from_file}.items():
+    merged = {**flags, **from_file}
+    for name, value in merged.items():
         setattr(settings, name, value)
+    settings.unproven = False in (merged.get("tls"), merged.get("tlsverify"))
     return with_defaults(settings)
 
 
@@ -300,7 +305,8 @@ def _directives(path: str, raw: dict[str, Any], warnings: list[str]) -> dict[str
 _FILE_DECIDES = ("live_restore",)
 """Given by the flags of the package's unit, which people change in the file: its word counts."""
 _PROXIES = ("http-proxy", "https-proxy", "no-proxy")
-_NOT_IN_FILE = ("config_file", "warnings", "idle_timeout", "validate", *(name.replace("-", "_") for name in _PROXIES))
+_OF_FLAGS = ("config_file", "warnings", "unproven", "idle_timeout", "validate")
+_NOT_IN_FILE = (*_OF_FLAGS, *(name.replace("-", "_") for name in _PROXIES))
 _KINDS: dict[str, type] = {
     "runtimes": dict,
     "debug": bool, "tls": bool, "tlsverify": bool, "no-new-privileges": bool,
@@ -312,7 +318,7 @@ _KINDS: dict[str, type] = {
     "registry-certs": list, "signature-policy": dict, "image-gc": dict,
     "max-concurrent-downloads": int, "max-concurrent-uploads": int, "max-download-attempts": int,
     "shutdown-timeout": int, "log-opts": dict, "hosts": list,
-    "labels": list, "default-address-pools": list, "exec-opts": list,
+    "labels": list, "default-address-pools": list, "exec-opts": list, "cdi-spec-dirs": list,
 }  # fmt: skip
 
 

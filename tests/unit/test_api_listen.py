@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from wharf.api.listen import TlsFiles, inherited_listeners, open_listener
+from wharf.daemonconfig import read_settings
 from wharf.errors import Invalid
 
 
@@ -14,6 +15,18 @@ def test_loopback_may_be_plain_and_other_addresses_may_not() -> None:
     for address in ("0.0.0.0:0", "[::]:0", "192.0.2.1:0", "localhost.example:0"):
         with pytest.raises(Invalid, match="refused, because whoever reaches"):
             open_listener(f"tcp://{address}", "", None)
+
+
+def test_plain_beyond_loopback_is_said_twice(tmp_path: Path) -> None:
+    (tmp_path / "daemon.json").write_text("{}")
+    once = ["--config-file", str(tmp_path / "daemon.json"), "-H", "tcp://0.0.0.0:0"]
+    assert not read_settings(once).unproven
+    assert not read_settings([*once, "--tls"]).unproven and read_settings([*once, "--tls"]).tls
+    for twice in (["--tls=false"], ["--tlsverify=false"], ["--tls", "--tlsverify=false"]):
+        assert read_settings([*once, *twice]).unproven
+    (tmp_path / "daemon.json").write_text('{"tlsverify": false}')
+    assert read_settings(once).unproven
+    open_listener("tcp://0.0.0.0:0", "", None, unproven=True).socket.close()
 
 
 def test_tls_without_client_proof_is_not_enough(tmp_path: Path) -> None:

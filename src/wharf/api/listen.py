@@ -4,6 +4,7 @@ import contextlib
 import errno
 import grp
 import ipaddress
+import logging
 import os
 import socket
 import ssl
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from wharf.api.server import BACKLOG, Listener
 from wharf.errors import Conflict, Invalid, Unavailable
 
+log = logging.getLogger("wharf.api")
 DEFAULT_GROUP = "wharf"
 FIRST_PASSED_FD = 3
 """SD_LISTEN_FDS_START."""
@@ -31,15 +33,18 @@ class TlsFiles:
     verify: bool = False
 
 
-def open_listener(url: str, group: str, tls: TlsFiles | None) -> Listener:
-    """Bind one `-H` value; raises Invalid, Conflict (somebody answers there), Unavailable."""
+def open_listener(url: str, group: str, tls: TlsFiles | None, unproven: bool = False) -> Listener:
+    """Bind one `-H` value; raises Invalid, Conflict (somebody answers there), Unavailable.
+
+    `unproven`: TCP beyond loopback may do without client certificates, since the administrator said so a second time.
+    """
     scheme, separator, rest = url.partition("://")
     if not separator:
         scheme, rest = "tcp", url
     if scheme == "unix":
         return _unix(rest, group)
     if scheme == "tcp":
-        return _tcp(rest, tls)
+        return _tcp(rest, tls, unproven)
     raise Invalid(f"invalid protocol in -H {url[:200]}: unix://, tcp:// and fd:// are known")
 
 
@@ -134,17 +139,20 @@ def _clear_stale(path: str) -> None:
     os.unlink(path)
 
 
-def _tcp(address: str, tls: TlsFiles | None) -> Listener:
+def _tcp(address: str, tls: TlsFiles | None, unproven: bool) -> Listener:
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     if not port.isdigit() or int(port) > 65535:
         raise Invalid(f"invalid bind address in -H tcp://{address[:200]}: expected ip:port")
     context = _context(tls) if tls else None
     if not _is_loopback(host) and (context is None or context.verify_mode != ssl.CERT_REQUIRED):
-        raise Invalid(
-            f"-H tcp://{address[:200]}: refused, because whoever reaches that address would be root here. "
-            "Use --tlsverify with --tlscacert, --tlscert and --tlskey, or listen on loopback"
-        )
+        if not unproven:
+            raise Invalid(
+                f"-H tcp://{address[:200]}: refused, because whoever reaches that address would be root here. "
+                "Use --tlsverify with --tlscacert, --tlscert and --tlskey, or listen on loopback; "
+                "or say --tlsverify=false too, if that is meant"
+            )
+        log.warning("tcp://%s: anyone who reaches this address is root on this host", address[:200])
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:

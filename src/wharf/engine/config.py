@@ -1,9 +1,10 @@
 """What an engine is opened with."""
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wharf.engine.id_maps import IdMaps
 from wharf.spec.container import HostConfig
@@ -40,6 +41,9 @@ class DnsDefaults:
         )
 
 
+CDI_SPEC_DIRS = ("/etc/cdi", "/var/run/cdi")
+
+
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
     """Roots are absolute paths; times in seconds. `warn` gets what a person should read in the daemon's log."""
@@ -51,6 +55,10 @@ class EngineConfig:
     mtu: int = 1500
     """Of the default bridge."""
     default_bridge: DefaultBridge = DefaultBridge()
+    cdi_spec_dirs: tuple[str, ...] = CDI_SPEC_DIRS
+    """Where vendors describe devices that are asked for by name."""
+    parse_yaml: Callable[[bytes], Any] = json.loads
+    """Reads such descriptions in YAML, raises ValueError; the composition gives it. Without it, only JSON is taken."""
     network_opts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Driver -> options of new networks that do not name them."""
     dns: DnsDefaults = DnsDefaults()

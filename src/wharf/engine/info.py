@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from wharf import __version__
+from wharf.engine.cdi import Catalog, read_catalog
 from wharf.engine.runtimes import listed_runtimes
 from wharf.engine.status import state_word
 from wharf.engine.times import format_time
@@ -28,6 +29,7 @@ def system_info(engine: "Engine") -> dict[str, Any]:
     """Docker's info document."""
     states = Counter(state_word(record.state) for record in engine.containers.all())
     running = states["running"] + states["restarting"]
+    catalog = read_catalog(engine.config)
     return {
         "ID": instance_uuid(engine),
         "Containers": sum(states.values()),
@@ -51,9 +53,16 @@ def system_info(engine: "Engine") -> dict[str, Any]:
         **_runtimes(engine),
         "SecurityOptions": _security(engine),
         "FirewallBackend": {"Driver": "nftables"},
-        "CDISpecDirs": [],
-        "Warnings": [*_warnings(engine), *engine.network.warnings()] or None,
+        "CDISpecDirs": list(engine.config.cdi_spec_dirs),
+        **_devices(catalog),
+        "Warnings": [*_warnings(engine), *engine.network.warnings(), *catalog.problems] or None,
     }
+
+
+def _devices(catalog: Catalog) -> dict[str, Any]:
+    """Those that can be asked for by name; the key is left out where there are none."""
+    found = [{"Source": "cdi", "ID": name} for name in sorted(catalog.devices)]
+    return {"DiscoveredDevices": found} if found else {}
 
 
 def instance_uuid(engine: "Engine") -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from wharf.engine.cdi import carry_out, requested_edits
 from wharf.engine.container import Container
 from wharf.engine.container_events import publish_container_event, publish_network_event, publish_volume_events
 from wharf.engine.devices import devices_of, throttles_of
@@ -276,10 +277,11 @@ def _request(
     config, host = record.config, record.host_config
     security = parse_options(host, engine.config.seccomp_profile, engine.config.no_new_privileges)
     names = capabilities(host, engine.host.last_capability)
+    edits = requested_edits(host.device_requests or (), engine.config)
     found = Found(
         capabilities=names,
         security=security,
-        devices=devices_of(host),
+        devices=[*devices_of(host), *edits.devices],
         throttles=throttles_of(host),
         files=files,
         joined=frozenset(joined),
@@ -300,11 +302,11 @@ def _request(
         raise NotImplementedYet("user namespaces with another OCI runtime: not there yet")
     return MonitorRequest(
         id=record.id,
-        spec=build_spec(record, found),
+        spec=carry_out(build_spec(record, found), edits),
         rootfs=labelled_root(engine.snapshots.mounts(record.id)[0], record.mount_label),
         cgroup=engine.cgroup_path(record.id, host.cgroup_parent),
         user=config.user,
-        groups=tuple(host.group_add or ()),
+        groups=(*(host.group_add or ()), *map(str, edits.groups)),
         log=log,
         open_stdin=config.open_stdin,
         stdin_once=config.stdin_once,
