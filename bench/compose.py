@@ -126,7 +126,7 @@ def _fifty(tools: list[_Tool], work: Path, repeat: int, row: Row) -> None:
     text = "".join(f"  s{number}: {service}\n" for number in range(MANY))
     (place / "compose.yaml").write_text(f"services:\n{text}")
     ups, downs = ([[] for _ in tools] for _ in range(2))  # type: list[list[float]]
-    for _ in range(min(repeat, 5)):
+    for _ in range(min(repeat, 3)):
         for index, tool in enumerate(tools):
             ups[index].append(tool.time(place, "up", "-d"))
             downs[index].append(tool.time(place, "down"))

@@ -77,6 +77,8 @@ def fresh(roots: Path) -> None:
     for root in ("postgres", "redis", "app"):
         for name in ("dev", "proc"):
             subprocess.run(["mount", "--rbind", f"/{name}", str(roots / root / name)], check=True)
+        # What PostgreSQL shares by name would stay in the host's when the namespace ends.
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(roots / root / "dev/shm")], check=True)
 
 
 def _start(roots: Path, service: Service, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
