@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from wharf.runtime.running import Running
 
 CURSOR_NAME = "shipped.json"
-FLUSH_LIMIT = 10.0
-"""Seconds that a removal waits for what was not sent yet, as Docker's stop does."""
+FLUSH_LIMIT = 30.0
+"""Seconds that a removal waits for what was not sent yet; the shipper gives up by itself when nothing is taken."""
 log = logging.getLogger("wharf.engine")
 
 

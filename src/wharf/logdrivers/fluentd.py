@@ -29,11 +29,14 @@ def pack_text(data: bytes) -> bytes:
     return b"\xdb" + size.to_bytes(4, "big") + data
 
 
-def pack_map(items: dict[bytes, bytes]) -> bytes:
-    """A map of str to str."""
-    size = len(items)
-    head = bytes((0x80 | size,)) if size < 16 else b"\xde" + size.to_bytes(2, "big")
-    return head + b"".join(pack_text(key) + pack_text(value) for key, value in items.items())
+def pack_head(size: int) -> bytes:
+    """The beginning of a map of so many items."""
+    return bytes((0x80 | size,)) if size < 16 else b"\xde" + size.to_bytes(2, "big")
+
+
+def pack_items(items: dict[bytes, bytes]) -> bytes:
+    """The items of a map of str to str."""
+    return b"".join(pack_text(key) + pack_text(value) for key, value in items.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +45,16 @@ class Fluentd:
 
     address: Address
     tag: bytes
-    record: dict[bytes, bytes]
+    record: bytes
+    """Its fields that are the same for every message, packed."""
+    fields: int
+    """How many these are."""
     precise: bool
     acks: bool
 
     def encode(self, entry: LogEntry) -> list[bytes]:
         """One message; see `chunk_of` for what the receiver answers."""
-        record = {
-            **self.record,
-            b"source": entry.stream.encode(),
-            b"log": entry.line.removesuffix(b"\n"),
-        }
+        record = {b"source": entry.stream.encode(), b"log": entry.line.removesuffix(b"\n")}
         if entry.partial is not None:
             record[b"partial_message"] = b"true"
             record[b"partial_id"] = entry.partial.name.encode()
@@ -63,7 +65,8 @@ class Fluentd:
             struct.pack(">BBII", 0xD7, 0, seconds, nanoseconds) if self.precise else struct.pack(">BI", 0xCE, seconds)
         )
         option = {b"chunk": base64.b64encode(os.urandom(16))} if self.acks else {}
-        return [b"\x94" + pack_text(self.tag) + when + pack_map(record) + pack_map(option)]
+        packed = pack_head(self.fields + len(record)) + self.record + pack_items(record)
+        return [b"\x94" + self.tag + when + packed + pack_head(len(option)) + pack_items(option)]
 
 
 def chunk_of(message: bytes) -> bytes:
@@ -82,8 +85,9 @@ def fluentd(origin: Origin) -> Fluentd:
     }
     return Fluentd(
         Address("tcp" if scheme == "tls" else scheme, target, Tls() if scheme == "tls" else None),
-        origin.tag.encode(),
-        record,
+        pack_text(origin.tag.encode()),
+        pack_items(record),
+        len(record),
         options.get("fluentd-sub-second-precision", "") in TRUE,
         options.get("fluentd-request-ack", "") in TRUE,
     )

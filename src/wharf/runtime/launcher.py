@@ -80,6 +80,7 @@ def warm_up() -> None:
         poller.once(0)
         os.close(writer)
         poller.once(0)
+        pump.shipped(0)
         pump.close_doorbells()
         pump.finish()
         for sock in (ours, theirs):

@@ -1,6 +1,7 @@
 """The two forms of a log file, read: bytes to entries, and the place where the last entries begin."""
 
 import calendar
+import functools
 import json
 import os
 import time
@@ -13,6 +14,9 @@ from wharf.runtime.locallog import MAX_ENTRY
 BLOCK = 256 << 10
 _BEFORE, _MIDDLE, _TIME = b'{"log":"', b'","stream":"', b'","time":"'
 _LENGTH = 4
+_TIME_SIZE = 9
+"""Bytes of a varint of nanoseconds, from 1972 to 2262."""
+_SOURCES = {b"stdout": "stdout", b"stderr": "stderr"}
 
 
 class Partial(NamedTuple):
@@ -43,6 +47,7 @@ class Form(Protocol):
         """Seek to before the last `wanted` entries; how many are still missing at the file's start."""
 
 
+@functools.lru_cache(maxsize=64)
 def parse_time(text: str) -> int:
     """Nanoseconds since the epoch of an RFC 3339 time in UTC."""
     whole, _, fraction = text.rstrip("Z").partition(".")
@@ -106,7 +111,7 @@ class LocalForm:
         """See `Form`; after damage nothing more is found in `data`."""
         out: list[LogEntry] = []
         position, size = 0, len(data)
-        texts: dict[int, str] = {}
+        texts: dict[bytes, str] = {}
         while size - position >= _LENGTH:
             length = int.from_bytes(data[position : position + _LENGTH], "big")
             if length > MAX_ENTRY:
@@ -138,8 +143,23 @@ class LocalForm:
         return wanted
 
 
-def _parse_local(entry: bytes, texts: dict[int, str]) -> LogEntry | None:
-    """One LogEntry; `texts` remembers times that were written out: many records share one."""
+def _parse_local(entry: bytes, texts: dict[bytes, str]) -> LogEntry | None:
+    """One LogEntry. Nearly all are source, time and line in this order: read without a look at each field. `texts`
+    remembers times that were written out, for many records share one."""
+    time_at = 3 + entry[1] if len(entry) > 1 else 0
+    line_at = time_at + _TIME_SIZE
+    if entry[:1] == b"\x0a" and entry[line_at : line_at + 1] == b"\x1a" and entry[time_at - 1] == 0x10:
+        size, start = _varint(entry, line_at + 1)
+        if start + size == len(entry) and entry[line_at - 1] < 0x80:
+            when = entry[time_at:line_at]
+            text = texts.get(when)
+            if text is None:
+                text = texts[when] = timestamp(_varint(when, 0)[0])
+            return LogEntry(entry[start:] + b"\n", _SOURCES.get(entry[2 : time_at - 1], ""), text, {})
+    return _parse_fields(entry)
+
+
+def _parse_fields(entry: bytes) -> LogEntry | None:
     stream, when, line, detail = "", 0, b"", b""
     try:
         for field, value in fields(entry):
@@ -154,10 +174,7 @@ def _parse_local(entry: bytes, texts: dict[int, str]) -> LogEntry | None:
         partial = _partial(detail) if detail else None
     except (ValueError, IndexError):
         return None
-    text = texts.get(when)
-    if text is None:
-        text = texts[when] = timestamp(when)
-    return LogEntry(line if partial and not partial.last else line + b"\n", stream, text, {}, partial)
+    return LogEntry(line if partial and not partial.last else line + b"\n", stream, timestamp(when), {}, partial)
 
 
 def _partial(detail: bytes) -> Partial:
