@@ -157,8 +157,9 @@ def pulls(peers: list[Engine], work: Path, options: argparse.Namespace) -> None:
     repeat = min(options.repeat, 10)
     wanted = [case for case in registry.cases(work) if options.only in case.name]
     others = ((registry.AGAIN, registry.at_the_engine), (registry.MEMORY, registry.pull_memory))
-    rest = [call for name, call in others if options.only in name]
-    if not wanted and not rest:
+    rest = [(name, call) for name, call in others if options.only in name]
+    names = [*(case.name for case in wanted), *(name for name, _ in rest)]
+    if not names:
         return
     with ExitStack() as stack:
         more = []
@@ -166,10 +167,10 @@ def pulls(peers: list[Engine], work: Path, options: argparse.Namespace) -> None:
             hosts = (registry.HOST, registry.OURS)
             more.append(stack.enter_context(engines.podman("/dev/shm", options.peers, options.enter, hosts)))
             print(f"{'':32}" + "".join(f"{engine.name:>10}" for engine in [*peers, *more]))
-        stack.enter_context(registry.registries([*peers, *more], work))
+        stack.enter_context(registry.registries([*peers, *more], work, names))
         for case in wanted:
             measure(case, [*peers, *more], repeat)
-        for call in rest:
+        for _, call in rest:
             call(peers, repeat, row)
 
 

@@ -56,8 +56,8 @@ def _entry(name: str) -> bytes:
 
 
 @contextmanager
-def registries(peers: list[Engine], work: Path) -> Iterator[None]:
-    """Both registries for each engine; the images that are pulled are in them."""
+def registries(peers: list[Engine], work: Path, names: list[str]) -> Iterator[None]:
+    """Both registries for each engine; the images that the rows of these names pull are in them."""
     program = subprocess.run(["tools/registry-peer"], capture_output=True, text=True, check=True).stdout.strip()
     config = work / "registry.yml"
     config.write_text(
@@ -68,7 +68,7 @@ def registries(peers: list[Engine], work: Path) -> Iterator[None]:
         for engine in peers:
             stack.enter_context(_server(engine, HOST, [program, "serve", str(config)], work))
         with _server(peers[0], OURS, _ours(work, peers[0]), work):
-            _fill(peers[0], work)
+            _fill(peers[0], work, big=any("1 GB" in name for name in names))
         for engine in peers[1:]:
             _clone(work / f"ours-{peers[0].name}", work / f"ours-{engine.name}")
         for engine in peers:
@@ -109,11 +109,14 @@ def _wait(inside: list[str], host: str, engine: Engine) -> None:
         time.sleep(0.05)
 
 
-def _fill(engine: Engine, work: Path) -> None:
+def _fill(engine: Engine, work: Path, *, big: bool) -> None:
     """The images come from Wharf, as what it pushes is the same for everybody."""
     archive = work / "big.tar"
-    archive.write_bytes(docker_archive(big_layer(), "big:load"))
-    for path, loaded in ((work / "image.tar", "files:load"), (archive, "big:load")):
+    images = [(work / "image.tar", "files:load")]
+    if big:
+        archive.write_bytes(docker_archive(big_layer(), "big:load"))
+        images.append((archive, "big:load"))
+    for path, loaded in images:
         engine.run("load", "-i", str(path))
         for host in (HOST, OURS):
             name = f"{host}/{loaded.replace(':load', ':1')}"
@@ -121,7 +124,7 @@ def _fill(engine: Engine, work: Path) -> None:
             engine.run("push", name)
             engine.run("rmi", "-f", name)
         engine.run("rmi", "-f", loaded)
-    os.unlink(archive)
+    archive.unlink(missing_ok=True)
 
 
 def cases(work: Path) -> list[Case]:

@@ -2,11 +2,17 @@
 
 import json
 import re
+import shutil
+import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+import bcrypt
 import pytest
 
+from tests.support.authority import Authority
 from tests.support.registry import ROOT, Http, digest_of
 from tests.support.wharfd import Wharfd
 
@@ -25,7 +31,14 @@ def served(wharfd: Wharfd) -> Iterator[tuple[Wharfd, int]]:
     wharfd.docker("tag", "busybox", "busybox:serve")
     for name in ("registry.example/team/app:1", "registry.example:5000/port/app:2", "other.example/team/app:9"):
         wharfd.docker("tag", "busybox:serve", name)
-    command = [str(ROOT / ".venv/bin/wharf"), "-H", wharfd.host, "image", "serve", "--addr", "127.0.0.1:0"]
+    with serving(wharfd) as port:
+        yield wharfd, port
+
+
+@contextmanager
+def serving(wharfd: Wharfd, *flags: str) -> Iterator[int]:
+    """`wharf image serve`; its port."""
+    command = [str(ROOT / ".venv/bin/wharf"), "-H", wharfd.host, "image", "serve", "--addr", "127.0.0.1:0", *flags]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr
@@ -34,7 +47,7 @@ def served(wharfd: Wharfd) -> Iterator[tuple[Wharfd, int]]:
             line = process.stderr.readline()
             assert line, "the server ended"
             found = re.search(r"listens on 127\.0\.0\.1:(\d+)", line)
-        yield wharfd, int(found[1])
+        yield int(found[1])
     finally:
         process.terminate()
         assert process.wait(60) == 0
@@ -106,6 +119,29 @@ def test_skopeo_copies(served: tuple[Wharfd, int], tmp_path: object) -> None:
     subprocess.run(["skopeo", "copy", "--src-tls-verify=false", source, target], check=True, capture_output=True)
     with open(f"{tmp_path}/manifest.json", encoding="utf-8") as file:
         assert json.load(file)["layers"]
+
+
+def test_with_a_password_over_tls(wharfd: Wharfd, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("serve", "127.0.0.1")
+    hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+    (tmp_path / "htpasswd").write_text(f"alice:{hashed}\n")
+    flags = ("--htpasswd", str(tmp_path / "htpasswd"), "--tls-cert", str(certificate), "--tls-key", str(key))
+    with serving(wharfd, *flags) as port:
+        http = Http(port, ssl.create_default_context(cafile=str(authority.ca)))
+        answer = http("GET", "/v2/busybox/manifests/latest")
+        assert answer.status == 401 and answer.codes == ["UNAUTHORIZED"]
+        http.close()
+        certificates = tmp_path / "certs"
+        certificates.mkdir()
+        shutil.copy(authority.ca, certificates / "ca.crt")
+        copy = ["skopeo", "copy", f"--src-cert-dir={certificates}", f"docker://127.0.0.1:{port}/busybox:latest"]
+        for login, status in (("alice:wrong", 1), ("alice:secret", 0)):
+            out = subprocess.run(
+                [*copy, f"dir:{tmp_path}/{status}", f"--src-creds={login}"], capture_output=True, text=True, check=False
+            )
+            assert out.returncode == status, out.stderr
+        assert json.loads((tmp_path / "0/manifest.json").read_text())["layers"]
 
 
 def test_only_a_daemon_of_this_machine(wharfd: Wharfd) -> None:

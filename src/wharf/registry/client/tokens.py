@@ -92,7 +92,8 @@ class Authorizer:
                 self._last = challenge
                 if self._credentials.registry_token:
                     return f"Bearer {self._credentials.registry_token}"
-                kept = self._tokens.get(self._key(challenge, scope))
+                # A login asks the realm: a kept token says nothing of today, and brings no identity token.
+                kept = "" if self.offline else self._tokens.get(self._key(challenge, scope))
                 if kept and sent != f"Bearer {kept}":
                     return f"Bearer {kept}"
                 return f"Bearer {self._fetch(origin, challenge, scope)}"
