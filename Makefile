@@ -38,7 +38,7 @@ test-runc: setup  ## the conformance lines with every container run by Debian's 
 	WHARF_TEST_RUNTIME=$$(tools/runc-peer) $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup tests/conformance
 
 .PHONY: test-docker-py test-testcontainers test-compose test-dockerode
-test-compose: setup  ## 45 Compose projects by docker compose and by wharf compose: equal results (five minutes)
+test-compose: setup  ## the shop and 45 Compose projects by docker compose and by wharf compose: equal results (five minutes)
 	WHARF_TEST_COMPOSE=1 $(BIN)/pytest -q -n $(WORKERS) tests/compose/test_both.py tests/compose/test_shop.py
 
 test-docker-py: setup  ## docker-py's own integration suite against wharfd: DOCKERPY=<a checkout of docker-py 7.2.0>

@@ -4,6 +4,7 @@ Its images are built once and stay in .cache/shop: a later run only looks at the
 """
 
 import fcntl
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,10 @@ KEPT = ROOT / ".cache/shop"
 ROWS = 'select customer, status, cents, (select sum(count) from line where "order" = id) from "order" order by placed'
 STOCK = "select name, stock from product where stock in (38, 24, 3) order by id"
 
-pytestmark = pytest.mark.xdist_group("shop")
+pytestmark = [
+    pytest.mark.xdist_group("shop"),
+    pytest.mark.skipif("WHARF_TEST_COMPOSE" not in os.environ, reason="run by `make test-compose` (it builds images)"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -66,17 +66,18 @@ class Runner:
 
     def scenario(self, scenario: Scenario) -> list[Answer]:
         """All answers, in order; the engine is as empty afterwards as before."""
-        self._clear()
-        if any(line.words[:1] in (("build",), ("builder",)) for line in scenario.lines):
-            self.docker("builder", "prune", "-a", "-f")
+        builds = any(line.words[:1] in (("build",), ("builder",)) for line in scenario.lines)
+        self._clear(builds)
         scratch = tempfile.mkdtemp(prefix="conf-", dir="/tmp")
         try:
             return _Play(self, Path(scratch)).play(scenario)
         finally:
-            self._clear()
+            self._clear(builds)
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def _clear(self) -> None:
+    def _clear(self, builds: bool) -> None:
+        if builds:
+            self.docker("builder", "prune", "-a", "-f")
         if containers := self.docker("ps", "-aq").split():
             self.docker("rm", "-f", "-v", *containers)
         if networks := self.docker("network", "ls", "-q", "--filter", "type=custom").split():

@@ -66,6 +66,7 @@ class Things:
             for tag in item.get("RepoTags") or [item["Id"]]:
                 if tag != "busybox:latest":
                     self._api.ask("DELETE", f"/images/{tag}?force=1")
+        self._api.ask("POST", "/build/prune?all=1")  # kept contexts with them
 
     def _list(self, path: str) -> list[dict[str, str]]:
         answer = self._api.ask("GET", path)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from wharf.dockerfile.changes import apply_changes
 from wharf.engine.image_config import config_of_container, merge_config
 from wharf.engine.image_events import publish_image_event
 from wharf.engine.image_tag import parse_repo_tag
@@ -54,6 +53,8 @@ def commit_container(engine: Engine, request: CommitRequest) -> Digest:
         raise Conflict(f"You cannot commit container {record.id} which is being removed")
     own = config_of_container(record.config)
     wanted = config_of_container(request.config) if request.config else own
+    from wharf.dockerfile.changes import apply_changes  # the parser of instructions: not for every engine
+
     config = merge_config(apply_changes(wanted, request.changes), own)
     with engine.images.operations.operation():
         base = engine.images.get(Digest.parse(record.image_id))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from wharf.engine.id_maps import maps_of_process
 from wharf.engine.volume_mounts import held
-from wharf.errors import Conflict, Invalid
+from wharf.errors import Conflict, Invalid, WharfError
 from wharf.spec.container import ContainerRecord
 from wharf.spec.image_views import PathStat
 from wharf.storage.compression import decompressed
@@ -66,7 +66,11 @@ def put_archive(
             user=record.config.user,
             read_only=_read_only(record),
         )
-        source_to_job(decompressed(stream), lambda pipe: engine.worker.run("archive.put", args, (*fds, pipe)))
+        try:
+            source_to_job(decompressed(stream), lambda pipe: engine.worker.run("archive.put", args, (*fds, pipe)))
+        except (WharfError, OSError):
+            engine.containers.find(container)  # says it when the container was removed meanwhile
+            raise
     _publish(engine, record, "extract-to-dir", path)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from wharf.dockerfile.changes import apply_changes
 from wharf.engine.image_events import publish_image_event
 from wharf.engine.image_platform import of_platform
 from wharf.engine.image_tag import parse_repo_tag
@@ -102,6 +101,8 @@ def _with_index(engine: Engine, item: Chosen) -> Chosen:
 
 def import_image(engine: Engine, stream: Readable, request: ImportRequest, progress: Progress) -> Digest:
     """Make an image of a root file system's tar. Raises Invalid for bad changes, names or a damaged tar."""
+    from wharf.dockerfile.changes import apply_changes  # the parser of instructions: not for every engine
+
     reference = parse_repo_tag(request.repo, request.tag)
     platform = Platform.parse(request.platform) if request.platform else engine.images.platform
     if platform.os != engine.images.platform.os:

@@ -129,8 +129,9 @@ def test_overlay_attributes_are_dropped(store: Store) -> None:
     assert [attribute for attribute in kept if "overlay" in attribute] == []
 
 
-@pytest.mark.parametrize("cut", [1, 100, 511, 512, 700, 1024, 1500])
+@pytest.mark.parametrize("cut", [503, 511, 512, 700, 1024, 1500])
 def test_a_cut_archive_is_refused(store: Store, cut: int) -> None:
+    """Of the last 512 bytes ten are a file's; the padding after them may be missing, as in Go's reader."""
     data = archive((Entry(b"a"), b"x" * 700), (Entry(b"b" * 150), b"y" * 10))[: -len(END)]
     with pytest.raises(Invalid, match="unexpected EOF"):
         store.apply(data[:-cut] if cut != 512 else data[: 512 + 100])
