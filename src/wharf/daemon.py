@@ -157,8 +157,8 @@ def engine_config(settings: Settings) -> EngineConfig:
 
 def _listeners(settings: Settings) -> list[Listener]:
     tls = None
-    if settings.tls:
-        tls = TlsFiles(settings.tlscert, settings.tlskey, settings.tlscacert, settings.tlsverify)
+    if settings.secured:
+        tls = TlsFiles(settings.tlscert, settings.tlskey, settings.tlscacert, bool(settings.tlsverify))
     listeners: list[Listener] = []
     try:
         for host in settings.hosts:

@@ -6,13 +6,13 @@ yet are refused by name when ignoring them would weaken what an administrator as
 
 import dataclasses
 import ipaddress
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wharf.daemonflags import LOG_LEVELS, flag_parser
+from wharf.daemonfile import PROXIES, read_file, refuse_conflicts
+from wharf.daemonflags import flag_parser
 from wharf.engine.config import CDI_SPEC_DIRS, OWN_RUNTIME, RUNTIME_NAME, DnsDefaults
 from wharf.engine.image_gc import parse_image_gc
 from wharf.engine.network_settings import (
@@ -27,24 +27,6 @@ from wharf.errors import Invalid
 from wharf.logdrivers.check import check as check_log
 from wharf.spec.network import AddressPool, DefaultBridge
 from wharf.spec.registry import ProxySettings, RegistrySettings
-
-MAX_CONFIG_BYTES = 1 << 20
-_REPORTED = """
-    allow-nondistributable-artifacts experimental features metrics-addr
-    storage-driver debug-addr builder swarm-default-advertise-addr
-"""
-REPORTED = frozenset(_REPORTED.split())
-"""Docker's directives that change nothing here yet and that are safe to leave out."""
-_REFUSED = """
-    allow-direct-routing api-cors-header authorization-plugins bridge cgroup-parent containerd
-    containerd-namespace containerd-plugins-namespace data-root-quota default-cgroupns-mode default-ipc-mode
-    default-shm-size default-ulimits graph host-gateway-ip
-    host-gateway-ips init init-path log-format min-api-version network-control-plane-mtu
-    node-generic-resources oom-score-adjust raw-logs rootless storage-opts userland-proxy userland-proxy-path
-    firewall-backend
-"""
-REFUSED = frozenset(_REFUSED.split())
-"""Docker's directives that must not be ignored silently and are not there yet."""
 
 
 @dataclass(slots=True)
@@ -97,10 +79,9 @@ class Settings:
     userns_remap: str = ""
     seccomp_profile: str = ""
     no_new_privileges: bool = False
-    tls: bool = False
-    tlsverify: bool = False
-    unproven: bool = False
-    """`tls` or `tlsverify` was said to be false: TCP without client proof is meant, also beyond loopback."""
+    tls: bool | None = None
+    tlsverify: bool | None = None
+    """None: not said. See `secured` and `unproven`."""
     tlscacert: str = ""
     tlscert: str = ""
     tlskey: str = ""
@@ -136,6 +117,20 @@ class Settings:
     """Say whether the settings are sound, and end."""
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def secured(self) -> bool:
+        """Whether TCP is spoken by TLS."""
+        return bool(self.tls or self.tlsverify)
+
+    @property
+    def unproven(self) -> bool:
+        """Either was said to be false: TCP without a client's proof is meant, also beyond loopback."""
+        return False in (self.tls, self.tlsverify)
+
+
+_OF_FLAGS = ("config_file", "warnings", "idle_timeout", "validate")
+_NOT_IN_FILE = (*_OF_FLAGS, *(name.replace("-", "_") for name in PROXIES))
+
 
 def read_settings(argv: Sequence[str]) -> Settings:
     """Flags and file together; raises Invalid saying what is wrong and where."""
@@ -152,12 +147,11 @@ def read_settings(argv: Sequence[str]) -> Settings:
         flags["default_network_opts"] = _network_opts(flags["default_network_opts"])
     path = flags.get("config_file") or os.path.join(_config_home(), "daemon.json")
     settings = Settings(config_file=path)
-    from_file = read_file(path, needed="config_file" in flags, warnings=settings.warnings)
-    _refuse_conflicts(path, flags, from_file)
-    merged = {**flags, **from_file}
-    for name, value in merged.items():
+    fields = [item.name for item in dataclasses.fields(Settings) if item.name not in _NOT_IN_FILE]
+    from_file = read_file(path, fields, needed="config_file" in flags, warnings=settings.warnings)
+    refuse_conflicts(path, flags, from_file)
+    for name, value in {**flags, **from_file}.items():
         setattr(settings, name, value)
-    settings.unproven = False in (merged.get("tls"), merged.get("tlsverify"))
     return with_defaults(settings)
 
 
@@ -171,7 +165,6 @@ def with_defaults(settings: Settings) -> Settings:
     settings.exec_root = os.path.abspath(settings.exec_root or run)
     settings.pidfile = os.path.abspath(settings.pidfile or os.path.join(settings.exec_root, "wharfd.pid"))
     settings.hosts = settings.hosts or [f"unix://{run}/wharf.sock"]
-    settings.tls = settings.tls or settings.tlsverify
     if settings.debug:
         settings.log_level = "debug"
     if settings.bip:
@@ -256,118 +249,6 @@ def cgroup_driver(settings: Settings) -> str:
     return chosen
 
 
-def read_file(path: str, needed: bool, warnings: list[str]) -> dict[str, Any]:
-    """The directives of daemon.json by the names of Settings; {} when it is missing and not `needed`."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_CONFIG_BYTES + 1)
-    except FileNotFoundError:
-        if needed:
-            raise _file_error(path, f"open {path}: no such file or directory") from None
-        return {}
-    except OSError as error:
-        raise _file_error(path, f"open {path}: {error.strerror}") from None
-    if len(data) > MAX_CONFIG_BYTES:
-        raise _file_error(path, f"more than {MAX_CONFIG_BYTES} bytes")
-    if not data.strip():
-        return {}
-    try:
-        raw = json.loads(data)
-    except ValueError as error:
-        raise _file_error(path, f"invalid JSON: {error}") from None
-    if not isinstance(raw, dict):
-        raise _file_error(path, "not a JSON object")
-    return _directives(path, raw, warnings)
-
-
-def _directives(path: str, raw: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
-    known = {f.name.replace("_", "-"): f for f in dataclasses.fields(Settings) if f.name not in _NOT_IN_FILE}
-    out: dict[str, Any] = {}
-    unknown: list[str] = []
-    for key, value in raw.items():
-        if key in REPORTED:
-            warnings.append(f"{path}: {key} is not used yet")
-        elif key in REFUSED:
-            raise _file_error(path, f"the directive {key} is not there yet")
-        elif key == "proxies":
-            out.update(_proxies(path, value))
-        elif key not in known:
-            unknown.append(key)
-        else:
-            out[known[key].name] = _directive(path, key, value)
-    if unknown:
-        raise _file_error(
-            path, f"the following directives don't match any configuration option: {', '.join(sorted(unknown))}"
-        )
-    return out
-
-
-_FILE_DECIDES = ("live_restore",)
-"""Given by the flags of the package's unit, which people change in the file: its word counts."""
-_PROXIES = ("http-proxy", "https-proxy", "no-proxy")
-_OF_FLAGS = ("config_file", "warnings", "unproven", "idle_timeout", "validate")
-_NOT_IN_FILE = (*_OF_FLAGS, *(name.replace("-", "_") for name in _PROXIES))
-_KINDS: dict[str, type] = {
-    "runtimes": dict,
-    "debug": bool, "tls": bool, "tlsverify": bool, "no-new-privileges": bool,
-    "live-restore": bool, "restart-unhealthy": bool,
-    "selinux-enabled": bool, "ip-forward": bool, "icc": bool, "forward-accept": bool,
-    "ip-masq": bool, "ipv6": bool, "iptables": bool, "ip6tables": bool, "mtu": int, "default-network-opts": dict,
-    "dns": list, "dns-opts": list, "dns-search": list,
-    "insecure-registries": list, "registry-mirrors": list, "registry-realms": list,
-    "registry-certs": list, "signature-policy": dict, "image-gc": dict,
-    "max-concurrent-downloads": int, "max-concurrent-uploads": int, "max-download-attempts": int,
-    "shutdown-timeout": int, "log-opts": dict, "hosts": list,
-    "labels": list, "default-address-pools": list, "exec-opts": list, "cdi-spec-dirs": list,
-}  # fmt: skip
-
-
-def _directive(path: str, key: str, value: Any) -> Any:
-    kind: Any = _KINDS.get(key, str)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise _file_error(path, f"{key} has the wrong type: expected {kind.__name__}")
-    if key == "default-address-pools":
-        return [_pool_object(path, item) for item in value]
-    if key == "runtimes":
-        return {name: _runtime_object(path, name, item) for name, item in value.items()}
-    if key == "default-network-opts":
-        return parse_network_opts(value)
-    if kind is list and not all(isinstance(item, str) for item in value):
-        raise _file_error(path, f"{key} must be a list of strings")
-    if kind is dict and key != "signature-policy" and not all(isinstance(item, str) for item in value.values()):
-        raise _file_error(path, f"{key} must be an object of strings")
-    if key == "log-level" and value not in LOG_LEVELS:
-        raise _file_error(path, f"invalid logging level: {value[:50]}")
-    return value
-
-
-def _proxies(path: str, value: Any) -> dict[str, str]:
-    """`{"http-proxy": URL, "https-proxy": URL, "no-proxy": HOSTS}`, each by its name in Settings."""
-    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise _file_error(path, "proxies must be an object of strings")
-    if other := sorted(set(value) - set(_PROXIES)):
-        raise _file_error(path, f"proxies: {other[0]} is none of {', '.join(_PROXIES)}")
-    return {name.replace("-", "_"): text for name, text in value.items()}
-
-
-def _pool_object(path: str, item: Any) -> AddressPool:
-    if not isinstance(item, dict) or set(item) != {"base", "size"} or not isinstance(item["size"], int):
-        raise _file_error(path, 'default-address-pools must be a list of {"base": CIDR, "size": N}')
-    return AddressPool.parse(f"base={item['base']},size={item['size']}")
-
-
-def _runtime_object(path: str, name: str, item: Any) -> tuple[str, ...]:
-    """`{"path": P, "runtimeArgs": [A…]}`; Docker's shims and their options need containerd."""
-    if not isinstance(item, dict) or not isinstance(item.get("path"), str) or not item["path"]:
-        raise _file_error(path, f"runtimes: {name} must be an object with a path")
-    if other := sorted(set(item) - {"path", "runtimeArgs"}):
-        raise _file_error(path, f"runtimes: {name}: {other[0]} is not there yet: path and runtimeArgs are")
-    words = item.get("runtimeArgs") or []
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise _file_error(path, f"runtimes: {name}: runtimeArgs must be a list of strings")
-    return (item["path"], *words)
-
-
 def _check(parse: Any, message: str) -> Any:
     try:
         return parse()
@@ -380,29 +261,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not key:
         raise Invalid(f"invalid value {text[:100]!r}: expected key=value")
     return key.strip(), value.strip()
-
-
-def _refuse_conflicts(path: str, flags: dict[str, Any], from_file: dict[str, Any]) -> None:
-    both = [
-        f"{name.replace('_', '-')}: (from flag: {_shown(flags[name])}, from file: {_shown(from_file[name])})"
-        for name in flags
-        if name in from_file and name not in _FILE_DECIDES
-    ]
-    if both:
-        raise _file_error(
-            path,
-            "the following directives are specified both as a flag and in the configuration file: " + ", ".join(both),
-        )
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return "[" + " ".join(str(item) for item in value) + "]"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _file_error(path: str, message: str) -> Invalid:
-    return Invalid(f"unable to configure the Wharf daemon with file {path}: {message}")
 
 
 def _config_home() -> str:

@@ -1,11 +1,13 @@
 """The flags of wharfd: dockerd's, and a few of its own."""
 
 import argparse
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from wharf import __version__
 from wharf.errors import Invalid
 
+Add = Callable[..., Any]
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 
 
@@ -22,11 +24,16 @@ def flag_parser() -> argparse.ArgumentParser:
         prog="wharfd", description="A container engine that speaks Docker's API.", allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )  # fmt: skip
-    add = parser.add_argument
+    for group in (_of_the_daemon, _of_networks, _of_containers, _of_access, _of_images):
+        group(parser.add_argument)
+    return parser
 
-    def switch(name: str, meaning: str) -> None:
-        add(name, nargs="?", const=True, type=_boolean, metavar="BOOL", help=meaning)
 
+def _switch(add: Add, name: str, meaning: str) -> None:
+    add(name, nargs="?", const=True, type=_boolean, metavar="BOOL", help=meaning)
+
+
+def _of_the_daemon(add: Add) -> None:
     add("-H", "--host", dest="hosts", action="append", metavar="URL", help="listen on unix:///path or tcp://ip:port")
     add("--data-root", metavar="DIR", help="where images, containers and volumes are kept (/var/lib/wharf)")
     add("--exec-root", metavar="DIR", help="state of running containers (/run/wharf)")
@@ -35,6 +42,13 @@ def flag_parser() -> argparse.ArgumentParser:
     add("-G", "--group", metavar="NAME", help="group that may use the unix socket")
     add("-D", "--debug", action="store_true", help="log everything")
     add("-l", "--log-level", choices=LOG_LEVELS, help="least level of what is logged")
+    add("--label", dest="labels", action="append", metavar="KEY=VALUE", help="label of the daemon")
+    add("--idle-timeout", type=int, metavar="SECONDS", help="end when nothing runs and nobody asks for so long")
+    add("--validate", action="store_true", help="check the settings and end")
+    add("-v", "--version", action="version", version=f"Wharf version {__version__}")
+
+
+def _of_networks(add: Add) -> None:
     add("--bip", metavar="CIDR", help="address of the default bridge")
     add("--default-address-pool", dest="default_address_pools", action="append", metavar="base=CIDR,size=N")
     add("--bip6", metavar="CIDR", help="IPv6 address of the default bridge")
@@ -43,32 +57,44 @@ def flag_parser() -> argparse.ArgumentParser:
     add("--default-gateway", metavar="ADDRESS", help="where the default bridge's containers send what leaves")
     add("--default-gateway-v6", metavar="ADDRESS", help="the same for IPv6")
     add("--mtu", type=int, metavar="N", help="MTU of the default bridge (1500)")
-    switch("--ipv6", "IPv6 on the default bridge")
-    switch("--ip-masq", "masquerade what leaves the default bridge (true)")
-    switch("--iptables", "packet filter rules; only true")
-    switch("--ip6tables", "packet filter rules for IPv6; only true")
+    _switch(add, "--ipv6", "IPv6 on the default bridge")
+    _switch(add, "--ip-masq", "masquerade what leaves the default bridge (true)")
+    _switch(add, "--iptables", "packet filter rules; only true")
+    _switch(add, "--ip6tables", "packet filter rules for IPv6; only true")
     add("--default-network-opt", dest="default_network_opts", action="append", metavar="DRIVER=KEY=VALUE")
     add("--dns", action="append", metavar="ADDRESS", help="name server of containers that ask for none")
     add("--dns-opt", dest="dns_opts", action="append", metavar="OPTION", help="resolver option of such containers")
     add("--dns-search", action="append", metavar="DOMAIN", help="search domain of such containers")
-    switch("--icc", "the default bridge's containers may talk")
+    _switch(add, "--icc", "the default bridge's containers may talk")
     add("--ip", metavar="ADDRESS", help="host address of ports published without one (0.0.0.0)")
-    switch("--ip-forward", "switch net.ipv4.ip_forward on (true)")
+    _switch(add, "--ip-forward", "switch net.ipv4.ip_forward on (true)")
+
+
+def _of_containers(add: Add) -> None:
     add("--shutdown-timeout", type=int, metavar="SECONDS", help="how long containers have to stop")
     add("--log-driver", metavar="NAME", help="default log driver (json-file)")
     add("--log-opt", dest="log_opts", action="append", metavar="KEY=VALUE", help="option of the default log driver")
-    add("--label", dest="labels", action="append", metavar="KEY=VALUE", help="label of the daemon")
     add("--exec-opt", dest="exec_opts", action="append", metavar="KEY=VALUE", help="native.cgroupdriver=systemd")
     add("--cdi-spec-dir", dest="cdi_spec_dirs", action="append", metavar="DIR", help="descriptions of devices (CDI)")
     add("--userns-remap", metavar="USER[:GROUP]", help="user namespaces with the subordinate ids of a user, or default")
     add("--seccomp-profile", metavar="FILE", help="default seccomp profile: a file, builtin or unconfined")
     add("--no-new-privileges", action="store_true", help="no container gains privileges, unless it says so")
-    switch("--tls", "TLS; false: plain TCP also beyond loopback")
-    switch("--tlsverify", "TLS, and clients must show a certificate; false: plain TCP also beyond loopback")
+    add("--selinux-enabled", action="store_true", help="label containers where the host has SELinux")
+    add("--live-restore", action="store_true", help="containers go on running when the daemon ends")
+    add("--restart-unhealthy", action="store_true", help="restart what is unhealthy and has a restart policy")
+    add("--add-runtime", dest="runtimes", action="append", metavar="NAME=PATH", help="another OCI runtime")
+    add("--default-runtime", metavar="NAME", help="runtime of containers that name none (runc: the one built in)")
+
+
+def _of_access(add: Add) -> None:
+    _switch(add, "--tls", "TLS; false: plain TCP also beyond loopback")
+    _switch(add, "--tlsverify", "TLS, and clients must show a certificate; false: plain TCP also beyond loopback")
     add("--tlscacert", metavar="FILE")
     add("--tlscert", metavar="FILE")
     add("--tlskey", metavar="FILE")
-    add("--selinux-enabled", action="store_true", help="label containers where the host has SELinux")
+
+
+def _of_images(add: Add) -> None:
     add("--insecure-registry", dest="insecure_registries", action="append", metavar="HOST", help="plain http is taken")
     add("--registry-mirror", dest="registry_mirrors", action="append", metavar="[DOMAIN=]URL", help="asked first")
     add("--registry-realm", dest="registry_realms", action="append", metavar="DOMAIN=HOST", help="may see credentials")
@@ -80,14 +106,6 @@ def flag_parser() -> argparse.ArgumentParser:
     add("--max-concurrent-downloads", type=int, metavar="N", help="layers that a pull fetches at once (3)")
     add("--max-concurrent-uploads", type=int, metavar="N", help="layers that a push sends at once (5)")
     add("--max-download-attempts", type=int, metavar="N", help="attempts of each download (5)")
-    add("--live-restore", action="store_true", help="containers go on running when the daemon ends")
-    add("--restart-unhealthy", action="store_true", help="restart what is unhealthy and has a restart policy")
-    add("--idle-timeout", type=int, metavar="SECONDS", help="end when nothing runs and nobody asks for so long")
-    add("--add-runtime", dest="runtimes", action="append", metavar="NAME=PATH", help="another OCI runtime")
-    add("--default-runtime", metavar="NAME", help="runtime of containers that name none (runc: the one built in)")
-    add("--validate", action="store_true", help="check the settings and end")
-    add("-v", "--version", action="version", version=f"Wharf version {__version__}")
-    return parser
 
 
 def _boolean(text: str) -> bool:

@@ -11,8 +11,8 @@ LEVELS = {
     "errors": 0, "spec": 0, "dockerfile": 0, "__init__": 0,
     "kernel": 1, "wire": 1,
     "storage": 2, "runtime": 2, "network": 2, "registry": 2,
-    "transfer": 3, "logdrivers": 3, "engine": 4, "build": 5, "api": 6, "daemonflags": 1, "daemonconfig": 5,
-    "daemonreload": 6,
+    "transfer": 3, "logdrivers": 3, "engine": 4, "build": 5, "api": 6, "daemonflags": 1, "daemonfile": 2,
+    "daemonconfig": 5, "daemonreload": 6,
     "daemon": 7, "launcherd": 7, "registryd": 7, "ocicommand": 7,
 }  # fmt: skip
 CLIENT_SIDE = {"client", "compose", "cli"}

@@ -148,7 +148,8 @@ def ensure_images(project: Project, around: Surroundings, build: bool | None = N
         if not buildable or build is False:
             raise error
         build_all(project, around, buildable[:1])
-    build_all(*_needed_builds(project, around, plan.builds))
+    whole, builds = _needed_builds(project, around, plan.builds)
+    build_all(whole, around, builds)
     changed = [*plan.pulls, *(image_name(project, name, project.services[name]) for name in plan.builds)]
     if changed:
         there |= find_images(around.engine.client, changed)
@@ -158,15 +159,13 @@ def ensure_images(project: Project, around: Surroundings, build: bool | None = N
     return there
 
 
-def _needed_builds(
-    project: Project, around: Surroundings, builds: Iterable[str]
-) -> tuple[Project, Surroundings, list[str]]:
+def _needed_builds(project: Project, around: Surroundings, builds: Iterable[str]) -> tuple[Project, list[str]]:
     """The builds, and before them those of images that they take as contexts and that are not there."""
     whole, needed = with_build_needs(project, builds)
     others = {name: image_name(whole, name, whole.services[name]) for name in needed - set(builds)}
     there = find_images(around.engine.client, others.values()) if others else {}
     chosen = {*builds, *(name for name, image in others.items() if image not in there)}
-    return whole, around, [name for name in build_order(whole) if name in chosen]
+    return whole, [name for name in build_order(whole) if name in chosen]
 
 
 def build_all(project: Project, around: Surroundings, names: Iterable[str]) -> None:

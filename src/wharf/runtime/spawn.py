@@ -73,6 +73,8 @@ class Launcher:
         self._lock = threading.Lock()
         self._sock: socket.socket | None = None
         self._spares: dict[str, Channel] = {}
+        self._taken: set[str] = set()
+        """Kinds whose next monitor is not forked yet."""
         self.pid = 0
 
     def start(self) -> None:
@@ -94,24 +96,26 @@ class Launcher:
         """A monitor of a "container" or an "exec"; a launcher that died is started again once."""
         with self._lock:
             ready = self._spares.pop(kind, None)
+            self._taken.add(kind)
         if ready is not None and not ready.waits():
             ready.close()
             ready = None
         return ready or self._fork("monitor")
 
-    def fork_ahead(self, kind: str) -> None:
-        """The next start's monitor. To be called when a start is over: the fork does not compete with it then."""
-        if kind in self._spares:
-            return
-        try:
-            another = self._fork("ahead" if kind == "container" else "monitor")
-        except errors.WharfError:  # closed meanwhile, or broken: the next start will say so
-            return
+    def fork_ahead(self) -> None:
+        """Monitors in the place of those that were taken. Called when a start is over, so as not to compete with it."""
         with self._lock:
-            if kind not in self._spares and self._sock is not None:
-                self._spares[kind] = another
+            kinds, self._taken = self._taken - self._spares.keys(), set()
+        for kind in kinds:
+            try:
+                another = self._fork("ahead" if kind == "container" else "monitor")
+            except errors.WharfError:  # closed meanwhile, or broken: the next start will say so
                 return
-        another.close()
+            with self._lock:
+                if kind not in self._spares and self._sock is not None:
+                    self._spares[kind] = another
+                    continue
+            another.close()
 
     def _fork(self, role: str) -> Channel:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

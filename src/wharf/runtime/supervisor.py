@@ -263,10 +263,10 @@ class Supervisor:
         }
         self._states.write(container, execution or "init", state)
 
-    def started(self, running: Running, name: str) -> None:
-        """Listen for the end of `running`, and have the next monitor of its kind forked ahead."""
+    def started(self, running: Running) -> None:
+        """Listen for the end of `running`, and have the next monitor forked ahead."""
         self.watch(running)
-        self._launcher.fork_ahead("exec" if "/" in name else "container")
+        self._launcher.fork_ahead()
 
     def watch(self, running: Running) -> None:
         """Listen for the end of `running`."""

@@ -29,7 +29,7 @@ class Keeper(Protocol):
         """It exists; `monitor` is the pid of its monitor."""
         ...
 
-    def started(self, running: Running, name: str) -> None:
+    def started(self, running: Running) -> None:
         """It runs."""
         ...
 
@@ -139,7 +139,7 @@ class Waiting:
         running = Running(
             self._name, self._channel, self.pid, self.start_time, self._pidfd, self._monitor, self._cgroup
         )
-        self._keeper.started(running, self._name)
+        self._keeper.started(running)
         return running
 
     def abort(self) -> None:
