@@ -69,13 +69,6 @@ BAD: dict[str, tuple[dict[str, str], str]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Wharfd]:
-    with Wharfd() as started:
-        started.load_busybox()
-        yield started
-
-
 @pytest.fixture
 def place(daemon: Wharfd, tmp_path: Path) -> Iterator[Place]:
     made = Place(daemon, tmp_path)

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +35,6 @@ def commands(project: Path) -> list[list[str]]:
     """The command lines of a project."""
     file = project / "commands"
     return [shlex.split(line) for line in (file.read_text().splitlines() if file.exists() else ["up -d --wait"])]
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Wharfd]:
-    with Wharfd() as started:
-        started.load_busybox()
-        yield started
 
 
 class Picture:

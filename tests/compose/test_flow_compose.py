@@ -14,13 +14,6 @@ from tests.support.wharfd import ROOT, Wharfd
 RUN = "init: true, stop_grace_period: 0s, command: sleep 1000"
 
 
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Wharfd]:
-    with Wharfd() as started:
-        started.load_busybox()
-        yield started
-
-
 @pytest.fixture
 def place(daemon: Wharfd, tmp_path: Path) -> Iterator[Place]:
     made = Place(daemon, tmp_path)

@@ -36,13 +36,6 @@ configs: {c: {content: "hello\\n"}}
 """
 
 
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Wharfd]:
-    with Wharfd() as started:
-        started.load_busybox()
-        yield started
-
-
 @pytest.fixture
 def tools(daemon: Wharfd, tmp_path: Path) -> Iterator[Tools]:
     (tmp_path / "compose.yaml").write_text(_FILE)

@@ -46,6 +46,7 @@ def _kept_id(work: Planning, name: str) -> str | None:
 def must_recreate(
     work: Planning, name: str, service: Service, resolved: Service | None, container: Mapping[str, Any]
 ) -> bool:
+    """Whether the container is made again: by what was asked, its hash, its image, or a network or volume it lacks."""
     chosen = not work.options.services or name in work.options.services
     policy = work.options.recreate if chosen else work.options.recreate_dependencies
     if policy != DIVERGED:

@@ -12,6 +12,7 @@ from wharf.errors import Invalid
 
 
 def plan_service(work: Planning, name: str) -> None:
+    """The containers that a service shall have: kept, made again, new or removed. Raises Invalid."""
     service = work.project.services[name]
     if service.get("provider") is not None:
         after = [step for other in service.get("depends_on") or () for step in work.made(other)]
@@ -114,6 +115,7 @@ def _stop_dependents(work: Planning, name: str) -> list[str]:
 
 
 def plan_orphans(work: Planning) -> None:
+    """Containers of services that the file has not are removed if asked, else told of."""
     orphans = orphaned(work.project, work.observed.containers)
     if not orphans or work.options.ignore_orphans:
         return

@@ -6,6 +6,7 @@ from wharf.compose.project import Service
 
 
 def plan_start(work: Planning, name: str) -> None:
+    """The service's containers start once what it depends on is as its conditions say."""
     service = work.project.services[name]
     if service.get("provider") is not None:
         work.started[name] = [work.resources[f"provider:{name}"]]

@@ -57,6 +57,7 @@ class Planning:
     replaced_networks: set[str] = field(default_factory=set)
 
     def remove(self, container: Mapping[str, Any]) -> str:
+        """The step that removes a container; one for each."""
         id = f"remove:{container['Id']}"
         if id not in self.plan.ids:
             data = {
@@ -68,6 +69,7 @@ class Planning:
         return id
 
     def stop(self, container: Mapping[str, Any], service: str) -> str:
+        """The step that stops a container; one for each."""
         id = f"stop:{container['Id']}"
         if id not in self.stopped:
             data = {"container": container["Id"], "service": service, "timeout": self.options.timeout}
@@ -75,5 +77,6 @@ class Planning:
         return id
 
     def made(self, name: str) -> list[str]:
+        """The steps that make a service's containers, or what its provider gives."""
         made = [target.made for target in self.targets.get(name, ()) if target.made]
         return made + ([self.resources[f"provider:{name}"]] if f"provider:{name}" in self.resources else [])
