@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 
+from tests.support.edge import served
 from wharf.api.http import Answer, Hijack, Reply, Request, Stream
 from wharf.api.listen import open_listener
 from wharf.api.relay import Source, relay
 from wharf.api.requests import json_body, json_reply
 from wharf.api.router import Route
-from wharf.api.server import Api, Server
+from wharf.api.server import Api
 from wharf.api.streams import produced, progress
 from wharf.errors import Conflict, NotFound, NotModified
 from wharf.spec.container import ExecConfig
@@ -129,25 +129,8 @@ ROUTES = (
 def server(tmp_path: Path) -> Iterator[tuple[str, Fake]]:
     path = str(tmp_path / "s")
     fake = Fake()
-    ready, stop = threading.Event(), []
-
-    async def main() -> None:
-        over = asyncio.Event()
-        stop.append((asyncio.get_running_loop(), over))
-        serving = Server(Api(fake), ROUTES)
-        await serving.listen(open_listener(f"unix://{path}", "", None))
-        ready.set()
-        await over.wait()
-        await serving.close(grace=1)
-
-    thread = threading.Thread(target=lambda: uvloop.run(main()))
-    thread.start()
-    assert ready.wait(5)
-    yield path, fake
-    loop, over = stop[0]
-    loop.call_soon_threadsafe(over.set)
-    thread.join(10)
-    assert not thread.is_alive()
+    with served(fake, ROUTES, open_listener(f"unix://{path}", "", None)):
+        yield path, fake
 
 
 def connect(server: tuple[str, Fake]) -> socket.socket:

@@ -1,6 +1,5 @@
 """Attached clients: a process not started yet, earlier output, detach keys, clients that leave, much output."""
 
-import asyncio
 import contextlib
 import resource
 import socket
@@ -11,13 +10,13 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-import uvloop
 
+from tests.support.edge import served
 from wharf.api.http import Answer, Hijack, Request
 from wharf.api.listen import open_listener
 from wharf.api.relay import Source, relay
 from wharf.api.router import Route
-from wharf.api.server import Api, Server
+from wharf.api.server import Api
 from wharf.spec.detach import DetachFilter
 
 
@@ -55,25 +54,8 @@ async def attach(api: Api, request: Request) -> Answer:
 def server(tmp_path: Path) -> Iterator[tuple[str, Fake]]:
     path = str(tmp_path / "s")
     fake = Fake()
-    ready, control = threading.Event(), []
-
-    async def main() -> None:
-        over = asyncio.Event()
-        control.append((asyncio.get_running_loop(), over))
-        serving = Server(Api(fake), (Route("POST", "/attach", attach),))
-        await serving.listen(open_listener(f"unix://{path}", "", None))
-        ready.set()
-        await over.wait()
-        await serving.close(grace=1)
-
-    thread = threading.Thread(target=lambda: uvloop.run(main()))
-    thread.start()
-    assert ready.wait(5)
-    yield path, fake
-    loop, over = control[0]
-    loop.call_soon_threadsafe(over.set)
-    thread.join(10)
-    assert not thread.is_alive()
+    with served(fake, (Route("POST", "/attach", attach),), open_listener(f"unix://{path}", "", None)):
+        yield path, fake
 
 
 def attached(server: tuple[str, Fake], query: str = "") -> socket.socket:

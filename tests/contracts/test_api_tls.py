@@ -1,6 +1,5 @@
 """The edge behind TLS: a client that ends its sending side is still answered, and nobody gets in without proof."""
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -11,13 +10,13 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import pytest
-import uvloop
 
 from tests.support.authority import Authority
+from tests.support.edge import served
 from wharf.api.http import Answer, Hijack, Reply, Request
 from wharf.api.relay import Source, relay
 from wharf.api.router import Route
-from wharf.api.server import Api, Listener, Server
+from wharf.api.server import Api, Listener
 
 T = TypeVar("T")
 MUCH = 6_000_000
@@ -48,28 +47,12 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def server(authority: Authority) -> Iterator[tuple[tuple[str, int], Fake]]:
-    fake, ready, control = Fake(), threading.Event(), []
+    fake = Fake()
     listening = socket.create_server(("127.0.0.1", 0))
     address = listening.getsockname()
-    context = authority.server("127.0.0.1", clients=True)
-
-    async def main() -> None:
-        over = asyncio.Event()
-        control.append((asyncio.get_running_loop(), over))
-        serving = Server(Api(fake), (Route("POST", "/attach", attach), Route("POST", "/echo", echo)))
-        await serving.listen(Listener(listening, context))
-        ready.set()
-        await over.wait()
-        await serving.close(grace=1)
-
-    thread = threading.Thread(target=lambda: uvloop.run(main()))
-    thread.start()
-    assert ready.wait(5)
-    yield address, fake
-    loop, over = control[0]
-    loop.call_soon_threadsafe(over.set)
-    thread.join(10)
-    assert not thread.is_alive()
+    routes = (Route("POST", "/attach", attach), Route("POST", "/echo", echo))
+    with served(fake, routes, Listener(listening, authority.server("127.0.0.1", clients=True))):
+        yield address, fake
 
 
 class Client:
