@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wharf.engine.image_list import list_images
+from wharf.engine.inspect import sizes
 from wharf.engine.volumes import with_usage
 from wharf.errors import Invalid
-from wharf.spec.digest import Digest
 from wharf.spec.image_views import ImageSummary
 from wharf.spec.volume import Volume
 
@@ -51,12 +51,5 @@ def disk_usage(engine: Engine, types: set[str] | None = None) -> DiskUsage:
         usage.volumes = [with_usage(engine, record) for record in plain]
     if "container" in wanted:
         for record in engine.containers.all():
-            usage.container_sizes[record.id] = container_size(engine, record.id, record.image_id)
+            usage.container_sizes[record.id] = sizes(engine, record)
     return usage
-
-
-def container_size(engine: Engine, container_id: str, image_id: str) -> tuple[int, int]:
-    """Bytes that a container changed, and bytes of its whole tree with the image's layers."""
-    changed = engine.snapshots.usage(container_id)
-    image = engine.images.get(Digest.parse(image_id))
-    return changed, changed + (image.size if image else 0)

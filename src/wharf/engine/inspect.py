@@ -8,7 +8,7 @@ from wharf.engine.links import shown_links
 from wharf.engine.security import apparmor_profile, parse_options
 from wharf.engine.start import files_owner
 from wharf.engine.views import InspectExtras, container_inspect
-from wharf.errors import WharfError
+from wharf.errors import NotFound, WharfError
 from wharf.spec.container import ContainerRecord, HostConfig
 from wharf.spec.digest import Digest
 
@@ -45,8 +45,11 @@ def apparmor_of(engine: Engine, host_config: HostConfig) -> str:
 
 
 def sizes(engine: Engine, record: ContainerRecord) -> tuple[int, int]:
-    """Bytes of the container's own layer, and of that with its image."""
-    own = engine.snapshots.usage(record.id)
+    """Bytes of the container's own layer, none when it was removed meanwhile, and of that with its image."""
+    try:
+        own = engine.snapshots.usage(record.id)
+    except NotFound:
+        own = 0
     image = engine.images.get(Digest.parse(record.image_id))
     return own, own + (image.size if image else 0)
 

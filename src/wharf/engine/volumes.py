@@ -200,9 +200,13 @@ def restore_volumes(engine: Engine) -> None:
 
 
 def with_usage(engine: Engine, record: VolumeRecord) -> Volume:
-    """The volume with its size in bytes and number of users."""
+    """The volume with its size in bytes and number of users; -1 for one whose data was removed meanwhile."""
     view = _view(record)
-    view.usage_data = UsageData(engine.volumes.usage(record.name), len(users(engine, record.name)))
+    try:
+        size = engine.volumes.usage(record.name)
+    except NotFound:
+        size = -1
+    view.usage_data = UsageData(size, len(users(engine, record.name)))
     return view
 
 

@@ -5,20 +5,27 @@ import stat
 
 
 def tree_usage(path: str) -> int:
-    """Bytes of all files beneath `path`, each inode once, directories not counted: as Docker counts a layer."""
+    """Bytes of all files beneath `path`, each inode once, directories not counted: as Docker counts a layer.
+
+    What goes meanwhile does not count: a container may be at work there, or be removed.
+    """
     total = 0
     seen: set[tuple[int, int]] = set()
     waiting = [path]
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
+        try:
+            directory = os.scandir(waiting.pop())
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        with directory:
+            for entry in directory:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
                     continue
                 try:
                     found = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
-                    continue  # a running container at work
+                    continue
                 if stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode):
                     if found.st_nlink > 1 and (found.st_dev, found.st_ino) in seen:
                         continue

@@ -150,8 +150,9 @@ class OverlaySnapshotter:
         """Bytes of the snapshot's own files, each inode once; walks the tree, a committed one's once."""
         known = self._sizes.get(snapshot) if isinstance(snapshot, Digest) else None
         if known is None:
-            known = tree_usage(os.path.join(self._directory(snapshot), "fs"))
-            if isinstance(snapshot, Digest):
+            tree = os.path.join(self._directory(snapshot), "fs")
+            known = tree_usage(tree)
+            if isinstance(snapshot, Digest) and os.path.isdir(tree):  # one that was removed meanwhile may come again
                 self._sizes[snapshot] = known
         return known
 
