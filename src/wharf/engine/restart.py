@@ -11,22 +11,28 @@ from wharf.engine.loop import done, fail, resolve
 from wharf.engine.signals import parse_signal
 from wharf.engine.start import start_locked
 from wharf.engine.stop import begin_stop
-from wharf.errors import Conflict, WharfError
+from wharf.errors import Conflict, Internal, Invalid, WharfError
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
 
 def restart_container(engine: Engine, name: str, timeout: int | None = None, signal: str = "") -> Future[None]:
-    """The future resolves when it runs again, or fails as a start does. Raises NotFound, Invalid, Conflict."""
+    """The future resolves when it runs again, or fails as a start does.
+
+    Raises NotFound, Conflict, and Internal for a bad signal to one that runs, as Docker does.
+    """
     container = engine.containers.live(name)
-    number = parse_signal(signal) if signal else None
     finished: Future[None] = Future()
     # An AutoRemove container stays: it goes when it ends without being asked to come back.
     with container.lock:
         state = container.record.state
         if state.removal_in_progress or state.dead:
             raise Conflict("container is marked for removal and cannot be started")
+        try:
+            number = parse_signal(signal) if signal and state.running else None
+        except Invalid as error:
+            raise Internal(f"Cannot restart container {name}: {error.message}") from None
         remove = container.record.host_config.auto_remove
         container.record.host_config.auto_remove = False
         stopped = begin_stop(engine, container, timeout, number) if state.running else done()
