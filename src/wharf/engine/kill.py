@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import signal as signals
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from wharf.engine.container_events import publish_container_event
 from wharf.engine.exit import cancel_restart
-from wharf.engine.loop import done, resolve
+from wharf.engine.loop import done
 from wharf.engine.signals import known_signal, parse_signal
-from wharf.engine.stop import stop_signal
+from wharf.engine.stop import await_kill, stop_signal, thaw
 from wharf.errors import Conflict, Invalid, NotFound
 from wharf.runtime.lifecycle import Verb
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
+log = logging.getLogger("wharf.engine")
+
 
 def kill_container(engine: Engine, name: str, signal: str = "") -> Future[None]:
-    """The future resolves at once, for SIGKILL when the container has ended. Raises NotFound, Invalid, Conflict."""
+    """The future resolves at once, for SIGKILL when the container has ended; it fails with Internal when it does not.
+
+    Raises NotFound, Invalid, Conflict.
+    """
     try:
-        container = engine.containers.live(name)
         number = parse_signal(signal) if signal else int(signals.SIGKILL)
+        container = engine.containers.live(name)
         if not known_signal(number):
             raise Invalid(f"the linux daemon does not support signal {number}")
     except (Invalid, NotFound) as error:
@@ -39,17 +44,15 @@ def kill_container(engine: Engine, name: str, signal: str = "") -> Future[None]:
             return done()
         try:
             running.signal(number)
-        except (ProcessLookupError, OSError):
+        except OSError:
             raise Conflict(f"cannot kill container: {name}: container {container.id} is not running") from None
-        if record.state.paused and number in (signals.SIGKILL, stop_signal(container)):
-            with contextlib.suppress(OSError):
-                running.resume()
-            record.state.paused = False
+        if number in (signals.SIGKILL, stop_signal(container)):
+            try:
+                thaw(engine, container)
+            except OSError as error:  # it is paused still, and the kill waits for the whole cgroup's
+                log.warning("container %s was sent signal %d and does not thaw: %s", container.id, number, error)
         engine.database.containers.put(record, durable=False)
-        stopped = container.stopped
-    publish_container_event(engine, record, "kill", signal=str(number))
-    if number != signals.SIGKILL:
-        return done()
-    finished: Future[None] = Future()
-    stopped.add_done_callback(lambda _: resolve(finished))
-    return finished
+        publish_container_event(engine, record, "kill", signal=str(number))
+        if number != signals.SIGKILL:
+            return done()
+        return await_kill(engine, container, f"cannot kill container: {name}: ")

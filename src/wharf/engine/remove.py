@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wharf.engine.container import Container, WaitResult
 from wharf.engine.container_events import publish_container_event
@@ -17,7 +17,7 @@ from wharf.engine.image_use import note_use
 from wharf.engine.links import remove_link
 from wharf.engine.loop import done, fail, resolve
 from wharf.engine.shipping import end_shipping
-from wharf.engine.stop import send_signal
+from wharf.engine.stop import await_kill, send_signal
 from wharf.engine.volumes import remove_anonymous
 from wharf.errors import Internal, WharfError
 from wharf.kernel import faults
@@ -55,16 +55,18 @@ def remove_container(
 def _kill_then_remove(engine: Engine, container: Container, volumes: bool) -> Future[None]:
     finished: Future[None] = Future()
 
-    def ended(_: Future[Any]) -> None:
+    def ended(killed: Future[None]) -> None:
         try:
+            killed.result()
             remove_now(engine, container, volumes)
         except BaseException as error:
             fail(finished, error)
         else:
             resolve(finished)
 
-    container.stopped.add_done_callback(ended)
     send_signal(engine, container, int(signal.SIGKILL))
+    failed = f'cannot remove container "/{container.record.name}": could not kill: '
+    await_kill(engine, container, failed).add_done_callback(ended)
     return finished
 
 

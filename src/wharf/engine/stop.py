@@ -58,10 +58,23 @@ def begin_stop(engine: Engine, container: Container, timeout: int | None, number
     finished: Future[None] = Future()
     if timeout is None:
         timeout = record.config.stop_timeout if record.config.stop_timeout is not None else DEFAULT_GRACE
-    attempt = _Stop(engine, container, finished)
+    attempt = _Stop(engine, container, finished, f"cannot stop container: {container.id}: ", event="stop")
     container.stopped.add_done_callback(attempt.ended)
     attempt.ask(number or stop_signal(container), timeout)
     faults.done("stop:signalled")
+    return finished
+
+
+def await_kill(engine: Engine, container: Container, failed: str) -> Future[None]:
+    """After SIGKILL, under the container's lock: resolves when the run is over and recorded.
+
+    What does not end is killed with its whole cgroup; what stays even then fails it with Internal, `failed` before
+    Docker's words.
+    """
+    finished: Future[None] = Future()
+    attempt = _Stop(engine, container, finished, failed)
+    container.stopped.add_done_callback(attempt.ended)
+    attempt.killed()
     return finished
 
 
@@ -72,10 +85,14 @@ def stop_signal(container: Container) -> int:
 
 
 class _Stop:
-    """One stop under way: what comes next when the container does not end."""
+    """One stop or kill under way: what comes next when the container does not end."""
 
-    def __init__(self, engine: Engine, container: Container, finished: Future[None]) -> None:
+    def __init__(
+        self, engine: Engine, container: Container, finished: Future[None], failed: str, *, event: str = ""
+    ) -> None:
+        """`failed` begins what is said when it does not end, `event` tells that it has."""
         self._engine, self._container, self._finished = engine, container, finished
+        self._failed, self._event = failed, event
         self._timer: Timer | None = None
         self._over = False
 
@@ -94,6 +111,10 @@ class _Stop:
             return
         self._signal(int(signal.SIGKILL))
         faults.done("stop:killed")
+        self.killed()
+
+    def killed(self) -> None:
+        """SIGKILL was sent."""
         self._after(KILL_GRACE, self._kill_all)
 
     def _kill_all(self) -> None:
@@ -106,8 +127,8 @@ class _Stop:
 
     def _give_up(self) -> None:
         if not self._over:
-            fail(self._finished, Internal(f"cannot stop container: {self._container.id}: tried to kill container, "
-                                          "but did not receive an exit event"))  # fmt: skip
+            words = f"{self._failed}tried to kill container, but did not receive an exit event"
+            fail(self._finished, Internal(words))
 
     def _after(self, seconds: float, work: Callable[[], object]) -> None:
         if not self._over:
@@ -121,25 +142,33 @@ class _Stop:
         self._over = True
         if self._timer is not None:
             self._timer.cancel()
-        publish_container_event(self._engine, self._container.record, "stop")
+        if self._event:
+            publish_container_event(self._engine, self._container.record, self._event)
         resolve(self._finished)
 
 
 def send_signal(engine: Engine, container: Container, number: int) -> bool:
     """Signal the first process, thawing it when it could not hear; the event tells it. False when it has gone."""
     with container.lock:
-        running, state = container.running, container.record.state
+        running = container.running
         if running is None:
             return False
         try:
             running.signal(number)
-            if state.paused:
-                running.resume()
-                state.paused = False
-                watch_health(engine, container)
-                engine.database.containers.put(container.record, durable=False)
+            thaw(engine, container)
         except (OSError, WharfError) as error:
             log.debug("signal %d to container %s: %s", number, container.id, error)
             return False
     publish_container_event(engine, container.record, "kill", signal=str(number))
     return True
+
+
+def thaw(engine: Engine, container: Container) -> None:
+    """Under the lock: let a paused container hear the signal it was sent; OSError when that fails."""
+    record = container.record
+    if container.running is None or not record.state.paused:
+        return
+    container.running.resume()
+    record.state.paused = False
+    watch_health(engine, container)
+    engine.database.containers.put(record, durable=False)

@@ -1,5 +1,6 @@
 """A process under a monitor as wharfd sees it: attach, signal, pause, and how it ended."""
 
+import errno
 import os
 import select
 import signal
@@ -96,6 +97,7 @@ class Running:
         self.channel, self.pidfd, self.monitor_pidfd = channel, pidfd, monitor_pidfd
         self._cgroup = cgroup
         self._lock = threading.Condition()
+        self._killed = False
         self._exit: ExitRecord | None = None
         self._callbacks: list[Callable[[ExitRecord], None]] = []
 
@@ -152,6 +154,7 @@ class Running:
             if self.pidfd < 0:
                 raise ProcessLookupError(f"no process {self.pid}")
             signal.pidfd_send_signal(self.pidfd, number)
+            self._killed = self._killed or number == signal.SIGKILL
 
     def kill_all(self) -> None:
         """SIGKILL to every process of the cgroup."""
@@ -161,7 +164,11 @@ class Running:
             self.signal(signal.SIGKILL)
 
     def pause(self) -> None:
-        """Freeze every process; OSError when that fails."""
+        """Freeze every process; OSError when that fails, ProcessLookupError once it was sent SIGKILL: a frozen process
+        does not die (freezer of cgroup v1)."""
+        with self._lock:
+            if self._killed:
+                raise ProcessLookupError(errno.ESRCH, f"process {self.pid} was killed")
         self._need_cgroup().freeze(True)
 
     def resume(self) -> None:

@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.support.wharfd import Wharfd, docker_client
+from tests.system.api.raw import Client
 
 pytestmark = pytest.mark.xdist_group("engine-run")
 DEADLINE = 20.0
@@ -230,3 +232,35 @@ def test_twenty_at_once(daemon: Wharfd) -> None:
     assert {client.returncode for client in clients} == {4}
     assert not daemon.docker("ps", "-aq").stdout
     assert not os.listdir(f"{daemon.root}/exec/monitors")
+
+
+def test_a_pause_behind_a_kill_does_not_keep_it_from_dying(daemon: Wharfd) -> None:
+    """A frozen process of cgroup v1 does not die; what was killed takes 50 ms to end, and the pause comes in those."""
+    api = Client(daemon.socket)
+    for number in range(8):
+        api.create({"Cmd": ["sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; wait"]}, "killed")
+        api.ask("POST", "/containers/killed/start")
+        with ThreadPoolExecutor(1) as pool:
+            kill = pool.submit(api.ask, "POST", "/containers/killed/kill")
+            time.sleep(number * 0.0005)
+            paused = api.ask("POST", "/containers/killed/pause").status
+            assert kill.result().status == 204  # TimeoutError when it froze
+        assert paused in (204, 409)
+        assert api.ask("DELETE", "/containers/killed").status == 204
+
+
+def test_a_signal_that_is_none_is_read_where_it_would_be_sent(daemon: Wharfd) -> None:
+    """As Docker 28.5.2 answers: kill reads it before all else, stop and restart only when something runs."""
+    api = Client(daemon.socket)
+    api.create({"Cmd": ["sleep", "1000"]}, "hears")
+    asked = {verb: api.ask("POST", f"/containers/hears/{verb}?signal=NOPE&t=0") for verb in ("kill", "stop", "restart")}
+    assert [answer.status for answer in asked.values()] == [400, 304, 204]  # the last has started it
+    asked = {verb: api.ask("POST", f"/containers/hears/{verb}?signal=NOPE&t=0") for verb in asked}
+    assert {verb: (answer.status, answer.message) for verb, answer in asked.items()} == {
+        "kill": (400, "cannot kill container: hears: invalid signal: NOPE"),
+        "stop": (500, "cannot stop container: hears: invalid signal: NOPE"),
+        "restart": (500, "Cannot restart container hears: invalid signal: NOPE"),
+    }
+    unknown = api.ask("POST", "/containers/nosuch/kill?signal=NOPE")
+    assert (unknown.status, unknown.message) == (400, "cannot kill container: nosuch: invalid signal: NOPE")
+    daemon.docker("rm", "-f", "hears")

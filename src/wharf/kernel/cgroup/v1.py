@@ -156,6 +156,8 @@ class CgroupV1:
             if files.read(path).strip() == want:
                 return
             time.sleep(files.REMOVE_PAUSE)
+        if frozen:
+            files.write(path, "THAWED")  # who was told that it failed will not thaw what has stopped already
         raise OSError(16, f"cgroup did not become {want}", path)
 
     def frozen(self) -> bool:
@@ -164,7 +166,7 @@ class CgroupV1:
 
     def kill(self) -> None:
         """SIGKILL to all; a frozen one is thawed, since the signal waits otherwise."""
-        if "freezer" in self._dirs and self.frozen():
+        if "freezer" in self._dirs and files.read(self._dirs["freezer"] + "/freezer.state").strip() != "THAWED":
             files.kill_once(self.pids())
             self.freeze(False)
         files.kill_until_empty(self.pids)

@@ -188,6 +188,8 @@ class CgroupV2:
             if self.frozen() == frozen:
                 return
             time.sleep(files.REMOVE_PAUSE)
+        if frozen:
+            files.write(f"{self._dir}/cgroup.freeze", "0")  # who was told that it failed will not thaw the rest
         raise OSError(16, "cgroup did not freeze" if frozen else "cgroup did not thaw", self._dir)
 
     def frozen(self) -> bool:
