@@ -1,9 +1,7 @@
 """What may go of the build cache, what is listed of it, and what does not take from it."""
 
 import json
-import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +19,6 @@ FROM busybox
 COPY --from=one /one /one
 COPY --from=two /two /two
 """
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Wharfd]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    with Wharfd() as running:
-        running.load_busybox()
-        yield running
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import docker
@@ -14,16 +13,6 @@ from tests.support.building import build, inside, write
 from tests.support.wharfd import Wharfd
 
 SIZE = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Wharfd]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    with Wharfd() as running:
-        running.load_busybox()
-        running.environment["XDG_CACHE_HOME"] = f"{running.root}/cache"
-        yield running
 
 
 @pytest.fixture

@@ -2,10 +2,8 @@
 
 import io
 import json
-import os
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,15 +13,6 @@ from tests.support.wharfd import ROOT, Wharfd, docker_client
 
 WAYS = {"docker": [docker_client(), "build"], "wharf": [str(ROOT / ".venv/bin/wharf"), "build"]}
 pytestmark = pytest.mark.parametrize("way", WAYS)
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Wharfd]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    with Wharfd() as running:
-        running.load_busybox()
-        yield running
 
 
 def build(daemon: Wharfd, way: str, place: Path, text: str, *flags: str, feed: str | None = None) -> str:

@@ -10,21 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docker
-import pytest
 
 from tests.support.building import WHARF, build, inside, wharf, write
 from tests.support.wharfd import Wharfd
 
 MEET = "for i in $(seq 300); do test $(ls /c | wc -l) -ge 3 && exit 0; sleep 0.1; done; exit 1"
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Wharfd]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    with Wharfd() as running:
-        running.load_busybox()
-        yield running
 
 
 def _context(tmp_path: Path, *lines: str) -> Path:

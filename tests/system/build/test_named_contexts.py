@@ -1,23 +1,12 @@
 """`wharf build --build-context`: what a name stands for, in the built image."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.building import build, inside, names_in, wharf, write
 from tests.support.wharfd import Wharfd
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Wharfd]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    with Wharfd() as running:
-        running.load_busybox()
-        running.environment["XDG_CACHE_HOME"] = f"{running.root}/cache"
-        yield running
 
 
 @pytest.fixture

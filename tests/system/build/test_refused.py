@@ -1,9 +1,7 @@
 """What cannot be built: the same words through POST /build and `wharf build`, no image, and the line at fault."""
 
 import json
-import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,15 +11,6 @@ from tests.system.build.refusals import BASE, REFUSALS, Refusal
 
 WAYS = {"docker": [docker_client(), "build"], "wharf": [str(ROOT / ".venv/bin/wharf"), "build"]}
 NAME = "refused:1"
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Wharfd]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    with Wharfd() as running:
-        running.load_busybox()
-        yield running
 
 
 @pytest.fixture(scope="module")

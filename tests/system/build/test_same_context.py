@@ -2,11 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import pytest
 
 from tests.support.building import build, inside, wharf, write
 from tests.support.wharfd import Wharfd
@@ -15,15 +12,6 @@ WRITES = (
     "FROM busybox\nRUN --mount=type=bind,target=/m,rw echo changed > /m/file; rm /m/other; cat /m/file\n"
     "COPY --chmod=600 --chown=3:4 file /copied\nADD . /all/\nRUN echo more >> /all/file\n"
 )
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Wharfd]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    with Wharfd() as running:
-        running.load_busybox()
-        yield running
 
 
 def _kept(daemon: Wharfd) -> list[str]:

@@ -2,10 +2,8 @@
 
 import hashlib
 import io
-import os
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,15 +11,6 @@ import pytest
 from tests.support.wharfd import ROOT, Wharfd
 
 WHARF = str(ROOT / ".venv/bin/wharf")
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Wharfd]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    with Wharfd() as running:
-        running.load_busybox()
-        yield running
 
 
 def wharf(daemon: Wharfd, *words: str, feed: bytes = b"", cwd: Path | None = None) -> tuple[int, str, str]:
