@@ -6,7 +6,7 @@ import json
 
 from wharf.cli.credentials import Credentials
 from wharf.cli.flags import ANY, Command
-from wharf.cli.manifest_lists import ManifestLists, domain_of, entry_of, index_of, path_of, whole_name
+from wharf.cli.manifest_lists import ManifestLists, domain_of, entry_of, index_of, path_of, repository_of, whole_name
 from wharf.cli.session import ExitWith, Session
 from wharf.client.api import quote
 from wharf.client.http import ApiError
@@ -67,23 +67,18 @@ _PLATFORM = (("arch", "architecture"), ("os", "os"), ("variant", "variant"), ("o
 
 def inspect(session: Session, args: list[str]) -> int:
     """Prints the document, indented as docker does it: of a list that is here, else the daemon asks the registry."""
-    flags, names = INSPECT.parse(args)
+    flags, (*within, name) = INSPECT.parse(args)
     _refuse_insecure(flags)
-    lists, name = ManifestLists(session.config), names[-1]
-    if len(names) == 2:
-        found = [_entry(lists, names[0], name)]
-    else:
-        found = lists.entries(whole_name(name))
-        if found and not flags.get("verbose"):
-            _print(session, json.loads(index_of(found)[1]))
-            return 0
-    if not found and not flags.get("verbose"):
-        _print(session, json.loads(_document(session, name)[1]))
-    elif not flags.get("verbose"):
-        _print(session, next(found[0][key] for key in ("OCIManifest", "SchemaV2Manifest") if key in found[0]))
-    else:
+    lists = ManifestLists(session.config)
+    found = [_entry(lists, within[0], name)] if within else lists.entries(whole_name(name))
+    if flags.get("verbose"):
         found = found or _asked(session, name)
         _print(session, found[0] if len(found) == 1 else found)
+    elif within:
+        _print(session, next(found[0][key] for key in ("OCIManifest", "SchemaV2Manifest") if key in found[0]))
+    else:
+        document = index_of(found)[1] if found else _document(session, name)[1]
+        _print(session, json.loads(document))
     return 0
 
 
@@ -175,13 +170,12 @@ def _asked(session: Session, name: str) -> list[dict[str, Any]]:
     """The manifest behind a name, or all of its list, each as docker writes it down."""
     media, document = _document(session, name)
     raw = json.loads(document)
-    repository = whole_name(name).partition("@")[0].rpartition(":")[0] if "@" not in name else name.partition("@")[0]
     if isinstance(raw.get("manifests"), list):
-        out = []
-        for descriptor in raw["manifests"]:
-            ref = f"{whole_name(repository).rpartition(':')[0]}@{descriptor['digest']}"
-            out.append(entry_of(whole_name(name), descriptor, _document(session, ref)[1]))
-        return out
+        repository = repository_of(whole_name(name))
+        return [
+            entry_of(whole_name(name), item, _document(session, f"{repository}@{item['digest']}")[1])
+            for item in raw["manifests"]
+        ]
     headers = Credentials(session.config).header(name)
     answer = session.client().request("GET", f"/distribution/{quote(name, '/:@')}/json", headers=headers).json()
     described = answer["Descriptor"]

@@ -40,9 +40,14 @@ def domain_of(name: str) -> str:
     return name.partition("/")[0]
 
 
+def repository_of(name: str) -> str:
+    """A whole name without its tag and digest."""
+    return references.split(references.split(name)[0])[0]
+
+
 def path_of(name: str) -> str:
     """The repository of a whole name, without its registry."""
-    return references.split(name)[0].partition("/")[2]
+    return repository_of(name).partition("/")[2]
 
 
 def entry_of(ref: str, descriptor: dict[str, Any], document: bytes) -> dict[str, Any]:
