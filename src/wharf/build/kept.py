@@ -89,6 +89,9 @@ class KeptContexts:
         self._sent: dict[str, tuple[Pending, Tree]] = {}
         self._busy: set[str] = set()
         os.makedirs(root, mode=0o700, exist_ok=True)
+        for name in os.listdir(root):
+            if "-" in name:  # the second place of a directory, whose build a crash ended
+                engine.trash.discard(os.path.join(root, name))
 
     def offer(self, key: str, raw: Any) -> tuple[str, list[str]]:
         """A client's list: the id by which its build asks for the context, and the names of what is to be sent.
@@ -97,8 +100,8 @@ class KeptContexts:
         """
         wanted = parse_entries(raw)
         name = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        self._expire()
         with self._lock:
-            self._expire()
             if len(self._pending) + len(self._sent) >= MAX_PENDING:
                 raise Invalid(f"more than {MAX_PENDING} contexts wait for their files")
             if name in self._busy:
@@ -127,6 +130,7 @@ class KeptContexts:
         except BaseException:
             self.release(pending)
             raise
+        pending.since = time.monotonic()  # it may have taken long
         with self._lock:
             self._sent[number] = pending, Tree(directory=directory, known=known)
 
@@ -192,14 +196,16 @@ class KeptContexts:
             return 0.0
 
     def _expire(self) -> None:
-        for number, pending in list(self._pending.items()):
-            if time.monotonic() - pending.since > CLAIM_SECONDS:
-                del self._pending[number]
-                self._busy.discard(pending.key)
-        for number, (pending, _) in list(self._sent.items()):
-            if time.monotonic() - pending.since > CLAIM_SECONDS:
-                del self._sent[number]
-                self._busy.discard(pending.key)
+        """What no build came for."""
+        oldest = time.monotonic() - CLAIM_SECONDS
+        with self._lock:
+            waiting = {**self._pending, **{number: pending for number, (pending, _) in self._sent.items()}}
+            gone = {number: pending for number, pending in waiting.items() if pending.since < oldest}
+            for number in gone:
+                self._pending.pop(number, None)
+                self._sent.pop(number, None)
+        for pending in gone.values():
+            self.release(pending)
 
 
 def parse_entries(raw: Any) -> dict[str, Entry]:
