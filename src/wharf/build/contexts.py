@@ -22,7 +22,7 @@ from wharf.build.tree import Tree
 from wharf.dockerfile.ignore import read_ignore
 from wharf.dockerfile.instructions import Dockerfile
 from wharf.dockerfile.parse import parse_dockerfile
-from wharf.errors import Invalid, WharfError
+from wharf.errors import Internal, Invalid, WharfError
 from wharf.kernel import paths
 from wharf.storage.layers.unpack import unpack_files
 
@@ -112,14 +112,14 @@ def _is_text(path: str) -> bool:
 
 
 def read_dockerfile(directory: str, request: BuildRequest) -> tuple[str, Dockerfile]:
-    """The Dockerfile of a context: its text, and parsed. Raises Invalid."""
+    """The Dockerfile of a context: its text, and parsed. Raises Internal where there is none, Invalid for a bad one."""
     text = request.text
     if text is None:
         text = read_beneath(directory, request.dockerfile)
     if text is None and request.dockerfile == "Dockerfile":
         text = read_beneath(directory, "dockerfile")
     if text is None:
-        raise Invalid(f"failed to read dockerfile: open {request.dockerfile}: no such file or directory")
+        raise Internal(f"Cannot locate specified Dockerfile: {request.dockerfile}")  # Docker has 500 for it
     if not text:
         raise Invalid(f"the Dockerfile ({request.dockerfile}) cannot be empty")
     return text, parse_dockerfile(text)

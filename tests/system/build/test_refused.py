@@ -1,9 +1,13 @@
 """What cannot be built: the same words through POST /build and `wharf build`, no image, and the line at fault."""
 
+import io
 import json
 import subprocess
+import tarfile
 from pathlib import Path
 
+import docker
+import docker.errors
 import pytest
 
 from tests.support.wharfd import ROOT, Wharfd, docker_client
@@ -72,3 +76,16 @@ def test_ten_thousand_stages(daemon: Wharfd, context: Path) -> None:
     daemon.docker("rmi", NAME)
     done = build(daemon, "wharf", context, text + "FROM s1\n")
     assert "the Dockerfile has more than 10000 stages" in done.stderr and "Dockerfile:20000\n" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "d/Other"])
+def test_no_dockerfile_in_an_archive(daemon: Wharfd, name: str) -> None:
+    """Status and words as Docker 28.5.2 was seen to answer; its client looks for the file itself."""
+    archive = io.BytesIO()
+    tarfile.open(fileobj=archive, mode="w").close()
+    client = docker.APIClient(daemon.host, version="1.51")
+    with pytest.raises(docker.errors.APIError) as error:
+        list(client.build(fileobj=io.BytesIO(archive.getvalue()), custom_context=True, dockerfile=name))
+    client.close()
+    assert error.value.response.status_code == 500
+    assert error.value.explanation == f"Cannot locate specified Dockerfile: {name}"
