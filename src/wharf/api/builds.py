@@ -192,15 +192,19 @@ def _build(call: _Call, out: Outlet) -> None:
         sent=lambda number, part, data: _send(out, number, part, data),
     )
     lock = SourceLock(wanted.locked)
-    cancellable = call.builder.cancellable(call.build_id, cancelled)
-    with _context(call, lock) as context, _named(call, wanted, lock) as wanted, cancellable:
+    builder = call.builder
+    with (
+        _context(call, lock) as context,
+        opened(builder.contexts, builder.kept, wanted, lock) as wanted,
+        builder.cancellable(call.build_id, cancelled),
+    ):
         text, file = read_dockerfile(context.directory, wanted)
         try:
             if call.check:
-                findings = call.builder.check(context, file, wanted)
+                findings = builder.check(context, file, wanted)
                 emit({"findings": [_finding(finding, text) for finding in findings]})
                 return
-            built = call.builder.build(context, file, wanted, _watch(call, told), cancelled, lock)
+            built = builder.build(context, file, wanted, _watch(call, told), cancelled, lock)
         except StepFailed as error:
             quiet.tell()
             told_text = f"The command '{' '.join(error.argv)}' returned a non-zero code: {error.code}"
@@ -235,10 +239,6 @@ def _context(call: _Call, lock: SourceLock) -> Iterator[Tree]:
         return
     with builder.contexts.remote(call.remote, lock) if call.remote else builder.small.unpacked(call.body) as found:
         yield found
-
-
-def _named(call: _Call, wanted: BuildRequest, lock: SourceLock) -> contextlib.AbstractContextManager[BuildRequest]:
-    return opened(call.builder.contexts, call.builder.kept, wanted, lock)
 
 
 def _watch(

@@ -74,6 +74,8 @@ class BuildCache:
 
     def _write_taken(self) -> None:
         """One transaction for all that a build took: on the way to a result nothing is written."""
+        if not self._taken:
+            return
         with self._database.transaction(durable=False):
             for name, (when, times) in self._taken.items():
                 record = self._records.get(name)
