@@ -5,8 +5,6 @@ The monitor alone writes; it rings a doorbell (a pipe) that the loop listens to.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import struct
 import threading
 import time
@@ -15,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wharf.engine.doorbell import Doorbell
 from wharf.engine.events import parse_stamp
 from wharf.engine.log_options import log_file
 from wharf.engine.loop import EngineLoop, Timer, done, resolve
@@ -24,6 +23,7 @@ from wharf.runtime.logforms import Form, JsonForm, LocalForm, LogEntry
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
+    from wharf.runtime.running import Running
 
 CHUNK = 256 << 10
 """Bytes that one read gathers."""
@@ -49,22 +49,24 @@ class LogStream:
     """One reading. `read` from one thread at a time; `changed` and `close` from anywhere."""
 
     def __init__(
-        self, loop: EngineLoop, reader: LogReader, request: LogsRequest, tty: bool, doorbell: int | None
+        self, loop: EngineLoop, reader: LogReader, request: LogsRequest, tty: bool, running: Running | None
     ) -> None:
+        """`running`: what writes the log and is followed, if it is. Raises Internal for a bad time."""
         self.tty = tty
         self.finished = False
-        self._loop, self._request, self._doorbell = loop, request, doorbell
+        self._request = request
         self._since, self._until = (max(0, parse_stamp(text) or 0) for text in (request.since, request.until))
         self._reader = reader
         self._entries: Iterator[LogEntry] | None = self._reader.history(_tail(request.tail), self._since, self._until)
         self._lock = threading.Lock()
         self._rung = True
-        self._ended = doorbell is None
+        self._ended = running is None
         self._closed = False
         self._waiting: list[Future[None]] = []
         self._timer: Timer | None = None
-        if doorbell is not None:
-            loop.call(self._listen)
+        self._doorbell: Doorbell | None = None
+        if running is not None:
+            self._doorbell = Doorbell(loop, running.doorbell(), self._wake, self._end)
             if self._until:
                 self._timer = loop.after(max(0.0, (self._until - time.time_ns()) / 1e9), self._end)
 
@@ -106,25 +108,6 @@ class LogStream:
             self._waiting = [item for item in self._waiting if not item.cancelled()] + [future]
             return future
 
-    def _listen(self) -> None:
-        if self._doorbell is not None and not self._closed:
-            self._loop.loop.add_reader(self._doorbell, self._hear)
-
-    def _hear(self) -> None:
-        """On the loop: the log has grown, or is complete."""
-        assert self._doorbell is not None
-        try:
-            ended = not os.read(self._doorbell, 4096)
-        except BlockingIOError:
-            return
-        except OSError:
-            ended = True
-        if ended:
-            self._release()
-            self._end()
-        else:
-            self._wake()
-
     def _end(self) -> None:
         with self._lock:
             self._ended = True
@@ -137,19 +120,13 @@ class LogStream:
         for future in waiting:
             resolve(future)
 
-    def _release(self) -> None:
-        """On the loop: close the doorbell."""
-        doorbell, self._doorbell = self._doorbell, None
-        if doorbell is not None:
-            self._loop.loop.remove_reader(doorbell)
-            os.close(doorbell)
-
     def close(self) -> None:
         """Let go of file and doorbell."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        self._loop.call(self._release)
+        if self._doorbell is not None:
+            self._doorbell.close()
         self._reader.close()
         self._wake()
 
@@ -164,17 +141,8 @@ def open_logs(engine: Engine, name: str, request: LogsRequest) -> LogStream:
     if found is None:
         raise NotImplementedYet("configured logging driver does not support reading")
     path, form = found
-    doorbell = None
-    running = container.running
-    if request.follow and running is not None:
-        doorbell = running.doorbell()
-    try:
-        return LogStream(engine.loop, LogReader(path, FORMS[form]), request, record.config.tty, doorbell)
-    except BaseException:
-        if doorbell is not None:
-            with contextlib.suppress(OSError):
-                os.close(doorbell)
-        raise
+    followed = container.running if request.follow else None
+    return LogStream(engine.loop, LogReader(path, FORMS[form]), request, record.config.tty, followed)
 
 
 def _tail(text: str) -> int:
