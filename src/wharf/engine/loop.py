@@ -96,3 +96,16 @@ def fail(future: "Future[Any]", error: BaseException) -> None:
     """As `resolve`, with an error."""
     if future.set_running_or_notify_cancel() if not future.running() and not future.done() else False:
         future.set_exception(error)
+
+
+def pass_on(source: "Future[Any]", target: "Future[Any]") -> None:
+    """Give `target` what `source` comes to."""
+
+    def ended(ready: "Future[Any]") -> None:
+        error = ready.exception()
+        if error is None:
+            resolve(target, ready.result())
+        else:
+            fail(target, error)
+
+    source.add_done_callback(ended)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from wharf.engine.filters import Filters, check_filters, labels_match, until
@@ -28,8 +30,7 @@ def prune_containers(engine: Engine, filters: Filters) -> dict[str, Any]:
 
 
 def _prune(engine: Engine, filters: Filters, limit: float | None) -> dict[str, Any]:
-    deleted: list[str] = []
-    space = 0
+    begun: dict[str, tuple[Future[None], int]] = {}
     for container in engine.containers:
         record = container.record
         created = (to_nanoseconds(record.created) or 0) / 1e9
@@ -37,12 +38,11 @@ def _prune(engine: Engine, filters: Filters, limit: float | None) -> dict[str, A
             continue
         if not labels_match(filters, record.config.labels):
             continue
-        try:
+        with contextlib.suppress(WharfError):
             size = engine.snapshots.usage(record.id)
-            remove_now(engine, container, volumes=False)
-        except WharfError:
-            continue
-        deleted.append(record.id)
-        space += size
+            begun[record.id] = remove_now(engine, container, volumes=False), size
+    # Together: one whose log is still to be sent resolves after a bounded time.
+    gone = {found: size for found, (removed, size) in begun.items() if removed.exception() is None}
+    deleted, space = list(gone), sum(gone.values())
     engine.events.publish("container", "prune", "", {"reclaimed": str(space)})
     return {"ContainersDeleted": deleted or None, "SpaceReclaimed": space}

@@ -5,8 +5,10 @@ The record goes last but for the anonymous volumes; it is marked first, so that 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
@@ -15,11 +17,11 @@ from wharf.engine.container_events import publish_container_event
 from wharf.engine.exit import cancel_restart
 from wharf.engine.image_use import note_use
 from wharf.engine.links import remove_link
-from wharf.engine.loop import done, fail, resolve
+from wharf.engine.loop import done, fail, pass_on, resolve
 from wharf.engine.shipping import end_shipping
 from wharf.engine.stop import await_kill, send_signal
 from wharf.engine.volumes import remove_anonymous
-from wharf.errors import Internal, WharfError
+from wharf.errors import Internal, Unavailable, WharfError
 from wharf.kernel import faults
 from wharf.runtime.lifecycle import Verb
 
@@ -42,13 +44,11 @@ def remove_container(
         if not force or state.removal_in_progress:
             container.require(Verb.REMOVE, name)
         if not state.running:
-            remove_now(engine, container, volumes)
-            return done()
+            return remove_now(engine, container, volumes)
         container.record.manually_stopped = True
         if container.running is None:
             cancel_restart(engine, container)
-            remove_now(engine, container, volumes)
-            return done()
+            return remove_now(engine, container, volumes)
         return _kill_then_remove(engine, container, volumes)
 
 
@@ -56,13 +56,11 @@ def _kill_then_remove(engine: Engine, container: Container, volumes: bool) -> Fu
     finished: Future[None] = Future()
 
     def ended(killed: Future[None]) -> None:
-        try:
-            killed.result()
-            remove_now(engine, container, volumes)
-        except BaseException as error:
-            fail(finished, error)
+        error = killed.exception()
+        if error is None:
+            pass_on(remove_now(engine, container, volumes), finished)
         else:
-            resolve(finished)
+            fail(finished, error)
 
     send_signal(engine, container, int(signal.SIGKILL))
     failed = f'cannot remove container "/{container.record.name}": could not kill: '
@@ -75,36 +73,82 @@ def remove_in_background(engine: Engine, container: Container) -> None:
     engine.loop.pool.submit(remove_now, engine, container, True)
 
 
-def remove_now(engine: Engine, container: Container, volumes: bool) -> None:
-    """Remove a container that does not run; one that is gone already is fine. Raises Internal."""
+def remove_now(engine: Engine, container: Container, volumes: bool) -> Future[None]:
+    """Remove a container that does not run; one that is gone already is fine. The future has its result, or an Internal
+    that was logged, when this returns, unless some of its log is still to be sent: no thread and no lock waits."""
+    finished: Future[None] = Future()
     with container.lock:
         record, state = container.record, container.record.state
         if state.removal_in_progress or state.running:
-            return
+            return done()
         state.removal_in_progress, record.remove_volumes = True, volumes
-        try:
-            engine.database.containers.put(record, durable=False)
-            faults.done("remove:marked")
-            end_shipping(container)
-            discard(engine, record.id)
-            with engine.database.transaction():
-                engine.database.containers.delete(record.id)
-                note_use(engine, record.image_id)
-                if volumes:
-                    _remove_volumes(engine, container)
-                faults.done("remove:volumes")
-            faults.done("remove:recorded")
-        except (OSError, WharfError) as error:
+        if not _attempt(lambda: _mark(engine, container), engine, container, finished):
+            return finished
+
+    def go_on() -> None:
+        if _attempt(lambda: _take_away(engine, container), engine, container, finished):
+            _tell(engine, container)
+            resolve(finished)
+
+    sent = end_shipping(engine, container)
+    if sent.done():
+        go_on()
+    else:
+        sent.add_done_callback(lambda _: _later(engine, go_on, finished))
+    return finished
+
+
+def _later(engine: Engine, work: Callable[[], None], finished: Future[None]) -> None:
+    try:
+        engine.loop.pool.submit(work)
+    except RuntimeError:
+        fail(finished, Unavailable("the engine is closing: its next start goes on with the removal"))
+
+
+def _attempt(step: Callable[[], None], engine: Engine, container: Container, finished: Future[None]) -> bool:
+    """Whether it succeeds. What fails leaves the container dead: its removal may be asked for again."""
+    record, state = container.record, container.record.state
+    try:
+        step()
+    except Exception as error:
+        message = f"unable to remove container {record.id}: {error}"
+        log.warning("%s", message, exc_info=not isinstance(error, OSError | WharfError))
+        with container.lock, contextlib.suppress(WharfError):  # a full disk takes no row either
             state.removal_in_progress, state.dead, state.error = False, True, str(error)
             engine.database.containers.put(record, durable=False)
-            container.wake(WaitResult(state.exit_code, str(error)), "removed")
-            raise Internal(f"unable to remove container {record.id}: {error}") from error
+        container.wake(WaitResult(state.exit_code, str(error)), "removed")
+        fail(finished, Internal(message))
+        return False
+    return True
+
+
+def _mark(engine: Engine, container: Container) -> None:
+    engine.database.containers.put(container.record, durable=False)
+    faults.done("remove:marked")
+
+
+def _take_away(engine: Engine, container: Container) -> None:
+    record = container.record
+    with container.lock:
+        discard(engine, record.id)
+        with engine.database.transaction():
+            engine.database.containers.delete(record.id)
+            note_use(engine, record.image_id)
+            if record.remove_volumes:
+                _remove_volumes(engine, container)
+            faults.done("remove:volumes")
+        faults.done("remove:recorded")
+
+
+def _tell(engine: Engine, container: Container) -> None:
+    record = container.record
+    with container.lock:
         engine.containers.discard(container)
         if engine.database.images.get(record.image_id) is None:
             engine.images.operations.request_sweep()  # it was the last to stand on a deleted image's layers
         container.drop_attaching()
     publish_container_event(engine, record, "destroy")
-    container.wake(WaitResult(state.exit_code), "removed", "next-exit", "not-running")
+    container.wake(WaitResult(record.state.exit_code), "removed", "next-exit", "not-running")
 
 
 def _remove_volumes(engine: Engine, container: Container) -> None:

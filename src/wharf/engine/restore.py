@@ -177,7 +177,7 @@ def restart_after_open(engine: Engine) -> None:
         if state.removal_in_progress or (record.host_config.auto_remove and not state.running and ended):
             log.info("start-up: container %s: its removal is finished now", record.id)
             state.removal_in_progress = False
-            engine.loop.pool.submit(_quietly_remove, engine, container)
+            engine.loop.pool.submit(remove_now, engine, container, _takes_volumes(record))
             continue
         if not state.running:
             drain_rest(engine, container)
@@ -239,13 +239,6 @@ def _wants_start(record: ContainerRecord) -> bool:
 
 def _takes_volumes(record: ContainerRecord) -> bool:
     return record.remove_volumes or record.host_config.auto_remove
-
-
-def _quietly_remove(engine: Engine, container: Container) -> None:
-    try:
-        remove_now(engine, container, volumes=_takes_volumes(container.record))
-    except WharfError as error:
-        log.warning("%s", error.message)
 
 
 def _quietly_start(engine: Engine, container: Container, first: Iterable[Future[None]]) -> None:

@@ -11,17 +11,18 @@ its files are full (rotation.py). In non-blocking mode what exceeds the buffer i
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wharf.engine.loop import EngineLoop, Timer
+from wharf.engine.cursor import Cursor
+from wharf.engine.doorbell import Doorbell
+from wharf.engine.loop import EngineLoop, Timer, resolve
+from wharf.engine.turns import Turns
 from wharf.errors import WharfError
 from wharf.logdrivers.drivers import Driver
 from wharf.logdrivers.transport import Connection, connect
@@ -52,44 +53,6 @@ class Policy:
     guarded: bool
 
 
-class Cursor:
-    """Time of the last entry that was sent, and how many of that time were; kept in a file beside the log."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self.time, self.count, self.done = "", 0, True
-        try:
-            with open(path, encoding="utf-8") as file:
-                found = json.load(file)
-            self.time, self.count, self.done = str(found["time"]), int(found["count"]), bool(found["done"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return
-
-    def passed(self, stamp: str) -> None:
-        """One more entry, of this time, is sent."""
-        self.count = self.count + 1 if stamp == self.time else 1
-        self.time = stamp
-
-    def store(self, done: bool) -> None:
-        """Write it; losing it to a crash of the machine repeats entries."""
-        self.done = done
-        try:
-            with open(f"{self._path}.new", "w", encoding="utf-8") as file:
-                json.dump({"time": self.time, "count": self.count, "done": done}, file)
-            os.rename(f"{self._path}.new", self._path)
-        except OSError:
-            return
-
-    def rest(self, reader: LogReader) -> Iterator[LogEntry]:
-        """The history of the log from here on."""
-        skip = self.count
-        for entry in reader.history(since=parse_time(self.time) if self.time else 0):
-            if skip and entry.time == self.time:
-                skip -= 1
-                continue
-            yield entry
-
-
 @dataclass(slots=True)
 class _Item:
     """A piece to send; `stamp` is the time of the entry that it completes, or empty."""
@@ -107,17 +70,17 @@ class Shipper:
         self._cursor = Cursor(cursor)
         self._entries: Iterator[LogEntry] | None = self._cursor.rest(reader)
         self._running: Running | None = None
-        self._doorbell: int | None = None
+        self._doorbell: Doorbell | None = None
         self._connection: Connection | None = None
         self._items: deque[_Item] = deque()
         self._size = self._offset = self._dropped = self._failures = 0
         self._heard = b""
-        self._lock = threading.Lock()
-        self._busy = self._again = self._ended = self._closing = self._retrying = False
-        self._over = threading.Event()
-        self._timers: list[Timer] = []
+        self._turns = Turns(loop.pool, self._turn, self._release)
+        self._ended = self._retrying = self._noting = False
+        self._timers: dict[str, Timer] = {}
         self._noted = self._moved = self._seen = 0.0
-        self._noting = False
+        self.over: Future[None] = Future()
+        """Resolves when all of an ended log is sent or given up, or when it is closed."""
 
     # -- from outside
 
@@ -128,121 +91,63 @@ class Shipper:
     def follow(self, running: Running) -> None:
         """Send what the log of this run gets, and what is left of earlier ones."""
         self._running = running
-        self._doorbell = running.doorbell()
         self._cursor.store(done=False)
-        self._loop.call(self._listen)
-        self._kick()
-
-    @property
-    def complete(self) -> bool:
-        """Whether an earlier shipper had sent all."""
-        return self._cursor.done
+        self._doorbell = Doorbell(self._loop, running.doorbell(), self._turns.ask, self.drain)
+        self._turns.ask()
 
     def drain(self) -> None:
         """Send what is left; nothing runs."""
-        self._end()
-
-    def wait(self, seconds: float) -> bool:
-        """Whether all is sent or given up within this time."""
-        return self._over.wait(seconds)
+        self._ended, self._moved = True, time.monotonic()
+        self._after("give up", GIVE_UP, self._give_up)
+        self._turns.ask()
 
     def close(self) -> None:
         """Stop and remember how far it came."""
-        with self._lock:
-            if self._closing:
-                return
-            self._closing = True
-            if self._busy:
-                return
-        self._release()
+        self._turns.stop()
 
     # -- when to work
 
-    def _listen(self) -> None:
-        if self._doorbell is not None and not self._closing:
-            self._loop.loop.add_reader(self._doorbell, self._hear)
-
-    def _hear(self) -> None:
-        """On the loop: the log has grown, or is complete."""
-        assert self._doorbell is not None
-        try:
-            ended = not os.read(self._doorbell, 4096)
-        except BlockingIOError:
-            return
-        except OSError:
-            ended = True
-        if ended:
-            self._unlisten()
-            self._end()
-        else:
-            self._kick()
-
-    def _unlisten(self) -> None:
-        doorbell, self._doorbell = self._doorbell, None
-        if doorbell is not None:
-            self._loop.loop.remove_reader(doorbell)
-            os.close(doorbell)
-
-    def _end(self) -> None:
-        self._ended, self._moved = True, time.monotonic()
-        self._timers.append(self._loop.after(GIVE_UP, self._give_up))
-        self._kick()
+    def _after(self, purpose: str, seconds: float, work: Callable[[], object]) -> None:
+        self._timers[purpose] = self._loop.after(seconds, work)
 
     def _give_up(self) -> None:
         """The container has ended and its receiver takes nothing: a later start goes on from here."""
         left = GIVE_UP - (time.monotonic() - self._moved)
-        if self._over.is_set() or self._closing:
+        if self._turns.stopped:
             return
         if left > 0:
-            self._timers.append(self._loop.after(left, self._give_up))
+            self._after("give up", left, self._give_up)
             return
         log.warning("%s: the receiver %s takes nothing: the end of a log waits", self.driver.name, self._target())
-        self._over.set()
         self.close()
 
     def _target(self) -> str:
         return f"{self.driver.address.kind}://{self.driver.address.target}"
 
-    def _kick(self) -> None:
-        with self._lock:
-            if self._busy or self._closing:
-                self._again = True
-                return
-            self._busy, self._again = True, False
-        try:
-            self._loop.pool.submit(self._run)
-        except RuntimeError:  # the engine is closing
-            self._busy = False
-
-    def _run(self) -> None:
+    def _turn(self) -> bool:
         try:
             again = self._work()
+            self._note()
         except Exception:
             log.exception("%s: a log is not sent any more", self.driver.name)
-            again, self._closing = False, True
-        with self._lock:
-            again = (again or self._again) and not self._closing
-            self._busy = self._again = False
-            closing = self._closing
-        if closing:
-            self._release()
-        elif again:
-            self._kick()
+            self.close()
+            return False
+        return again
 
     # -- the work
 
     def _work(self) -> bool:
         """Whether there is more to do at once."""
         for _ in range(TURN):
-            if self._closing:
+            if self._turns.stopped:
                 return False
             ended, seen = self._ended, time.time_ns()
             self._fill()
             if not self._items:
                 self._seen = seen
-                self._note()
                 if ended:
-                    self._finish()
+                    self._cursor.store(done=True)
+                    self.close()
                 return False
             if self._retrying or not self._connected():
                 return False
@@ -338,14 +243,13 @@ class Shipper:
                     self._cursor.passed(item.stamp)
             self._items.clear()
             self._size = self._failures = 0
-        if not self.driver.waits and self._policy.guarded and self._running is not None:
-            self._running.shipped(FOREVER)
+        self._tell()
         self._retrying = True
-        self._timers = [self._loop.after(retry.delay(max(1, self._failures)), self._retry), *self._timers[-1:]]
+        self._after("retry", retry.delay(max(1, self._failures)), self._retry)
 
     def _retry(self) -> None:
         self._retrying = False
-        self._kick()
+        self._turns.ask()
 
     def _await(self) -> None:
         """Work again when the receiver takes more or answers."""
@@ -358,7 +262,7 @@ class Shipper:
             fd = connection.fileno()
             if fd >= 0:
                 (self._loop.loop.remove_reader if sent else self._loop.loop.remove_writer)(fd)
-            self._kick()
+            self._turns.ask()
 
         def watch() -> None:
             if connection.fileno() >= 0 and connection is self._connection:
@@ -391,38 +295,41 @@ class Shipper:
 
     # -- how far it came
 
-    def _note(self, at_once: bool = False) -> None:
+    def _note(self) -> None:
         """Store the cursor and tell the monitor, at most every NOTE_EVERY seconds."""
+        if self._turns.stopped:
+            return
         now = time.monotonic()
-        if not at_once and now - self._noted < NOTE_EVERY:
+        if now - self._noted < NOTE_EVERY:
             if not self._noting:
                 self._noting = True
-                self._loop.after(NOTE_EVERY, self._note_late)
+                self._after("note", NOTE_EVERY, self._note_late)
             return
         self._noted = now
         self._cursor.store(done=False)
-        if self._policy.guarded and self._running is not None:
-            sent = parse_time(self._cursor.time) if self._cursor.time else 0
-            self._running.shipped(max(sent, int(self._seen) - _SLACK))
+        self._tell()
 
     def _note_late(self) -> None:
         self._noting = False
-        if not self._closing:
-            self._note(at_once=True)
+        self._turns.ask()
 
-    def _finish(self) -> None:
-        """All of an ended log is sent."""
-        self._cursor.store(done=True)
-        self._over.set()
-        with self._lock:
-            self._closing = True
+    def _tell(self) -> None:
+        """Tell the monitor what it may drop."""
+        if not self._policy.guarded or self._running is None:
+            return
+        if self._failures and not self.driver.waits:
+            self._running.shipped(FOREVER)
+            return
+        sent = parse_time(self._cursor.time) if self._cursor.time else 0
+        self._running.shipped(max(sent, int(self._seen) - _SLACK))
 
     def _release(self) -> None:
-        if not self._over.is_set() and not self._cursor.done:
+        if not self._cursor.done:
             self._cursor.store(done=False)
-        self._over.set()
-        for timer in self._timers:
+        for timer in list(self._timers.values()):
             timer.cancel()
-        self._loop.call(self._unlisten)
+        if self._doorbell is not None:
+            self._doorbell.close()
         self._drop_connection(goodbye=True)
         self._reader.close()
+        resolve(self.over)

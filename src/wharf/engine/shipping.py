@@ -7,11 +7,13 @@ While wharfd is not there the log waits on disk; the cursor in the container's d
 from __future__ import annotations
 
 import logging
-import os
+from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from wharf.engine.cursor import Cursor
 from wharf.engine.log_options import CACHE_NAME, buffer_size, is_remote, may_lose, origin_of
+from wharf.engine.loop import done
 from wharf.errors import Internal, Invalid, WharfError
 from wharf.logdrivers.drivers import FAILED
 
@@ -80,41 +82,44 @@ def _make(engine: Engine, container: Container) -> Shipper:
     return Shipper(engine.loop, reader, driver, policy, f"{directory}/{CURSOR_NAME}")
 
 
+def _take_up(engine: Engine, container: Container) -> Shipper | None:
+    """At start-up: whatever is wrong now is no reason not to start."""
+    try:
+        container.shipper = _make(engine, container)
+    except WharfError as error:
+        log.warning("start-up: container %s: its log is not sent: %s", container.id, error.message)
+    return container.shipper
+
+
 def resume_shipping(engine: Engine, container: Container, running: Running) -> None:
     """For a container that an earlier wharfd started."""
     if not is_remote(container.record.host_config.log_config):
         return
-    try:
-        shipper = _make(engine, container)
-    except WharfError as error:
-        log.warning("start-up: container %s: its log is not sent: %s", container.id, error.message)
-        return
-    container.shipper = shipper
-    shipper.follow(running)
+    shipper = _take_up(engine, container)
+    if shipper is not None:
+        shipper.follow(running)
 
 
 def drain_rest(engine: Engine, container: Container) -> None:
     """For a container that ended while wharfd was not there, or whose receiver was not: send what is left."""
-    path = f"{engine.directory(container.id)}/{CURSOR_NAME}"
-    if not is_remote(container.record.host_config.log_config) or not os.path.exists(path):
+    if not is_remote(container.record.host_config.log_config):
         return
-    try:
-        shipper = _make(engine, container)
-    except WharfError as error:
-        log.warning("start-up: container %s: its log is not sent: %s", container.id, error.message)
+    if Cursor(f"{engine.directory(container.id)}/{CURSOR_NAME}").done:
         return
-    if shipper.complete:
-        shipper.close()
-        return
-    container.shipper = shipper
-    shipper.drain()
+    shipper = _take_up(engine, container)
+    if shipper is not None:
+        shipper.drain()
 
 
-def end_shipping(container: Container) -> None:
-    """Before a removal: wait for what is still to be sent, for a bounded time."""
-    if container.shipper is not None:
-        container.shipper.wait(FLUSH_LIMIT)
-    _stop(container)
+def end_shipping(engine: Engine, container: Container) -> Future[None]:
+    """Before a removal: resolves when all is sent or given up, soon after FLUSH_LIMIT at the latest."""
+    shipper = container.shipper
+    if shipper is None:
+        return done()
+    if not shipper.over.done():
+        timer = engine.loop.after(FLUSH_LIMIT, shipper.close)
+        shipper.over.add_done_callback(lambda _: timer.cancel())
+    return shipper.over
 
 
 def _stop(container: Container) -> None:

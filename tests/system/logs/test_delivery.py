@@ -9,6 +9,7 @@ from tests.system.api.raw import Client
 from tests.system.facts.conftest import Engine
 from tests.system.logs.receivers import Receiver, in_namespace, tcp
 from tests.system.logs.test_drivers import config, holder, logged, port_of, run
+from wharf.engine.shipper import GIVE_UP
 
 __all__ = ["holder"]
 COUNT = "i=0; while [ $i -lt {} ]; do echo line $i; i=$((i+1)); done"
@@ -154,3 +155,21 @@ def test_drivers_of_the_daemon_and_reading_that_is_off(engine: Engine, holder: i
         "Type": "syslog",
         "Config": json.loads(json.dumps(host["LogConfig"]["Config"])),
     }
+
+
+def test_removals_that_wait_for_a_receiver_hold_nothing_up(engine: Engine, holder: int) -> None:
+    port, count = free_port(holder), 12  # more than the engine has threads for such work
+    host = {**fluentd(port, fluentd_async="true"), "AutoRemove": True}
+    made = [engine.start(f"leaving{number}", "echo", f"line {number}", host=host) for number in range(count)]
+    begun = time.monotonic()
+    for name in made:
+        engine.until(name, Status="removing")
+    assert engine.post(f"/containers/{made[0]}/start").status == 409
+    run(engine, "other", {})
+    assert engine.state("other")["Status"] == "exited"
+    assert time.monotonic() - begun < GIVE_UP / 2
+    with Receiver(in_namespace(holder, tcp(port))) as receiver:
+        receiver.until(lambda seen: all(b"line %d" % number in seen.data for number in range(count)))
+        gone = [engine.post(f"/containers/{name}/wait?condition=removed").status for name in made]
+        assert set(gone) <= {200, 404}
+    assert [item for item in engine.get("/containers/json?all=1").json() if item["Id"] in made] == []

@@ -116,11 +116,11 @@ class StepWork:
 
     def _remove(self, container: Container) -> None:
         try:
-            remove_now(self.engine, container, True)
+            remove_now(self.engine, container, True).result()
         except WharfError:  # on a full disk no row can be written: what the step wrote goes first, then the row
             shutil.rmtree(self.engine.snapshots.layers(container.id).upper, ignore_errors=True)
             with contextlib.suppress(WharfError):
-                remove_now(self.engine, container, True)
+                remove_now(self.engine, container, True).result()
 
     def _run(self, container: Container, job: Job) -> int:
         stream: Future[Any] = Future()
