@@ -22,6 +22,15 @@ _KIND = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.:-]*[A-Za-z0-9])?\Z")
 _NOT_CARRIED_OUT = ("hooks", "intelRdt", "netDevices")
 _TYPES = {"c": stat.S_ISCHR, "u": stat.S_ISCHR, "b": stat.S_ISBLK, "p": stat.S_ISFIFO}
+_OPTIONAL: dict[str, dict[str, type]] = {
+    "deviceNodes": {
+        "hostPath": str,
+        "type": str,
+        "permissions": str,
+        **dict.fromkeys(("major", "minor", "fileMode", "uid", "gid"), int),
+    },
+    "mounts": {"options": list},
+}
 _FAILED = "CDI device injection failed: "
 Spec = dict[str, Any]
 
@@ -50,7 +59,7 @@ def read_catalog(config: EngineConfig) -> Catalog:
     for directory in config.cdi_spec_dirs:
         here: dict[str, list[Spec]] = {}
         doubled: set[str] = set()
-        for path in _files(directory):
+        for path in _files(directory, found.problems):
             try:
                 described = _devices(_parsed(path, config))
             except (OSError, ValueError) as error:
@@ -69,12 +78,18 @@ def read_catalog(config: EngineConfig) -> Catalog:
     return found
 
 
-def _files(directory: str) -> list[str]:
+def _files(directory: str, problems: list[str]) -> list[str]:
     try:
         names = sorted(os.listdir(directory))
-    except OSError:
+    except FileNotFoundError:
         return []
-    return [f"{directory}/{name}" for name in names if name.endswith((".json", ".yaml", ".yml"))][:MAX_SPECS]
+    except OSError as error:
+        problems.append(f"CDI: {directory} cannot be read: {os.strerror(error.errno or 0).lower()}")
+        return []
+    found = [f"{directory}/{name}" for name in names if name.endswith((".json", ".yaml", ".yml"))]
+    if len(found) > MAX_SPECS:
+        problems.append(f"CDI: {directory} has {len(found)} spec files, of which the first {MAX_SPECS} are read")
+    return found[:MAX_SPECS]
 
 
 def _parsed(path: str, config: EngineConfig) -> Any:
@@ -119,6 +134,12 @@ def _checked(edits: Any) -> Spec:
         for item in edits.get(key) or []:
             if not all(isinstance(item.get(name), str) and item[name].startswith("/") for name in wanted):
                 raise ValueError(f"invalid CDI Spec: invalid {key}: {' and '.join(wanted)} must be absolute paths")
+            for field_name, wanted_kind in _OPTIONAL[key].items():
+                if not isinstance(item.get(field_name), wanted_kind | None):
+                    raise ValueError(f"invalid CDI Spec: invalid {key}: invalid {field_name}")
+    for item in edits.get("deviceNodes") or []:
+        if (item.get("type") or "c") not in _TYPES or set(item.get("permissions") or "") - set("rwm"):
+            raise ValueError(f"invalid CDI Spec: invalid deviceNodes: type or permissions of {item['path'][:200]}")
     return edits
 
 
@@ -187,7 +208,7 @@ def _apply(edits: Edits, part: Spec, name: str) -> None:
 
 def _device(item: Spec) -> Device:
     """Numbers that a file does not give are those of the node on the host."""
-    source = str(item.get("hostPath") or item["path"])
+    source = item.get("hostPath") or item["path"]
     kind, major, minor = item.get("type") or "", item.get("major") or 0, item.get("minor") or 0
     mode = 0o666
     if not kind or (not major and kind != "p"):
@@ -205,9 +226,9 @@ def _device(item: Spec) -> Device:
         mode = stat.S_IMODE(node.st_mode)
     numbers = [item.get(key) for key in ("fileMode", "uid", "gid")]
     mode, uid, gid = (
-        number if isinstance(number, int) else default for number, default in zip(numbers, (mode, 0, 0), strict=True)
+        default if number is None else number for number, default in zip(numbers, (mode, 0, 0), strict=True)
     )
-    return Device(item["path"], kind, int(major), int(minor), mode & 0o7777, uid, gid, item.get("permissions") or "rwm")
+    return Device(item["path"], kind, major, minor, mode & 0o7777, uid, gid, item.get("permissions") or "rwm")
 
 
 def carry_out(spec: Spec, edits: Edits) -> Spec:
