@@ -16,6 +16,7 @@ from wharf.spec.digest import Digest
 from wharf.spec.platform import Platform
 from wharf.spec.reference import Reference
 from wharf.transfer.store import parse_name
+from wharf.wire.codec import parse
 from wharf.wire.registry import parse_auths
 
 MAX_PAIRS = 10_000
@@ -28,7 +29,12 @@ DEFAULT_PIDS = 32768
 
 def build_request(api: Api, request: Request) -> BuildRequest:
     """Raises Invalid, NotImplementedYet."""
-    if request.text("version") == "2":
+    version, isolation = request.text("version"), request.text("isolation")
+    if version not in ("", "1", "2"):
+        raise Invalid(f'invalid version "{version[:100]}"')
+    if isolation.lower() not in ("", "default"):
+        raise Invalid(f'unsupported isolation: "{isolation[:100]}"')
+    if version == "2":
         raise NotImplementedYet("BuildKit's builder is not there yet: build with DOCKER_BUILDKIT=0 or 'wharf build'")
     if request.flag("squash"):
         raise NotImplementedYet("squash is not there")
@@ -36,7 +42,7 @@ def build_request(api: Api, request: Request) -> BuildRequest:
     platforms = tuple(Platform.parse(word) for word in request.text("platform").split(",") if word)
     if len(platforms) > MAX_PLATFORMS:
         raise Invalid(f"more than {MAX_PLATFORMS} platforms")
-    build_args = _pairs(request, "buildargs")
+    build_args = _pairs(request, "buildargs", "build args")
     options = LowerOptions(
         build_args=build_args,
         labels=_pairs(request, "labels"),
@@ -62,7 +68,7 @@ def build_request(api: Api, request: Request) -> BuildRequest:
         logins=parse_auths(request.headers.get("x-registry-config", "")),
         platforms=platforms,
         outputs=parse_outputs(request.text("outputs")),
-        imports=_places(request.text("cachefrom"), "cachefrom"),
+        imports=_places(request.text("cachefrom"), "cache-from"),
         exports=exports,
         named=check_contexts(_pairs(request, "contexts")),
         verify=request.flag("verify"),
@@ -145,14 +151,17 @@ def _secrets(text: str) -> dict[str, bytes]:
 
 def _json(text: str, name: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Invalid(f"error reading {name}: {error}") from None
+        return parse(text.encode("utf-8", "surrogateescape"))
+    except Invalid as error:
+        raise Invalid(f"error reading {name}: {error.message.removeprefix('invalid JSON: ')}") from None
 
 
-def _pairs(request: Request, name: str) -> dict[str, str]:
-    """A JSON map of strings; a value of null is a name alone, which an argument's default stands for."""
-    text = request.text(name)
+def _pairs(request: Request, key: str, name: str = "") -> dict[str, str]:
+    """A JSON map of strings; a value of null is a name alone, which an argument's default stands for.
+
+    `name`: what it is called in errors, where that is not the key.
+    """
+    text, name = request.text(key), name or key
     raw = _json(text, name) if text else None
     if raw is None:
         return {}
@@ -160,16 +169,16 @@ def _pairs(request: Request, name: str) -> dict[str, str]:
         raise Invalid(f"error reading {name}: not a map of strings")
     if not all(isinstance(value, str | None) for value in raw.values()):
         raise Invalid(f"error reading {name}: not a map of strings")
-    return {key: value for key, value in raw.items() if value is not None}
+    return {word: value for word, value in raw.items() if value is not None}
 
 
 def _ulimits(text: str) -> tuple[str, ...]:
     if not text:
         return ()
+    raw = _json(text, "ulimit settings")
     try:
-        raw = json.loads(text)
         return tuple(f"{item['Name']}={int(item['Soft'])}:{int(item['Hard'])}" for item in raw or ())
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise Invalid(f"error reading ulimit settings: {error}") from None
 
 
