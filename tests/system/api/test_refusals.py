@@ -33,6 +33,7 @@ OTHER = "image with reference busybox was found but its platform (linux/amd64) d
         ("GET", "/images/busybox/json?platform=x", 400, "failed to parse platform: invalid character 'x' looking for "),
         ("GET", "/images/get?names=A&platform=%7B%7D", 400, "both OS and Architecture must be provided"),
         ("POST", "/images/create?fromSrc=%7B%7D", 400, 'parse "http://{}": invalid character "{" in host name'),
+        ("POST", "/images/create?fromSrc=%2500", 400, 'parse "http://%00": invalid URL escape "%00"'),
         ("POST", "/images/create?fromSrc=%C3%B7", 500, 'Get "http://÷": dial tcp: lookup ÷: no such host'),
     ],
 )
