@@ -201,7 +201,10 @@ class Running:
         with self._lock:
             if self.pidfd < 0:
                 raise ProcessLookupError(f"no process {self.pid}")
-            fd = ns.open_namespace(kind, self.pid)
+            try:
+                fd = ns.open_namespace(kind, self.pid)
+            except FileNotFoundError:
+                raise ProcessLookupError(f"no process {self.pid}") from None
             if self._is_over():  # the pid may have been another's already
                 os.close(fd)
                 raise ProcessLookupError(f"no process {self.pid}")
