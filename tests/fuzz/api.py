@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from tests.fuzz.bend import bend
 from tests.fuzz.sending import LIMIT, Sent, Wanted, send
 from tests.fuzz.things import Things
-from tests.support.footprint import difference, footprint, settled
+from tests.support.footprint import Footprint, difference, footprint, settled
 from tests.support.wharfd import Wharfd
 
 REQUESTS = int(os.environ.get("WHARF_FUZZ_REQUESTS", "20000"))
@@ -53,6 +53,7 @@ EXPLAINED: dict[str, str] = {
     "/restart: Cannot restart container ": "a signal that is none; Docker's words and status",
     "/archive: lstat ": "a path in a container with a name too long, or below a file; Docker's words and status",
     "runc did not terminate successfully: exit status 1: ": "Docker hands on what its runtime says to an update",
+    "unable to apply cgroup configuration: failed to write": "limits that the kernel refuses at the start; likewise",
     "http: no Host in request URL": "an import from an address without a host; Docker's words and status",
 }
 """Words in `METHOD path: words` of an answer of 500 -> why Docker, too, answers so."""
@@ -146,7 +147,7 @@ def run(daemon: Wharfd, description: str) -> Tally:
     batches(daemon, things, tally, source, WARM_UP)
     things.renew()  # with the image, which the last requests may have removed
     things.clear()
-    before = footprint(daemon)
+    before = _at_rest(daemon)
     sizes = things.sizes()
     batches(daemon, things, tally, source, REQUESTS)
     things.renew()
@@ -160,6 +161,17 @@ def run(daemon: Wharfd, description: str) -> Tally:
             tally.problems[f"growth of {name}"] = f"{sizes.get(name)} -> {size}"
     print(f"{sum(tally.statuses.values())} requests in {time.monotonic() - started:.0f} s, seed {SEED}")
     return tally
+
+
+def _at_rest(daemon: Wharfd) -> Footprint:
+    """The footprint once it stays the same for a second: what was removed last has ended by then."""
+    seen = footprint(daemon)
+    for _ in range(30):
+        time.sleep(1)
+        if (now := footprint(daemon)) == seen:
+            return now
+        seen = now
+    raise RuntimeError("the host does not come to rest")
 
 
 def batches(daemon: Wharfd, things: Things, tally: Tally, source: Iterator[Wanted], number: int) -> None:
