@@ -138,4 +138,4 @@ def test_many_lines_are_written_fast(tmp_path: Path) -> None:
     begun = time.process_time()
     for _ in range(20):
         log.write(b"stdout", [run], NOW)
-    assert time.process_time() - begun < 2.0  # 0.05 s alone: a line is not an object of its own work
+    assert time.process_time() - begun < 0.5  # measured: 0.033 s; a line is not an object of its own work

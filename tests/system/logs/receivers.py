@@ -34,7 +34,10 @@ def in_namespace(holder: int, make: Callable[[], socket.socket]) -> socket.socke
 class Receiver:
     """Takes datagrams or streams in a thread until it is closed. `paused` stops it from reading."""
 
-    def __init__(self, sock: socket.socket, wrap: Callable[[socket.socket], socket.socket] | None = None) -> None:
+    def __init__(
+        self, sock: socket.socket, wrap: Callable[[socket.socket], socket.socket | None] | None = None
+    ) -> None:
+        """`wrap` makes a stream of each connection, or None when it comes to nothing."""
         self.sock = sock
         self.datagrams: list[bytes] = []
         self.data = b""
@@ -57,12 +60,14 @@ class Receiver:
 
     def _run(self) -> None:
         while True:
-            watched = [] if self.paused.is_set() else [self.sock, *self._streams]
-            ready, _, _ = select.select([*watched, self._stop], [], [], 0.05 if self.paused.is_set() else None)
+            watched: list[socket.socket] = [] if self.paused.is_set() else [self.sock, *self._streams]
+            fds: list[socket.socket | int] = [*watched, self._stop]
+            ready = select.select(fds, [], [], 0.05 if self.paused.is_set() else None)[0]
             if self._stop in ready:
                 return
-            for item in ready:
-                self._take(item)
+            for item in watched:
+                if item in ready:
+                    self._take(item)
 
     def _take(self, item: socket.socket) -> None:
         if item is not self.sock:
@@ -79,7 +84,9 @@ class Receiver:
                 self.changed.notify_all()
         elif item.type == socket.SOCK_STREAM:
             stream, _ = item.accept()
-            self._streams.append(self._wrap(stream) if self._wrap else stream)
+            taken = self._wrap(stream) if self._wrap else stream
+            if taken is not None:
+                self._streams.append(taken)
         else:
             data, ancillary, _, _ = item.recvmsg(1 << 18, 64)
             for _level, _kind, fds in ancillary:

@@ -106,11 +106,21 @@ def test_syslog_over_tls_checks_the_certificate(engine: Engine, holder: int, tmp
     def wrap(stream: socket.socket) -> socket.socket:
         return context.wrap_socket(stream, server_side=True)
 
+    def refused(stream: socket.socket) -> None:
+        with pytest.raises(ssl.SSLError):  # the client's alert: unknown authority
+            wrap(stream)
+
     with Receiver(in_namespace(holder, tcp()), wrap) as receiver:
         address = f"tcp+tls://127.0.0.1:{port_of(receiver.sock)}"
         run(engine, "tls", config("syslog", syslog_address=address, syslog_format="rfc5424", syslog_tls_ca_cert=cert))
         receiver.until(lambda seen: seen.data.count(b"\n") == 3)
-    size, _, rest = receiver.data.partition(b" ")
+        trusted = receiver.data
+    with Receiver(in_namespace(holder, tcp()), refused) as receiver:
+        address = f"tcp+tls://127.0.0.1:{port_of(receiver.sock)}"
+        engine.create("untrusted", "true", host=config("syslog", syslog_address=address))
+        answer = engine.post("/containers/untrusted/start")
+    assert answer.status == 500 and "tls: failed to verify certificate" in answer.message, answer
+    size, _, rest = trusted.partition(b" ")
     assert rest[int(size) - 1 : int(size)] == b"\n"  # RFC 5425: the length counts the whole message
 
 
