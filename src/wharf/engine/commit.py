@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from wharf.engine.image_config import config_of_container, merge_config
 from wharf.engine.image_events import publish_image_event
 from wharf.engine.image_tag import parse_repo_tag
+from wharf.engine.status import refuse_going
 from wharf.engine.times import format_time
 from wharf.errors import Conflict
 from wharf.kernel import faults
@@ -45,16 +46,13 @@ def commit_container(engine: Engine, request: CommitRequest) -> Digest:
 
     Raises NotFound, Invalid for bad changes or names, Conflict for a container that is being removed.
     """
-    record = engine.containers.find(request.container)
-    reference = parse_repo_tag(request.repo, request.tag)
-    if record.state.dead:
-        raise Conflict(f"You cannot commit container {record.id} which is Dead")
-    if record.state.removal_in_progress:
-        raise Conflict(f"You cannot commit container {record.id} which is being removed")
-    own = config_of_container(record.config)
-    wanted = config_of_container(request.config) if request.config else own
     from wharf.dockerfile.changes import apply_changes  # the parser of instructions: not for every engine
 
+    record = engine.containers.find(request.container)
+    reference = parse_repo_tag(request.repo, request.tag)
+    refuse_going(record, "commit")
+    own = config_of_container(record.config)
+    wanted = config_of_container(request.config) if request.config else own
     config = merge_config(apply_changes(wanted, request.changes), own)
     with engine.images.operations.operation():
         base = engine.images.get(Digest.parse(record.image_id))

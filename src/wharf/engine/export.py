@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from wharf.engine.status import refuse_going
 from wharf.errors import WharfError
 from wharf.spec.mount import Mount, Overlay
 from wharf.storage.metadata.codec import encode_value
@@ -16,15 +17,16 @@ if TYPE_CHECKING:
 
 
 def export_container(engine: Engine, container: str) -> Callable[[Sink], None]:
-    """What writes the tar. Raises NotFound."""
+    """What writes the tar. Raises NotFound, Conflict for a container that is being removed."""
     record = engine.containers.find(container)
+    refuse_going(record, "export")
 
     def write(out: Sink) -> None:
-        args = {"mounts": [encode_value(root_view(engine, record.id))], "path": "/", "container": container}
         try:
+            args = {"mounts": [encode_value(root_view(engine, record.id))], "path": "/", "container": container}
             job_to_sink(lambda pipe: engine.worker.run("archive.export", args, (pipe,)), out)
-        except WharfError:
-            engine.containers.find(container)  # says it when the container was removed meanwhile
+        except (WharfError, OSError):
+            refuse_going(engine.containers.find(container), "export")  # what went meanwhile says so
             raise
         labels = record.config.labels or {}
         attributes = {**labels, "image": record.config.image, "name": record.name}

@@ -3,7 +3,8 @@
 import functools
 from datetime import UTC, datetime
 
-from wharf.spec.container import ZERO_TIME, ContainerState
+from wharf.errors import Conflict
+from wharf.spec.container import ZERO_TIME, ContainerRecord, ContainerState
 from wharf.spec.health import STARTING
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -20,6 +21,14 @@ def state_word(state: ContainerState) -> str:
     if state.dead:
         return "dead"
     return "created" if state.started_at == ZERO_TIME else "exited"
+
+
+def refuse_going(record: ContainerRecord, doing: str) -> None:
+    """Raises Conflict in Docker's words for `doing` ("commit", "export") with a container that is being removed."""
+    if record.state.dead:
+        raise Conflict(f"You cannot {doing} container {record.id} which is Dead")
+    if record.state.removal_in_progress:
+        raise Conflict(f"You cannot {doing} container {record.id} which is being removed")
 
 
 def status_line(state: ContainerState, now: datetime | None = None) -> str:
