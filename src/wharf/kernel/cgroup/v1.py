@@ -153,7 +153,7 @@ class CgroupV1:
         path = self._dirs["freezer"] + "/freezer.state"
         for _ in range(FREEZE_TRIES):
             files.write(path, want)
-            if files.read(path).strip() == want:
+            if self._freezer_state() == want:
                 return
             time.sleep(files.REMOVE_PAUSE)
         if frozen:
@@ -162,11 +162,15 @@ class CgroupV1:
 
     def frozen(self) -> bool:
         """Whether every process is frozen."""
-        return files.read(self._dirs.get("freezer", "") + "/freezer.state").strip() == "FROZEN"
+        return self._freezer_state() == "FROZEN"
+
+    def _freezer_state(self) -> str:
+        """THAWED, FREEZING or FROZEN; empty without such a cgroup."""
+        return files.read(self._dirs.get("freezer", "") + "/freezer.state").strip()
 
     def kill(self) -> None:
         """SIGKILL to all; a frozen one is thawed, since the signal waits otherwise."""
-        if "freezer" in self._dirs and files.read(self._dirs["freezer"] + "/freezer.state").strip() != "THAWED":
+        if self._freezer_state() in ("FREEZING", "FROZEN"):
             files.kill_once(self.pids())
             self.freeze(False)
         files.kill_until_empty(self.pids)
