@@ -1,31 +1,45 @@
 """The Compose schema (compose-go 2.9.1's) over a merged model; its most specific complaint in its words."""
 
+from __future__ import annotations
+
 import os
-from typing import Any
 
-import jsonschema_rs
-
+from wharf.compose.conforms import Conforms
 from wharf.compose.interpolate import PathError
 from wharf.compose.quantities import parse_duration
 from wharf.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _SCHEMA = os.path.join(os.path.dirname(__file__), "compose-spec.json")
 
 
 class Schema:
-    """The compiled schema."""
+    """The schema; the library that says what is wrong is loaded only when something may be."""
 
     def __init__(self) -> None:
         with open(_SCHEMA, encoding="utf-8") as file:
-            text = file.read()
-        self._validator = jsonschema_rs.validator_for(text, validate_formats=True, formats={"duration": _is_duration})
+            self._text = file.read()
+        self._conforms = Conforms(self._text)
 
     def validate(self, model: Any) -> None:
         """Raises PathError for a model that the schema refuses."""
-        if self._validator.is_valid(model):
+        if self._conforms.certainly(model):
             return
-        path, words, unexpected = _most_specific(list(self._validator.iter_errors(model)))
-        raise PathError(f"{'.'.join(path)} {words}", (*path, *unexpected))
+        complaints = complaints_of(self._text, model)
+        if complaints:
+            path, words, unexpected = _most_specific(complaints)
+            raise PathError(f"{'.'.join(path)} {words}", (*path, *unexpected))
+
+
+def complaints_of(schema: str, model: Any) -> list[Any]:
+    """What jsonschema-rs has against a model."""
+    import jsonschema_rs  # late: it takes as long as all else of a run without a change
+
+    validator = jsonschema_rs.validator_for(schema, validate_formats=True, formats={"duration": _is_duration})
+    return list(validator.iter_errors(model))
 
 
 def _is_duration(text: str) -> bool:
