@@ -3,10 +3,17 @@
 What is imported here is paid by every command: nothing but a table and a few functions.
 """
 
+from __future__ import annotations
+
+import posix
 import sys
 
 from wharf.cli.session import Session
 from wharf.errors import WharfError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 # verb -> module in wharf.cli; the function has the verb's name
 VERBS = {
@@ -77,8 +84,19 @@ TLS_FILES = ("--tlscacert", "--tlscert", "--tlskey")
 TLS_SWITCHES = ("--tls", "--tlsverify")
 
 
-def main() -> int:
-    """The console script: the exit status, messages on standard error."""
+def main() -> NoReturn:
+    """The console script: ends with the exit status.
+
+    It ends at once. To take the modules of a `compose up` apart would cost 40 ms, and nothing waits for it: threads
+    are joined or daemons, files are closed where they were opened.
+    """
+    status = _guarded()
+    sys.stderr.flush()
+    posix._exit(status & 0xFF)
+
+
+def _guarded() -> int:
+    """The exit status; messages are on standard error by then."""
     session = Session()
     try:
         status = _run(session, sys.argv[1:])
@@ -114,7 +132,7 @@ def main() -> int:
 def _flush() -> None:
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:  # nobody reads it, or the disk is full: what can be said goes to standard error
         _discard_stdout()
 
 
@@ -211,4 +229,4 @@ def _show_help(session: Session) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
