@@ -60,8 +60,11 @@ def config(compose: Compose, args: list[str]) -> int:
             if not flags.get("quiet"):
                 compose.session.line(line)
         return 0
+    from wharf.compose.collector import Paused
+
     form = flags.get("format") or "yaml"
-    text = _model_text(compose, flags, form) if flags.get("no-interpolate") else _text(compose, flags, names, form)
+    with Paused():
+        text = _model_text(compose, flags, form) if flags.get("no-interpolate") else _text(compose, flags, names, form)
     if flags.get("quiet"):
         return 0
     if flags.get("output"):
@@ -111,7 +114,7 @@ def _text(compose: Compose, flags: dict[str, Any], names: list[str], form: str) 
 
 
 def _images_only(project: Project) -> Project:
-    from dataclasses import replace
+    from wharf.compose.record import replace
 
     services = {name: {"image": item.get("image", "")} for name, item in project.services.items()}
     return replace(project, name="", services=services, networks={}, volumes={}, secrets={}, configs={}, models={},
@@ -120,7 +123,7 @@ def _images_only(project: Project) -> Project:
 
 def _pinned(compose: Compose, project: Project) -> Project:
     """Images by digest, as the registries tell the engine."""
-    from dataclasses import replace
+    from wharf.compose.record import replace
 
     services = {}
     for name, service in project.services.items():

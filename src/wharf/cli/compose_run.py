@@ -75,9 +75,8 @@ def run(compose: Compose, args: list[str]) -> int:
 
 def _start_dependencies(compose: Compose, project: Project, name: str, flags: dict[str, Any]) -> None:
     """What the service depends on, up and in the condition that it wants; its networks and volumes."""
-    from dataclasses import replace
-
     from wharf.compose.planning import UpOptions
+    from wharf.compose.record import replace
     from wharf.compose.run_project import up
 
     others = {key: item for key, item in project.services.items() if key != name}
@@ -215,12 +214,11 @@ def _run_container(
 
 def _ensure_resources(compose: Compose, project: Project, images: dict[str, Any]) -> None:
     """Networks and volumes of the service itself: what it depends on may use others."""
-    from dataclasses import replace
-
     from wharf.compose.apply import Applier
     from wharf.compose.observed import observe
     from wharf.compose.plan import plan_up
     from wharf.compose.planning import UpOptions
+    from wharf.compose.record import replace
 
     around = compose.around()
     observed = observe(around.engine.client, project, images)

@@ -188,7 +188,7 @@ def _prepared_project(compose: Compose, flags: dict[str, Any], names: list[str])
 
 def with_making_flags(project: Project, flags: dict[str, Any]) -> Project:
     """`--pull`, `--build` and `--scale` upon the services."""
-    from dataclasses import replace
+    from wharf.compose.record import replace
 
     services = dict(project.services)
     if flags.get("pull") and flags["pull"] != "policy":
@@ -264,13 +264,12 @@ def scale(compose: Compose, args: list[str]) -> int:
 def start(compose: Compose, args: list[str]) -> int:
     """Starts containers that are there, in the order of their dependencies."""
     flags, names = START.parse(args)
-    from dataclasses import replace
-
     from wharf.compose.apply import Applier
     from wharf.compose.observed import Observed
     from wharf.compose.plan import plan_up
     from wharf.compose.plan_down import project_of
     from wharf.compose.planning import UpOptions
+    from wharf.compose.record import replace
     from wharf.compose.run_project import observe_name
     from wharf.compose.steps import Plan
 

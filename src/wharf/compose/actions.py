@@ -1,9 +1,9 @@
 """One function for each kind of step: what it asks of the engine."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from wharf.client.api import query, quote
 from wharf.client.http import ApiError
@@ -14,12 +14,16 @@ from wharf.compose.hashes import network_hash, volume_hash
 from wharf.compose.mounts import injected_files
 from wharf.compose.observed import Observed
 from wharf.compose.project import Project, Service
+from wharf.compose.record import Record, field
 from wharf.compose.steps import Step
 from wharf.errors import WharfError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-@dataclass
-class Context:
+
+class Context(Record):
     """What the steps of one run share."""
 
     engine: Engine

@@ -4,12 +4,12 @@ One loop decides; threads do. Waits hold no thread: the loop looks at a containe
 an event names it.
 """
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import Any
 
 from wharf.compose import labels
 from wharf.compose.actions import ACTIONS, Context
@@ -17,8 +17,13 @@ from wharf.compose.conditions import MET, Failed, state_of
 from wharf.compose.engine import Engine, Events
 from wharf.compose.observed import Observed
 from wharf.compose.project import Project
+from wharf.compose.record import Record, field
 from wharf.compose.steps import Plan, Step
 from wharf.errors import WharfError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 WORKERS = 16
 """Steps at once unless COMPOSE_PARALLEL_LIMIT says otherwise."""
@@ -29,15 +34,13 @@ class TimedOut(WharfError):
     """What was waited for did not come in time."""
 
 
-@dataclass
-class _Waiting:
+class _Waiting(Record):
     step: Step
     left: dict[str, str]
     """Ids of the containers that are not there yet, with their names."""
 
 
-@dataclass
-class _Progress:
+class _Progress(Record):
     done: set[str] = field(default_factory=set)
     failed: list[BaseException] = field(default_factory=list)
     running: int = 0

@@ -1,7 +1,8 @@
 """Short forms -> long forms, and the values that are there when nobody gives them (pure, in place)."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any
 
 from wharf.compose import tree
 from wharf.compose.interpolate import PathError
@@ -9,7 +10,11 @@ from wharf.compose.scalars import go_print
 from wharf.compose.shortforms import parse_device, parse_ports, parse_volume
 from wharf.errors import Invalid
 
-Transform = Callable[["_Canonical", Any, tree.Path], Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Transform = Callable[["_Canonical", Any, tree.Path], Any]
 
 
 def canonical(value: tree.Tree, lenient: bool, warn: Callable[[str], None]) -> tree.Tree:

@@ -1,11 +1,16 @@
 """What a schema cannot say: attributes that exclude one another, references to what is not there, cycles (pure)."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any
 
 from wharf.compose import tree
 from wharf.compose.interpolate import PathError
 from wharf.compose.shortforms import is_address
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _INVALID = ": invalid compose project"
 

@@ -1,7 +1,12 @@
 """What `depends_on` and `--wait` wait for, as a question to a container's inspection (pure)."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 PENDING, MET = "pending", "met"
 

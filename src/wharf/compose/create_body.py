@@ -1,24 +1,28 @@
 """A service -> what the engine is asked to create (pure): names, labels, the container's body."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from wharf.compose import labels
 from wharf.compose.hashes import service_hash
 from wharf.compose.mounts import container_mounts
 from wharf.compose.places import expand_home
 from wharf.compose.project import Project, Service
+from wharf.compose.record import Record
 from wharf.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _IFNAME = "com.docker.network.endpoint.ifname"
 _NANO = 10**9
 _RESTART = {"none": "no", "no": "no", "any": "always"}
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Record, frozen=True):
     """One container: of which service, with which number and name; what it takes over and links to."""
 
     service: Service

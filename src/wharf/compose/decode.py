@@ -4,8 +4,9 @@ A thing stays a dict by its fields' names; a field that is not there has Go's ze
 (the schema has refused it by then), what begins with `x-` is kept under `#extensions`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any
 
 from wharf.compose.interpolate import to_bool, to_float, to_int
 from wharf.compose.quantities import parse_duration, parse_mode, parse_size
@@ -13,6 +14,10 @@ from wharf.compose.scalars import go_print
 from wharf.compose.shapes import EXTENSIONS, KINDS
 from wharf.compose.shortforms import split_command
 from wharf.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _USER_NAMES = (("services",), ("services", "*", "depends_on"), ("volumes",), ("networks",), ("secrets",), ("configs",))
 
@@ -24,12 +29,12 @@ def gather_extensions(value: Any, path: tuple[str, ...] = ()) -> Any:
             if isinstance(item, dict):
                 gather_extensions(item, (*path, "[]"))
         return value
-    users = path in _USER_NAMES or (len(path) == 3 and (path[0], "*", path[2]) in _USER_NAMES)
-    extras = {key: item for key, item in value.items() if not users and key.startswith("x-")}
-    for key in extras:
-        del value[key]
+    names = [key for key in value if key.startswith("x-")]
+    if names and (path in _USER_NAMES or (len(path) == 3 and (path[0], "*", path[2]) in _USER_NAMES)):
+        names = []
+    extras = {key: value.pop(key) for key in names}
     for key, item in value.items():
-        if isinstance(item, dict | list):
+        if isinstance(item, (dict, list)):
             gather_extensions(item, (*path, key))
     if extras:
         value[EXTENSIONS] = extras

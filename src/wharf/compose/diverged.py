@@ -1,13 +1,18 @@
 """Whether a container that is there is still what its service asks for (pure)."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
 
 from wharf.compose import labels
 from wharf.compose.create_body import image_name
 from wharf.compose.hashes import service_hash
 from wharf.compose.planning import DIVERGED, FORCE, Planning
 from wharf.compose.project import Service
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 NAMESPACES = ("network_mode", "ipc", "pid")
 

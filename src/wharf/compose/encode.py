@@ -1,10 +1,16 @@
 """Typed values -> plain trees as docker compose prints them, in YAML and JSON (pure): the other way of `decode.py`."""
 
-from typing import Any
+from __future__ import annotations
 
 from wharf.compose.quantities import show_duration
 from wharf.compose.scalars import go_float
 from wharf.compose.shapes import EXTENSIONS, SHAPES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    _Entry = tuple[str, str, str, bool]
 
 _CAPITAL = ("WeightDevice", "ThrottleDevice")
 """Their fields have no names of their own in JSON: Go writes them with a capital."""
@@ -22,27 +28,32 @@ class Encoder:
 
     def __init__(self, json: bool) -> None:
         self._json = json
+        self._tables: dict[str, list[_Entry]] = {}
 
     def thing(self, value: dict[str, Any], shape: str) -> dict[str, Any]:
         """A thing's fields in their order, empty ones left out."""
         result: dict[str, Any] = {}
-        for marked, kind in SHAPES[shape]:
-            name = marked.rstrip("!?")
-            kept = marked.endswith("!") or (self._json and marked.endswith("?"))
+        for name, label, kind, kept in self._tables.get(shape) or self._table(shape):
             item = value.get(name)
             if item is None:
                 if kept:
-                    result[self._name(name, shape)] = self._zero(kind)
+                    result[label] = self._zero(kind)
                 continue
-            shown = self._field(item, kind, shape)
+            shown = self._field(item, kind)
             if kept or not _is_zero(item, shown, kind):
-                result[self._name(name, shape)] = shown
+                result[label] = shown
         if not self._json and value.get(EXTENSIONS):
             result.update(sorted_deep(value[EXTENSIONS]))
         return result
 
-    def _name(self, name: str, shape: str) -> str:
-        return name.capitalize() if self._json and shape in _CAPITAL else name
+    def _table(self, shape: str) -> list[_Entry]:
+        """Each field of a shape: its name, the name that is shown, its kind, whether it is shown when empty."""
+        table = self._tables[shape] = []
+        for marked, kind in SHAPES[shape]:
+            name = marked.rstrip("!?")
+            label = name.capitalize() if self._json and shape in _CAPITAL else name
+            table.append((name, label, kind, marked.endswith("!") or (self._json and marked.endswith("?"))))
+        return table
 
     def _zero(self, kind: str) -> Any:
         if kind == "shell":
@@ -57,7 +68,7 @@ class Encoder:
             return {}
         return self.thing({}, kind)
 
-    def _field(self, value: Any, kind: str, shape: str) -> Any:
+    def _field(self, value: Any, kind: str) -> Any:
         if kind[0] == "[":
             return [self._element(item, kind[1:-1]) for item in value]
         if kind[0] == "<":
@@ -90,6 +101,8 @@ class Encoder:
         return self.thing(value, shape)
 
     def _plain(self, value: Any, kind: str) -> Any:
+        if type(value) is str:
+            return value
         if kind in ("float32", "cpus"):
             return json_number(value) if self._json else Float32(value)
         if kind == "bytes":

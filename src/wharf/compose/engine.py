@@ -1,12 +1,17 @@
 """The engine as several threads use it at once: a client for each of them."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from wharf.client.address import Address
 from wharf.client.api import Client
 from wharf.client.http import Response
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 NOT_FOUND, CONFLICT, NOT_MODIFIED = 404, 409, 304
 

@@ -3,10 +3,16 @@
 PyYAML's emitter chooses other styles and folds lines; what `config` prints is compared byte by byte.
 """
 
+from __future__ import annotations
+
 import re
-from typing import Any
+from functools import lru_cache
 
 from wharf.compose.scalars import go_float, resolve_scalar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _OLD_BOOL = frozenset(
     ("y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF")
@@ -82,6 +88,8 @@ def _inline(value: Any, indent: int) -> str:
 
 def _scalar(value: Any) -> str | None:
     """A value in plain style; None when it is text that needs another."""
+    if isinstance(value, str):
+        return _text(value)
     if value is None:
         return _LITERAL_NULL
     if isinstance(value, bool):
@@ -89,10 +97,14 @@ def _scalar(value: Any) -> str | None:
     if isinstance(value, float):
         shown = repr(value) if type(value) is not float else go_float(value)
         return {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}.get(shown, shown)
-    if isinstance(value, int):
-        return str(value)
+    return str(value)
+
+
+@lru_cache(4096)
+def _text(value: str) -> str | None:
+    """Text in plain style; most of a file's keys and words come again and again."""
     if _SIMPLE.fullmatch(value) and value not in _SPECIAL:
-        return str(value)
+        return value
     if not is_text(value) or "\n" in value:
         return None
     return value if _plain_allowed(value) else None

@@ -1,10 +1,10 @@
 """The images of a project: which are there, which must be pulled or built before containers are made."""
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any
 
 from wharf.client.api import query, quote
 from wharf.client.http import ApiError
@@ -14,14 +14,18 @@ from wharf.compose.observed import find_images
 from wharf.compose.order import in_order
 from wharf.compose.project import Project, Service
 from wharf.compose.quantities import parse_duration
+from wharf.compose.record import Record, field, replace
 from wharf.errors import WharfError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _DAY = 24 * 3600
 AT_ONCE = 4
 
 
-@dataclass
-class Surroundings:
+class Surroundings(Record):
     """What a project needs of the place where it runs."""
 
     engine: Engine
@@ -35,8 +39,7 @@ class Surroundings:
     workers: int = 16
 
 
-@dataclass(frozen=True)
-class ImagePlan:
+class ImagePlan(Record, frozen=True):
     """What must be done before containers can be made (pure)."""
 
     pulls: dict[str, Service] = field(default_factory=dict)

@@ -1,13 +1,18 @@
 """Variables in a file's values, and the casts of what was text because of them (pure)."""
 
+from __future__ import annotations
+
 import math
 import re
 from collections.abc import Callable
-from typing import Any
 
 from wharf.compose import tree
 from wharf.compose.substitute import InvalidTemplate, Lookup, Warn, substitute
 from wharf.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _DECIMAL = re.compile(r"[+-]?[0-9]+")
 _FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:inf|infinity)|nan", re.IGNORECASE)
@@ -87,8 +92,12 @@ class _Interpolation:
         if isinstance(value, str):
             return self._text(value, tree.rule_of(places), path)
         if isinstance(value, dict):
-            return {key: self.walk(item, tree.step(places, key) if places else places, (*path, key))
-                    for key, item in value.items()}  # fmt: skip
+            result = {}
+            for key, item in value.items():
+                below = tree.step(places, key) if places else places
+                plain = not below and type(item) is str and "$" not in item  # most are
+                result[key] = item if plain else self.walk(item, below, (*path, key))
+            return result
         if isinstance(value, list):
             below = tree.step(places, "[]") if places else places
             return [self.walk(item, below, (*path, "[]")) for item in value]

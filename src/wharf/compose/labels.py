@@ -1,7 +1,12 @@
 """The labels of docker compose, by which both tools know each other's containers, networks and volumes."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 PREFIX = "com.docker.compose."
 PROJECT = PREFIX + "project"

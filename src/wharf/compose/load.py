@@ -4,9 +4,9 @@ For each document of each file: variables, `extends`, `!reset` upon what lies be
 forms. Then, once: defaults, checks, absolute paths, names. The order is compose-go's, since it can be seen in results.
 """
 
+from __future__ import annotations
+
 import os
-from dataclasses import dataclass, field
-from typing import Any
 
 from wharf.compose import tree
 from wharf.compose.canonical import canonical, set_defaults
@@ -15,17 +15,21 @@ from wharf.compose.interpolate import PathError, interpolate
 from wharf.compose.merge import enforce_unicity, extend_service, merge
 from wharf.compose.normalize import normalize, resolve_environment
 from wharf.compose.places import join, resolve_paths
+from wharf.compose.record import Record, field
 from wharf.compose.schema import Schema
 from wharf.compose.sources import Sources, check_name, normalize_name, read_env_files
 from wharf.compose.yamlfile import Document, Path, YamlError, line_of, parse_documents
 from wharf.errors import Invalid
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 MAX_INCLUDES = 1000
 _RESOURCES = ("services", "volumes", "networks", "secrets", "configs", "models")
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Record, frozen=True):
     """What `config` may switch off."""
 
     interpolate: bool = True
@@ -36,8 +40,7 @@ class Options:
     discard_env_files: bool = True
 
 
-@dataclass
-class _Scope:
+class _Scope(Record):
     """What one file is read with; an included file has a scope of its own."""
 
     directory: str
@@ -385,10 +388,12 @@ def _string_keys(value: Any, prefix: str) -> Any:
                 where = f"in {prefix}" if prefix else "at top level"
                 shown = f'"{key}"' if isinstance(key, str) else _go_literal(key)
                 raise PathError(f"non-string key {where}: {shown}", tuple(prefix.split(".")) if prefix else ())
-            _string_keys(item, f"{prefix}.{key}" if prefix else key)
+            if isinstance(item, (dict, list)):
+                _string_keys(item, f"{prefix}.{key}" if prefix else key)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _string_keys(item, f"{prefix}[{index}]")
+            if isinstance(item, (dict, list)):
+                _string_keys(item, f"{prefix}[{index}]")
     return value
 
 

@@ -1,14 +1,20 @@
 """One file over another: the rules by attribute, and what may be in a list only once (pure)."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any
 
 from wharf.compose import tree
 from wharf.compose.scalars import go_print
 from wharf.compose.shortforms import parse_volume
 from wharf.errors import Invalid
 
-Merger = Callable[[Any, Any, tree.Path, list[tree.Rules]], Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Merger = Callable[[Any, Any, tree.Path, list[tree.Rules]], Any]
+    Key = Callable[[Any, str], str]
 
 
 def merge(base: tree.Tree, over: tree.Tree) -> tree.Tree:
@@ -159,8 +165,6 @@ _RULES = tree.rules({
 
 
 # -- what may be there once: the later one takes the earlier one's place
-
-Key = Callable[[Any, str], str]
 
 
 def enforce_unicity(value: tree.Tree) -> tree.Tree:

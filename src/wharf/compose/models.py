@@ -6,16 +6,21 @@ docker-model configure [--context-size=N] MODEL [-- FLAGS…]     each
 docker-model status --json                                      the endpoint, for the services' environment
 """
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
 
 from wharf.compose.project import Project
 from wharf.compose.provider import find_plugin
+from wharf.compose.record import replace
 from wharf.errors import WharfError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 Report = Callable[[str, str], None]
 

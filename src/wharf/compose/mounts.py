@@ -1,11 +1,16 @@
 """A service's volumes, secrets and configs -> binds and mounts for the engine; files that are put in (pure)."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
 
 from wharf.compose.places import is_windows
 from wharf.compose.project import Project, Service
 from wharf.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _SECRETS = "/run/secrets/"
 _RECURSIVE = {"disabled": "NonRecursive", "writable": "ReadOnlyNonRecursive", "readonly": "ReadOnlyForceRecursive"}

@@ -1,10 +1,15 @@
 """What is implicit made explicit: default network, names, dependencies that follow from other attributes (in place)."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
 
 from wharf.compose.canonical import clean_path
 from wharf.compose.tree import Tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def normalize(model: Tree, environment: Mapping[str, str]) -> Tree:

@@ -1,19 +1,23 @@
 """What the engine has of a project: one picture of containers, networks, volumes and images (read only)."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from wharf.client.api import Client, quote
 from wharf.client.http import ApiError
 from wharf.compose import labels
 from wharf.compose.project import Project
+from wharf.compose.record import Record, field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 NOT_FOUND = 404
 
 
-@dataclass(frozen=True)
-class Observed:
+class Observed(Record, frozen=True):
     """Containers as the list shows them; networks and volumes by name; image ids by the name that was asked for."""
 
     containers: list[dict[str, Any]] = field(default_factory=list)

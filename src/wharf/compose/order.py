@@ -1,7 +1,12 @@
 """The order of services: what a service depends on comes before it (pure)."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def in_order(services: Mapping[str, Any], names: list[str] | None = None) -> list[str]:

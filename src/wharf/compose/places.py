@@ -1,11 +1,18 @@
 """Relative paths in a model made absolute (pure but for `~` and the symbolic links of watched paths)."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
-from typing import Any
 
 from wharf.compose import tree
 from wharf.compose.interpolate import PathError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    _Resolver = Callable[[Any, tree.Path, str], Any]
 
 _REMOTE = ("https://", "http://", "git://", "ssh://", "github.com/", "git@")
 
@@ -80,7 +87,6 @@ def _driver_opts(value: Any, path: tree.Path, base: str) -> Any:
     return value
 
 
-_Resolver = Callable[[Any, tree.Path, str], Any]
 _TABLE: dict[str, _Resolver] = {
     "services.*.build.context": _context, "services.*.build.additional_contexts.*": _context,
     "services.*.build.ssh.*": _maybe, "services.*.env_file.[].path": _path, "services.*.label_file.[]": _path,

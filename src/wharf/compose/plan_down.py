@@ -1,8 +1,8 @@
 """What is there of a project -> the steps that take it away (pure)."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from wharf.compose import labels
 from wharf.compose.create_body import image_name
@@ -10,11 +10,15 @@ from wharf.compose.observed import Observed
 from wharf.compose.order import in_order
 from wharf.compose.plan_services import orphaned
 from wharf.compose.project import Project
+from wharf.compose.record import Record
 from wharf.compose.steps import Plan
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-@dataclass(frozen=True)
-class DownOptions:
+
+class DownOptions(Record, frozen=True):
     """What `down` was asked."""
 
     services: tuple[str, ...] = ()

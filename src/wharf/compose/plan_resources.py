@@ -1,12 +1,17 @@
 """The networks and volumes that `up` makes, leaves or makes again (pure)."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
 
 from wharf.compose import labels
 from wharf.compose.hashes import network_hash, volume_hash
 from wharf.compose.planning import Planning
 from wharf.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def plan_resources(work: Planning) -> None:

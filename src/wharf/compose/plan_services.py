@@ -1,7 +1,8 @@
 """The containers that `up` makes, makes again, leaves or removes (pure)."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
-from typing import Any
 
 from wharf.compose import labels
 from wharf.compose.create_body import container_name, scale_of
@@ -9,6 +10,10 @@ from wharf.compose.diverged import NAMESPACES, must_recreate, resolved
 from wharf.compose.planning import Planning, Target
 from wharf.compose.project import Project, Service
 from wharf.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def plan_service(work: Planning, name: str) -> None:

@@ -1,19 +1,23 @@
 """What the parts of a plan for `up` know of each other while it is made: steps by what they make, start and stop."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from wharf.compose import labels
 from wharf.compose.observed import Observed
 from wharf.compose.project import Project
+from wharf.compose.record import Record, field
 from wharf.compose.steps import Plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 DIVERGED, FORCE, NEVER = "diverged", "force", "never"
 
 
-@dataclass(frozen=True)
-class UpOptions:
+class UpOptions(Record, frozen=True):
     """What `up` was asked."""
 
     services: tuple[str, ...] = ()
@@ -28,8 +32,7 @@ class UpOptions:
     timeout: int | None = None
 
 
-@dataclass
-class Target:
+class Target(Record):
     """A container that shall be there."""
 
     name: str
@@ -39,8 +42,7 @@ class Target:
     """The step that makes it, if any."""
 
 
-@dataclass
-class Planning:
+class Planning(Record):
     """A plan in the making."""
 
     project: Project

@@ -1,8 +1,7 @@
 """The one platform that a service is built and run for (pure)."""
 
-from dataclasses import replace
-
 from wharf.compose.project import Project, Service
+from wharf.compose.record import replace
 from wharf.errors import Invalid
 
 

@@ -4,29 +4,34 @@
 as `shapes.py` says: durations are nanoseconds, sizes bytes, ports, volumes and the like in their long forms.
 """
 
+from __future__ import annotations
+
 import fnmatch
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
 
 from wharf.compose import tree
 from wharf.compose.check import check_consistency
+from wharf.compose.collector import Paused
 from wharf.compose.decode import decode, gather_extensions
 from wharf.compose.dotenv import parse_raw, parse_variables
 from wharf.compose.interpolate import PathError
 from wharf.compose.load import Loader, Located, Options
+from wharf.compose.record import Record, field, replace
 from wharf.compose.shapes import EXTENSIONS
 from wharf.compose.sources import Request, Sources, find_sources, read_file
 from wharf.compose.yamlfile import line_of
 from wharf.errors import Invalid
 
-Service = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+Service = dict[str, "Any"]
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(Record, frozen=True):
     """What the files say, and what of it is wanted."""
 
     name: str
@@ -59,7 +64,7 @@ class Project:
 
     # -- profiles and selection
 
-    def with_profiles(self, profiles: Iterable[str]) -> "Project":
+    def with_profiles(self, profiles: Iterable[str]) -> Project:
         """Services of these profiles (and those of none) enabled, the others not."""
         wanted = tuple(profiles)
         every = self.all_services()
@@ -67,7 +72,7 @@ class Project:
         disabled = {name: item for name, item in every.items() if name not in enabled}
         return replace(self, services=enabled, disabled=disabled, profiles=wanted)
 
-    def with_enabled(self, names: Iterable[str]) -> "Project":
+    def with_enabled(self, names: Iterable[str]) -> Project:
         """Services that are named on a command line enable their profiles."""
         chosen = list(names)
         if not chosen:
@@ -78,7 +83,7 @@ class Project:
                 profiles += self.disabled.get(name, {}).get("profiles") or []
         return self.with_profiles(profiles)
 
-    def with_selected(self, names: Iterable[str], dependencies: bool = True) -> "Project":
+    def with_selected(self, names: Iterable[str], dependencies: bool = True) -> Project:
         """The named services and what they depend on; raises Invalid when there is none of a name."""
         chosen = list(names)
         if not chosen:
@@ -109,7 +114,7 @@ class Project:
                     waiting += [(other, bool(how.get("required"))) for other, how in depends.items()]
         return kept
 
-    def without_unused(self) -> "Project":
+    def without_unused(self) -> Project:
         """Networks, volumes, secrets, configs and models that an enabled service uses."""
         used: dict[str, set[str]] = {kind: set() for kind in ("networks", "volumes", "secrets", "configs", "models")}
         for service in self.services.values():
@@ -127,7 +132,7 @@ class Project:
                 for kind, names in used.items()}  # fmt: skip
         return replace(self, **kept)
 
-    def with_scale(self, name: str, count: int) -> "Project":
+    def with_scale(self, name: str, count: int) -> Project:
         """A service with another number of containers."""
         service = {**self.service(name), "scale": count}
         if service.get("deploy") is not None:
@@ -136,7 +141,7 @@ class Project:
 
     # -- files of variables and labels
 
-    def with_environment_resolved(self, discard: bool) -> "Project":
+    def with_environment_resolved(self, discard: bool) -> Project:
         """`env_file`s read into `environment`; `discard` forgets them then. Raises Invalid."""
         return replace(self, services={name: self._environment_of(item, discard)
                                        for name, item in self.services.items()})  # fmt: skip
@@ -164,7 +169,7 @@ class Project:
             result.pop("env_file", None)
         return result
 
-    def with_labels_resolved(self, discard: bool) -> "Project":
+    def with_labels_resolved(self, discard: bool) -> Project:
         """`label_file`s read into `labels`; raises Invalid."""
         services = {}
         for name, service in self.services.items():
@@ -193,7 +198,7 @@ class Project:
         recreate: str = "diverged",
         host: str = "",
         report: Callable[[str, str], None] | None = None,
-    ) -> "Project":
+    ) -> Project:
         """Makes the project be there, as `wharf compose up -d` does; the project as it is then.
 
         `wait` returns when everything runs or is healthy; `wait_timeout` is in seconds. `build`: True builds what can
@@ -257,7 +262,7 @@ class Project:
         env_files: Iterable[str] = (),
         profiles: Iterable[str] = (),
         environment: Mapping[str, str] | None = None,
-    ) -> "Project":
+    ) -> Project:
         """Reads a project as `wharf compose` does; without files, those of the usual names. Raises Invalid."""
         request = Request(list(files), directory, name, list(env_files), list(profiles), environment)
         return load_project(request)
@@ -283,7 +288,11 @@ def _has_profile(service: Service, profiles: tuple[str, ...]) -> bool:
 
 def load_project(request: Request, options: Options = Options(), sources: Sources | None = None) -> Project:
     """All pure stages but selection; raises Invalid."""
-    sources = sources or find_sources(request)
+    with Paused():
+        return _load(request, options, sources or find_sources(request))
+
+
+def _load(request: Request, options: Options, sources: Sources) -> Project:
     loader = Loader(sources, options)
     model = loader.load()
     project = _typed(model, loader, sources, tuple(request.env_files))

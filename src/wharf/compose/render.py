@@ -1,11 +1,15 @@
 """A project as `config` prints it, byte for byte as docker compose does (pure)."""
 
-from typing import Any
+from __future__ import annotations
 
 from wharf.client import jsontext
 from wharf.compose import goyaml
 from wharf.compose.encode import Encoder, sorted_deep
 from wharf.compose.project import Project
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _KINDS = ("networks", "volumes", "secrets", "configs", "models")
 

@@ -1,9 +1,9 @@
 """`up` and `down` as one call each: images, a picture of what is there, the plan, its steps."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any
 
 from wharf.client.api import Client
 from wharf.compose import labels
@@ -16,13 +16,17 @@ from wharf.compose.plan_down import DownOptions, plan_down, project_of
 from wharf.compose.planning import UpOptions
 from wharf.compose.platforms import with_platforms
 from wharf.compose.project import Project
+from wharf.compose.record import Record, replace
 from wharf.compose.steps import Plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 DOCKER_SOCKET = "/var/run/docker.sock"
 
 
-@dataclass
-class Prepared:
+class Prepared(Record):
     """A plan that is ready to be done."""
 
     project: Project

@@ -3,9 +3,14 @@
 PyYAML follows YAML 1.1, where `on`, `yes` and `12:30` are no strings; Compose files are written for Go's reading.
 """
 
+from __future__ import annotations
+
 import re
 import struct
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _WORDS: dict[str, Any] = {

@@ -1,9 +1,14 @@
 """Short forms: ports, volumes, devices, a command in one line (pure)."""
 
-import ipaddress
-from typing import Any
+from __future__ import annotations
+
+import _socket
 
 from wharf.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MAX_PORTS = 65536
 _PROPAGATIONS = ("rprivate", "private", "rshared", "shared", "rslave", "slave")
@@ -56,11 +61,13 @@ def _address(text: str) -> str:
 
 def is_address(text: str) -> bool:
     """net.ParseIP would take it: no zone, no leading zeros."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return "%" not in text
+    for family in (_socket.AF_INET, _socket.AF_INET6):
+        try:
+            _socket.inet_pton(family, text)
+            return True
+        except (OSError, ValueError):
+            continue
+    return False
 
 
 def _range(text: str, what: str) -> tuple[int, int]:

@@ -4,9 +4,9 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from wharf.compose.dotenv import parse_variables
+from wharf.compose.record import Record, field
 from wharf.errors import Invalid
 
 _NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
@@ -16,8 +16,7 @@ _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")
 
 
-@dataclass
-class Request:
+class Request(Record):
     """What a command line or a caller asks for; empty means: by the rules."""
 
     files: list[str] = field(default_factory=list)
@@ -29,8 +28,7 @@ class Request:
     """The variables of the process when None."""
 
 
-@dataclass
-class Sources:
+class Sources(Record):
     """What was found."""
 
     files: list[str]

@@ -4,13 +4,18 @@ A step names what it does to what, with which data, and after which other steps.
 where nothing orders them. `--dry-run` prints them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+
+from wharf.compose.record import Record, field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Record, frozen=True):
     """One change, or one wait."""
 
     id: str
@@ -33,8 +38,7 @@ DESCRIPTIONS = {
 }  # fmt: skip
 
 
-@dataclass
-class Plan:
+class Plan(Record):
     """Steps in an order that respects what comes after what."""
 
     steps: list[Step] = field(default_factory=list)

@@ -3,12 +3,17 @@
 A path is a tuple of keys; an element of a list is `[]`. A pattern is written with dots, `*` stands for any key.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 Path = tuple[str, ...]
-Tree = dict[str, Any]
-Rules = dict[str, Any]
+Tree = dict[str, "Any"]
+Rules = dict[str, "Any"]
 """A trie: pattern part -> the same again; the rule itself lies under `RULE`."""
 RULE = "\0rule"
 

@@ -1,11 +1,11 @@
 """`develop.watch`: which rule a changed file meets, and what a batch of changes is to do (pure); then doing it."""
 
+from __future__ import annotations
+
 import io
 import os
 import tarfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
 
 from wharf.client.api import query
 from wharf.compose import labels
@@ -14,9 +14,14 @@ from wharf.compose.images import Surroundings
 from wharf.compose.observed import Observed, project_containers
 from wharf.compose.planning import FORCE, UpOptions
 from wharf.compose.project import Project, Service
+from wharf.compose.record import Record, field
 from wharf.compose.run_project import up
 from wharf.dockerfile.ignore import IgnoreRules, read_ignore
 from wharf.errors import WharfError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MAX_BATCH = 64 << 20
 """Bytes of one archive; more files go in the next."""
@@ -24,8 +29,7 @@ _EDITORS = ("**/.git", "**/.idea", "**/*.swp", "**/*.swo", "**/*.swx", "**/*~", 
             "**/*___jb_tmp___", "**/*___jb_old___", "**/.DS_Store")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Record, frozen=True):
     """One trigger of one service."""
 
     service: str
@@ -55,8 +59,7 @@ class Rule:
         return os.path.normpath(os.path.join(self.target, inside)) if self.target else ""
 
 
-@dataclass
-class Batch:
+class Batch(Record):
     """What some changes are to do, by service."""
 
     rebuild: set[str] = field(default_factory=set)

@@ -4,14 +4,18 @@ libyaml scans and composes; the values are made here, by Go's rules (`scalars.py
 the depth of its nesting, and yaml.v3's own rule for how much of a document may come out of aliases.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from __future__ import annotations
 
 import yaml
 from yaml.cyaml import CParser
 
+from wharf.compose.record import Record, field
 from wharf.compose.scalars import resolve_scalar
 from wharf.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MAX_FILE = 16 << 20
 MAX_DEPTH = 200
@@ -20,12 +24,12 @@ MAX_VALUES = 4_000_000
 _FEW_ALIASES = 100
 _FEW_VALUES = 1000
 _RATIO_LOW, _RATIO_HIGH = 400_000, 4_000_000
+_MARKS = ("!reset", "!override")
 
 Path = tuple[str, ...]
 
 
-@dataclass
-class Document:
+class Document(Record):
     """One YAML document: its value and what shall be taken out of what lies beneath it."""
 
     value: Any
@@ -102,7 +106,9 @@ class _Builder:
         return Document(self._value(node, ()), self._removed)
 
     def _value(self, node: Any, path: Path) -> Any:
-        self._count(node)
+        self._values += 1
+        if self._alias_depth or self._values > MAX_VALUES:
+            self._count(node)
         if isinstance(node, yaml.ScalarNode):
             return resolve_scalar(node.value) if node.tag == "?" else _tagged(node)
         again = id(node) in self._seen
@@ -124,7 +130,6 @@ class _Builder:
             self._open.discard(id(node))
 
     def _count(self, node: Any) -> None:
-        self._values += 1
         self._from_aliases += self._alias_depth > 0
         many = self._from_aliases > _FEW_ALIASES and self._values > _FEW_VALUES
         if self._values > MAX_VALUES or (many and self._from_aliases / self._values > _allowed_ratio(self._values)):
@@ -149,7 +154,7 @@ class _Builder:
                 merged.append(value_node)
                 continue
             below = (*path, text)
-            if not self._reset(value_node, below):
+            if value_node.tag not in _MARKS or not self._reset(value_node, below):
                 key = self._value(key_node, path)
                 try:
                     result[key] = self._value(value_node, below)
@@ -171,7 +176,7 @@ class _Builder:
 
     def _reset(self, node: Any, path: Path) -> bool:
         """Remembers `!reset` and `!override`; True when the value is to be left out."""
-        if node.tag not in ("!reset", "!override"):
+        if node.tag not in _MARKS:
             return False
         self._removed.append(path)
         return bool(node.tag == "!reset")
