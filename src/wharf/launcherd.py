@@ -7,9 +7,18 @@ from wharf.runtime.worker import Job
 from wharf.storage.archives.jobs import JOBS as ARCHIVE_JOBS
 from wharf.storage.files.jobs import JOBS as FILE_JOBS
 from wharf.storage.layers.jobs import JOBS as LAYER_JOBS
+from wharf.storage.trash_job import JOBS as TRASH_JOBS
 from wharf.storage.volume_jobs import JOBS as VOLUME_JOBS
 
-JOBS: dict[str, Job] = {**LAYER_JOBS, **ARCHIVE_JOBS, **FILE_JOBS, **NETWORK_JOBS, **USER_JOBS, **VOLUME_JOBS}
+JOBS: dict[str, Job] = {
+    **LAYER_JOBS,
+    **ARCHIVE_JOBS,
+    **FILE_JOBS,
+    **NETWORK_JOBS,
+    **USER_JOBS,
+    **VOLUME_JOBS,
+    **TRASH_JOBS,
+}
 
 
 def main(fd: int) -> None:

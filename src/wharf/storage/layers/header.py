@@ -9,6 +9,7 @@ import binascii
 import struct
 import zlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from wharf.errors import Invalid
 
@@ -24,6 +25,9 @@ _LIBARCHIVE = b"LIBARCHIVE.xattr."
 _MAX_OCTAL_8 = 0o7777777
 _MAX_OCTAL_12 = 0o77777777777
 _NANO = 1_000_000_000
+_SPACES = 8 * 0x20
+_REMEMBERED = 256
+"""Fields whose numbers are kept: owners and times repeat from entry to entry."""
 
 
 @dataclass(slots=True)
@@ -46,27 +50,39 @@ class Entry:
     exact: bool = False
 
 
-def parse_block(block: bytes | memoryview) -> Entry:
-    """The entry of one header block; raises Invalid for a wrong checksum or a field that is no number."""
-    fields = _HEADER.unpack(block)
-    name, mode, uid, gid, size, mtime, checksum, kind, link, magic, _user, _group, major, minor, prefix = fields
-    if not _checksum_matches(block, number(checksum)):
+def parse_block(block: bytes) -> Entry:
+    """The entry of one header block; raises Invalid for a wrong checksum or a field that is no number.
+
+    Read field by field: of most entries that a layer has, a few are looked at, and neighbours share owners and times.
+    """
+    if not _checksum_matches(block, number(block[148:156])):
         raise Invalid("the checksum of a header is wrong")
-    name = name.split(b"\0", 1)[0]
-    if magic[:6] == b"ustar\0" and prefix[0]:
-        name = prefix.split(b"\0", 1)[0] + b"/" + name
+    name, kind = block[: block.find(b"\0", 0, 100)] if b"\0" in block[:100] else block[:100], block[156:157]
+    if block[345] and block[257:263] == b"ustar\0":
+        name = block[345:500].split(b"\0", 1)[0] + b"/" + name
     if kind in (b"\0", b"7"):
         kind = REGULAR
-    if kind == REGULAR and name.endswith(b"/"):  # V7 knew directories by their name
+    if kind == REGULAR and name[-1:] == b"/":  # V7 knew directories by their name
         kind = DIRECTORY
-    entry = Entry(name, kind, number(mode) & 0o7777, number(uid), number(gid), 0, number(mtime, True) * _NANO)
+    mode, uid, gid = _permissions(block[100:124])
+    entry = Entry(name, kind, mode, uid, gid, 0, _time(block[136:148]))
     if kind not in WITHOUT_DATA:
-        entry.size = number(size)
-    if kind in (HARDLINK, SYMLINK):
-        entry.link = link.split(b"\0", 1)[0]
+        entry.size = number(block[124:136])
+    elif kind in (HARDLINK, SYMLINK):
+        entry.link = block[157:257].split(b"\0", 1)[0]
     elif kind in (CHAR, BLOCK_DEVICE):
-        entry.device = (number(major), number(minor))
+        entry.device = (number(block[329:337]), number(block[337:345]))
     return entry
+
+
+@lru_cache(_REMEMBERED)
+def _permissions(raw: bytes) -> tuple[int, int, int]:
+    return number(raw[:8]) & 0o7777, number(raw[8:16]), number(raw[16:])
+
+
+@lru_cache(_REMEMBERED)
+def _time(raw: bytes) -> int:
+    return number(raw, True) * _NANO
 
 
 def number(raw: bytes, signed: bool = False) -> int:
@@ -89,16 +105,15 @@ def number(raw: bytes, signed: bool = False) -> int:
         raise Invalid("a number in a header is not octal") from None
 
 
-def _checksum_matches(block: bytes | memoryview, stored: int) -> bool:
+def _checksum_matches(block: bytes, stored: int) -> bool:
     """The sum of all bytes, the checksum's own eight counted as spaces.
 
     Adler-32 has it as its low half (modulo 65521, plus one): one call of C where a Python sum costs ten times more.
     """
-    low = zlib.adler32(block[156:], zlib.adler32(b"        ", zlib.adler32(block[:148]))) & 0xFFFF
-    if low == (stored + 1) % 65521:
+    if (zlib.adler32(block) & 0xFFFF) == (stored + sum(block[148:156]) - _SPACES + 1) % 65521:
         return True
     # Some old writers summed signed bytes.
-    signed = sum(struct.unpack_from("148b", block)) + sum(struct.unpack_from("356b", block, 156)) + 8 * 32
+    signed = sum(struct.unpack_from("148b", block)) + sum(struct.unpack_from("356b", block, 156)) + _SPACES
     return bool(signed == stored)
 
 

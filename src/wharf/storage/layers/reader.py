@@ -19,6 +19,8 @@ from wharf.storage.layers.header import (
 from wharf.storage.limits import MAX_ENTRIES, MAX_PAX_SIZE
 
 CHUNK = 1 << 20
+_ROOM = 64 << 10
+"""Beside CHUNK: for what is left of the piece before."""
 MAX_ID = (1 << 32) - 2
 """The highest user or group id; the one above means "do not change" to chown(2)."""
 
@@ -31,8 +33,10 @@ class ArchiveReader:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._buffer = b""
-        self._at = 0
+        self._buffer = bytearray(CHUNK + _ROOM)
+        self._view = memoryview(self._buffer)
+        self._at = self._end = 0
+        """What is read and not yet taken lies between the two."""
         self._left = 0
         self._pad = 0
         self._most = MAX_ENTRIES
@@ -45,8 +49,14 @@ class ArchiveReader:
         """Raises Invalid when the archive is cut short, malformed, or has more than `most` headers."""
         self._most = most
         while True:
-            self._skip(self._left)
-            entry = self._next() if self._skip_padding(self._pad) else None
+            end = self._at + self._left + self._pad
+            if end <= self._end:  # nearly always
+                self.position += end - self._at
+                self._at, there = end, True
+            else:
+                self._skip(self._left)
+                there = self._skip_padding(self._pad)
+            entry = self._next() if there else None
             self._left = self._pad = 0
             if entry is None:
                 self._drain()
@@ -66,9 +76,9 @@ class ArchiveReader:
         """All data of the present entry when it is in memory already (small files are), else None: use `data`."""
         size = self._left
         end = self._at + size
-        if end > len(self._buffer):
+        if end > self._end:
             return None
-        view = memoryview(self._buffer)[self._at : end]
+        view = self._view[self._at : end]
         self._at = end
         self.position += size
         self._left = 0
@@ -116,31 +126,42 @@ class ArchiveReader:
 
     def _take(self, size: int, end_allowed: bool = False) -> bytes:
         """Exactly `size` bytes, or none at a clean end where that is allowed."""
-        end = self._at + size
-        while end > len(self._buffer):
-            if not self._fill():
-                if end_allowed and self._at == len(self._buffer):
+        while self._at + size > self._end:
+            if not self._fill(size):
+                if end_allowed and self._at == self._end:
                     return b""
                 raise Invalid("unexpected EOF")
-            end = self._at + size
-        data = self._buffer[self._at : end]
+        end = self._at + size
+        data = bytes(self._view[self._at : end])
         self._at = end
         self.position += size
         return data
 
     def _piece(self, most: int) -> memoryview:
-        if self._at == len(self._buffer) and not self._fill():
+        """Good until the next one is asked for."""
+        if self._at == self._end and not self._fill():
             raise Invalid("unexpected EOF")
-        view = memoryview(self._buffer)[self._at : self._at + most]
+        view = self._view[self._at : min(self._at + most, self._end)]
         self._at += len(view)
         self.position += len(view)
         return view
 
-    def _fill(self) -> bool:
-        more = os.read(self._fd, CHUNK)
-        self._buffer = self._buffer[self._at :] + more
-        self._at = 0
-        return bool(more)
+    def _fill(self, wanted: int = 0) -> bool:
+        """Read more behind what is left, which moves to the front; False at the end.
+
+        One buffer for all: memory that was touched before costs no page faults.
+        """
+        left = self._end - self._at
+        if wanted > len(self._buffer):  # an extended header of the largest kind
+            self._view = memoryview(grown := bytearray(wanted + _ROOM))
+            grown[:left] = self._buffer[self._at : self._end]
+            self._buffer = grown
+        elif self._at:
+            self._view[:left] = self._view[self._at : self._end]
+        self._at, self._end = 0, left
+        more = os.readv(self._fd, [self._view[left : left + CHUNK]])
+        self._end += more
+        return more > 0
 
     def _skip(self, size: int) -> None:
         while size:
@@ -149,15 +170,13 @@ class ArchiveReader:
     def _skip_padding(self, size: int) -> bool:
         """Whether it is there: an archive may end with an entry's last byte, as `docker build -f -` sends it."""
         while size:
-            if self._at == len(self._buffer) and not self._fill():
+            if self._at == self._end and not self._fill():
                 return False
             size -= len(self._piece(size))
         return True
 
     def _drain(self) -> None:
         """Read what follows the end marker, so that the writer of a pipe is not cut off; it is ignored."""
-        self.position += len(self._buffer) - self._at
-        self._at = len(self._buffer)
-        while self._fill():
-            self.position += len(self._buffer)
-            self._at = len(self._buffer)
+        while self._at < self._end or self._fill():
+            self.position += self._end - self._at
+            self._at = self._end

@@ -132,7 +132,7 @@ class OverlaySnapshotter:
                     raise Conflict(f"snapshot {snapshot} is in use by {os.path.basename(directory)}")
             self._sizes.pop(snapshot, None)
             self._trash.discard(os.path.join(self._committed, snapshot.hex + ".init"))
-            self._trash.discard(os.path.join(self._committed, snapshot.hex))
+            self._trash.discard(os.path.join(self._committed, snapshot.hex), large=True)
 
     def exists(self, chain_id: Digest) -> bool:
         """Whether the committed snapshot and all below it are there."""
