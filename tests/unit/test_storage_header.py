@@ -1,9 +1,12 @@
 """Tar headers: what is written can be read by us and by the standard library; what is malformed is refused."""
 
+import contextlib
 import io
 import os
 import tarfile
 import tempfile
+import threading
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -206,3 +209,52 @@ def test_no_name_keeps_a_part_that_leads_out(name: bytes) -> None:
     assert not path.startswith(b"/")
     assert not {b"..", b"."} & set(path.split(b"/"))
     assert not path or b"" not in path.split(b"/")
+
+
+@pytest.mark.parametrize("pipe", [True, False])
+def test_large_data_is_poured_from_a_pipe_as_from_a_file(pipe: bool) -> None:
+    large, small = Entry(b"large", size=5 << 20), Entry(b"small", size=3)
+    content = os.urandom(1 << 20) * 5
+    archive = format_entry(large) + content + format_entry(small) + b"abc"
+    for whole in (archive + bytes(509) + header.END, archive[: 3 << 20]):
+        with tempfile.TemporaryFile() as out, _piped(whole) if pipe else _filed(whole) as fd:
+            reader = ArchiveReader(fd)
+            entries = reader.entries()
+            assert next(entries).name == b"large"
+            if len(whole) < len(archive):
+                with pytest.raises(Invalid, match="unexpected EOF"):
+                    while reader.pour(out.fileno()):
+                        pass
+                continue
+            while reader.pour(out.fileno()):
+                pass
+            out.seek(0)
+            assert out.read() == content
+            assert (next(entries).name, reader.whole()) == (b"small", b"abc")
+            assert list(entries) == []
+            assert reader.position == len(whole)
+
+
+@contextlib.contextmanager
+def _filed(data: bytes) -> Iterator[int]:
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        yield file.fileno()
+
+
+@contextlib.contextmanager
+def _piped(data: bytes) -> Iterator[int]:
+    reader, writer = os.pipe()
+
+    def write() -> None:
+        with open(writer, "wb") as file:
+            file.write(data)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield reader
+    finally:
+        os.close(reader)
+        thread.join()

@@ -32,7 +32,7 @@ from wharf.storage.layers.header import (
     Entry,
 )
 from wharf.storage.layers.names import OPAQUE, RESERVED, WHITEOUT, show, split
-from wharf.storage.layers.reader import ArchiveReader
+from wharf.storage.layers.reader import ArchiveReader, write_all
 from wharf.storage.layers.unnamed import give_name, open_unnamed
 from wharf.storage.limits import MAX_PATH, Limits
 
@@ -223,10 +223,9 @@ class Applier:
         self._check_space(size)
         if whole is not None:
             os.lseek(fd, 0, os.SEEK_SET)
-            _write_all(fd, whole)
+            write_all(fd, whole)
             return
-        for piece in self._reader.data():
-            _write_all(fd, piece)
+        while self._reader.pour(fd):
             self._check_space(0)
 
     def _check_space(self, wanted: int) -> None:
@@ -376,11 +375,6 @@ class Applier:
 
 def _link(source: int, target: bytes, directory: int, base: bytes) -> None:
     os.link(target, base, src_dir_fd=source, dst_dir_fd=directory, follow_symlinks=False)
-
-
-def _write_all(fd: int, view: memoryview) -> None:
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 def _failure(error: OSError, entry: Entry) -> Exception:

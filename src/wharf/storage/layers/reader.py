@@ -1,5 +1,6 @@
 """Reading an archive from a descriptor: entries one after the other, their data in between, in bounded memory."""
 
+import errno
 import os
 from collections.abc import Iterator
 
@@ -39,6 +40,7 @@ class ArchiveReader:
         """What is read and not yet taken lies between the two."""
         self._left = 0
         self._pad = 0
+        self._spliceable = True
         self._most = MAX_ENTRIES
         self.position = 0
         """Bytes of the archive handed out so far."""
@@ -71,6 +73,31 @@ class ArchiveReader:
             piece = self._piece(self._left)
             self._left -= len(piece)
             yield piece
+
+    def pour(self, file: int) -> int:
+        """Write some of what is left of the present entry's data to the open file; the bytes, 0 when nothing is left.
+
+        From a pipe they go by splice(2), which copies them once instead of twice.
+        """
+        if not self._left:
+            return 0
+        if self._at == self._end and self._spliceable:
+            try:
+                size = os.splice(self._fd, file, min(self._left, CHUNK))
+            except OSError as error:
+                if error.errno != errno.EINVAL:  # no pipe, or a file system that cannot
+                    raise
+                self._spliceable = False
+                return self.pour(file)
+            if not size:
+                raise Invalid("unexpected EOF")
+            self.position += size
+        else:
+            piece = self._piece(self._left)
+            size = len(piece)
+            write_all(file, piece)
+        self._left -= size
+        return size
 
     def whole(self) -> memoryview | None:
         """All data of the present entry when it is in memory already (small files are), else None: use `data`."""
@@ -180,3 +207,9 @@ class ArchiveReader:
         while self._at < self._end or self._fill():
             self.position += self._end - self._at
             self._at = self._end
+
+
+def write_all(file: int, view: memoryview) -> None:
+    """write(2) until all is written."""
+    while view:
+        view = view[os.write(file, view) :]
