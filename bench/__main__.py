@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import api, build, compose, engines, memory, network, registry, registry_server
+from bench import api, build, compose, engines, memory, network, processor, registry, registry_server
 from bench.archive import docker_archive
 from bench.cases import MANY, Case, cases, files_layer
 from bench.engines import Engine
@@ -124,24 +124,29 @@ def timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def measure(case: Case, peers: list[Engine], repeat: int) -> None:
-    """One row, two where the case has a second half: the engines take turns."""
+def measure(case: Case, peers: list[Engine], repeat: int, accounts: list[processor.Account] | None = None) -> None:
+    """One row, two where the case has a second half: the engines take turns. With accounts a row of processor time."""
     halves = [half for half in (case, case.then) if half]
     samples: dict[tuple[str, str], list[float]] = {(half.name, engine.name): [] for half in halves for engine in peers}
+    spent: dict[str, list[float]] = {engine.name: [] for engine in peers}
     for engine in peers:
         case.once(engine)
     for _ in range(min(repeat, case.most or repeat)):
-        for engine in peers:
+        for number, engine in enumerate(peers):
             case.before(engine)
+            before = accounts[number].seconds() if accounts else 0.0
             for half in halves:
                 start = time.perf_counter()
                 half.timed(engine)
                 samples[half.name, engine.name].append(time.perf_counter() - start)
+            spent[engine.name].append(accounts[number].seconds() - before if accounts else 0.0)
             case.after(engine)
     for engine in peers:
         case.finish(engine)
     for half in halves:
         row(half.name, [statistics.median(samples[half.name, engine.name]) for engine in peers], half.goal)
+    if accounts:
+        row("    processor time", [statistics.median(spent[engine.name]) for engine in peers])
 
 
 def row(name: str, figures: list[float], goal: float | None = None, unit: str = "") -> None:
@@ -168,8 +173,9 @@ def pulls(peers: list[Engine], work: Path, options: argparse.Namespace) -> None:
             more.append(stack.enter_context(engines.podman("/dev/shm", options.peers, options.enter, hosts)))
             print(f"{'':32}" + "".join(f"{engine.name:>10}" for engine in [*peers, *more]))
         stack.enter_context(registry.registries([*peers, *more], work, names))
+        accounts = [stack.enter_context(processor.account(engine)) for engine in [*peers, *more]]
         for case in wanted:
-            measure(case, [*peers, *more], repeat)
+            measure(case, [*peers, *more], repeat, accounts)
         for _, call in rest:
             call(peers, repeat, row)
 
