@@ -44,6 +44,7 @@ RMI = Command(
     (
         ("force", "f", "bool", "Force removal of the image"),
         ("no-prune", "", "bool", "Do not delete untagged parents"),
+        ("platform", "", "list:strings", "Remove only the given platform variant (os/arch[/variant])"),
     ),
     operands=(1, ANY),
     example="wharf rmi busybox:old",
@@ -150,10 +151,13 @@ def rmi(session: Session, args: list[str]) -> int:
     """Removes names and, with the last one, the image."""
     flags, names = RMI.parse(args)
     status = 0
+    texts = [text for value in flags.get("platform", []) for text in value.split(",")]
+    chosen = [query({"platforms": references.platform(text)})[1:] for text in texts]
+    options = [query({"force": flags.get("force"), "noprune": flags.get("no-prune")})[1:], *chosen]
     for name in names:
-        path = f"/images/{quote(name, '/:@')}"
+        path = f"/images/{quote(name, '/:@')}?{'&'.join(filter(None, options))}".rstrip("?")
         try:
-            items = session.client().delete(path, force=flags.get("force"), noprune=flags.get("no-prune"))
+            items = session.client().delete(path)
         except ApiError as error:
             session.complain(session.words(error))
             status = status if flags.get("force") and error.status == 404 else 1

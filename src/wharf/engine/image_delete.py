@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wharf.engine.image_events import publish_image_event
+from wharf.engine.image_platform import delete_platforms, of_platform, target_of
 from wharf.engine.image_use import forget_use
-from wharf.errors import Conflict
+from wharf.errors import Conflict, Invalid
 from wharf.spec.container import ContainerRecord
 from wharf.spec.digest import Digest
 from wharf.spec.image_record import ImageRecord
 from wharf.spec.image_views import DeleteItem
+from wharf.spec.platform import Platform
 from wharf.spec.reference import Reference
 
 if TYPE_CHECKING:
@@ -27,13 +30,22 @@ class ImageConflict(Conflict):
         self.used = used
 
 
-def delete_image(engine: Engine, name: str, *, force: bool = False, noprune: bool = False) -> list[DeleteItem]:
+def delete_image(
+    engine: Engine, name: str, *, force: bool = False, noprune: bool = False, platforms: Sequence[Platform] = ()
+) -> list[DeleteItem]:
     """Take a name away, and with the last one the image, its layers and (unless `noprune`) unnamed parents.
 
+    With `platforms` only these go from an index that is kept whole; of any other image one may say which it is.
     Raises NotFound, Invalid for a malformed name, Conflict while containers or other images need it.
     """
     with engine.images.delete_lock:
         image = engine.images.resolve(name)
+        if platforms and engine.images.is_whole(target_of(engine, name, image).digest):
+            return delete_platforms(engine, name, image, platforms, force=force)
+        if len(platforms) > 1:
+            raise Invalid("multiple platforms are not supported")
+        for platform in platforms:
+            of_platform(engine, name, image, platform)
         return _Deletion(engine, force, prune=not noprune).run(image, name)
 
 

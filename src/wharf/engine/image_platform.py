@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wharf.errors import Invalid, NotFound
+from wharf.errors import Conflict, Invalid, NotFound
 from wharf.spec.image import MAX_CONFIG_SIZE, MAX_MANIFEST_SIZE, Descriptor, Image, Manifest
 from wharf.spec.image_record import ImageRecord
+from wharf.spec.image_views import DeleteItem
 from wharf.spec.platform import Platform
 from wharf.spec.reference import Reference
 from wharf.transfer.closure import INDEXES, closure, entries
@@ -57,3 +59,29 @@ def of_platform(engine: Engine, text: str, image: ImageRecord, platform: Platfor
         f"image with reference {text} was found but its platform ({image.image.platform}) "
         f"does not match the specified platform ({platform})"
     )
+
+
+def delete_platforms(
+    engine: Engine, text: str, image: ImageRecord, platforms: Sequence[Platform], *, force: bool
+) -> list[DeleteItem]:
+    """Take platforms out of what is kept of the index that `text` points to; the name and the others stay.
+
+    Moby's containerd store does so, and wants it forced, since other names may lead to the same manifest.
+    Raises Invalid without `force`, NotFound, Conflict for a manifest that an image here was made from.
+    """
+    if not force:
+        raise Invalid("Content will be removed from all images referencing this variant. Use —-force to force delete.")
+    chosen = [of_platform(engine, text, image, platform) for platform in platforms]
+    used = {other.manifest.digest for other in engine.images.all()}
+    for item in chosen:
+        if item.manifest.digest in used or item.id == image.id:
+            raise Conflict(
+                f"conflict: unable to delete {item.image.platform} of {text} (cannot be forced) - "
+                f"image {item.id.hex[:12]} is that platform: remove the image itself"
+            )
+    gone = list(dict.fromkeys(item.manifest.digest for item in chosen))
+    with engine.images.operations.operation():
+        for digest in gone:
+            engine.content.delete(digest)
+        engine.images.operations.request_sweep()  # takes what only these led to
+    return [DeleteItem(deleted=str(digest)) for digest in gone]

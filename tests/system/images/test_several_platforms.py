@@ -197,3 +197,21 @@ def tagged(daemon: Wharfd, registry: Registry, name: str) -> str:
     url = f"http://{registry.host}/v2/{name}/manifests/1"
     out = subprocess.run([*daemon.enter, "curl", "-s", "--fail", url], capture_output=True, check=True)
     return digest_of(out.stdout)
+
+
+def test_one_platform_is_removed(archive: bytes, entries: list[dict[str, Any]]) -> None:
+    with Wharfd() as daemon:
+        for tool in ("docker", "wharf"):
+            run(daemon, tool, "load", feed=archive)
+            out = run(daemon, tool, "image", "rm", "--platform", "linux/arm64", NAME, check=False)
+            assert out.returncode == 1 and b"Content will be removed from all images referencing this" in out.stderr
+            out = run(daemon, tool, "image", "rm", "-f", "--platform", "linux/arm64", NAME)
+            assert out.stdout.decode() == f"Deleted: {entries[1]['digest']}\n"
+            out = run(daemon, tool, "image", "rm", "-f", "--platform", "linux/amd64", NAME, check=False)
+            assert out.returncode == 1 and b"remove the image itself" in out.stderr
+            out = run(daemon, tool, "image", "inspect", "--platform", "linux/arm64", NAME, check=False)
+            assert out.returncode == 1 and b"does not match the specified platform" in out.stderr
+            assert daemon.docker("image", "inspect", "-f", "{{.Architecture}}", NAME).stdout == "amd64\n"
+            assert len(os.listdir(f"{daemon.root}/data/content/blobs/sha256")) == 7  # of ten
+        daemon.docker("rmi", NAME)
+        assert os.listdir(f"{daemon.root}/data/content/blobs/sha256") == []

@@ -14,9 +14,10 @@ from tests.support.registry import Http, Registry
 from tests.system.registry.test_pull import FAST, nothing_is_left
 from wharf.engine.image_delete import delete_image
 from wharf.engine.image_tag import tag_image
-from wharf.errors import Internal, Invalid
+from wharf.errors import Conflict, Internal, Invalid, NotFound
 from wharf.registry.client.place import Client
 from wharf.registry.client.repository import Repository
+from wharf.spec.platform import Platform
 from wharf.spec.reference import Reference
 from wharf.transfer.closure import MAX_DOCUMENTS
 from wharf.transfer.pull import Pulled, PullOptions, pull
@@ -148,6 +149,40 @@ def test_it_goes_out_byte_for_byte(
     http.close()
     one = send(engine, target, whole=False)
     assert str(one.digest) == json.loads(index)["manifests"][0]["digest"]
+
+
+def test_one_platform_goes_and_comes_again(engine: Any, source: FakeRegistry) -> None:
+    indexed(source)
+    text, whole = str(source.reference("app:1")), fetch(engine, source)
+    arm = Platform("linux", "arm64")
+    with pytest.raises(Invalid, match="all images referencing this variant"):
+        delete_image(engine, text, platforms=[arm])
+    with pytest.raises(NotFound, match="does not match the specified platform"):
+        delete_image(engine, text, force=True, platforms=[arm, Platform("linux", "riscv64")])
+    with pytest.raises(Conflict, match="remove the image itself"):
+        delete_image(engine, text, force=True, platforms=[arm, whole.image.image.platform])
+    assert engine.blobs() == everything(source)
+    items = delete_image(engine, text, force=True, platforms=[arm])
+    assert [item.deleted for item in items] == [digest_of(source.manifests["app", items[0].deleted][1])]
+    sweep(engine)
+    left = everything(source) - engine.blobs()
+    config = json.loads(source.manifests["app", items[0].deleted][1])
+    assert left == {items[0].deleted, config["config"]["digest"], config["layers"][0]["digest"]}
+    assert engine.images.resolve(text).id == whole.image.id
+    assert fetch(engine, source).changed and engine.blobs() == everything(source)
+
+
+def test_of_an_image_that_is_one_platform_it_may_be_said(engine: Any, source: FakeRegistry) -> None:
+    indexed(source)
+    text = str(source.reference("app:1"))
+    fetch(engine, source, whole=False)
+    amd, arm = Platform("linux", "amd64"), Platform("linux", "arm64")
+    with pytest.raises(Invalid, match="multiple platforms are not supported"):
+        delete_image(engine, text, platforms=[amd, arm])
+    with pytest.raises(NotFound, match="does not match the specified platform"):
+        delete_image(engine, text, platforms=[arm])
+    assert delete_image(engine, text, platforms=[amd])
+    assert not engine.images.all()
 
 
 def test_an_interrupted_one_leaves_no_name(engine: Any, source: FakeRegistry) -> None:

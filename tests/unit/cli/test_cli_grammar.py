@@ -29,7 +29,6 @@ ABSENT = {
 }
 # Under way: nobody is told a reason.
 NOT_YET = {
-    **{name: {"platform"} for name in ("image rm", "rmi")},
     "image build": {
         "allow", "annotation", "attest", "builder", "call", "debug", "metadata-file", "provenance",
         "sbom",

@@ -67,8 +67,9 @@ async def image_delete(api: Api, request: Request) -> Answer:
     name = request.names["name"]
     if not name.strip():
         raise Invalid("image name cannot be blank")
-    items = await api.run(delete_image, api.engine, name, force=request.flag("force"), noprune=request.flag("noprune"))
-    return json_reply(items)
+    force, noprune = request.flag("force"), request.flag("noprune")
+    platforms = [found for text in request.all("platforms") if (found := platform_json(text))]
+    return json_reply(await api.run(delete_image, api.engine, name, force=force, noprune=noprune, platforms=platforms))
 
 
 async def image_prune(api: Api, request: Request) -> Answer:
