@@ -223,3 +223,11 @@ def test_user_namespaces_are_refused_by_name(runc: str) -> None:
         assert run(daemon, "--rm", "--userns=host", "busybox", "cat", "/proc/self/uid_map").stdout.split()[1] == "0"
         assert daemon.docker("run", "--rm", "busybox", "cat", "/proc/self/uid_map").stdout.split()[1] != "0"
         assert left(daemon) == []
+
+
+def test_an_image_mount_is_made_beforehand(daemon: Wharfd) -> None:
+    for part, path in (("", "/x/etc/passwd"), (",image-subpath=etc", "/x/passwd")):
+        mount = f"type=image,src=busybox,dst=/x{part}"
+        out = run(daemon, "--rm", "--mount", mount, "busybox", "sh", "-c", f"cat {path}; touch /x/new", check=False)
+        assert "root:" in out.stdout and "Read-only file system" in out.stderr
+    assert left(daemon) == []

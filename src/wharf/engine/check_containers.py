@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wharf.engine.container import Container
+from wharf.engine.image_mounts import container_of, views_of
 from wharf.spec.finding import Finding
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def check_containers(engine: Engine) -> list[Found]:
     """See the module."""
     found: list[Found] = []
     # The host first, the records after: what is made meanwhile has its record, or its name, by then.
-    keys = list(filter(_is_id, engine.snapshots.keys()))
+    keys = list(filter(container_of, engine.snapshots.keys()))
     directories = os.listdir(os.path.join(engine.config.data_root, "containers"))
     monitors = engine.supervisor.live()
     known = engine.containers.known()
@@ -30,7 +31,7 @@ def check_containers(engine: Engine) -> list[Found]:
                 found += _check_record(engine, container)
             finally:
                 container.lock.release()
-    for key in set(keys) - known:
+    for key in (key for key in keys if container_of(key) not in known):
         if key in set(engine.snapshots.keys()):
             found.append((Finding("snapshot", key, "no container has it"), partial(engine.snapshots.remove, key)))
     for name in set(directories) - known:
@@ -49,7 +50,7 @@ def _check_record(engine: Engine, container: Container) -> Iterator[Found]:
     record, running = container.record, container.running
     if record.state.removal_in_progress:
         return
-    if record.id not in set(engine.snapshots.keys()):
+    if not {record.id, *views_of(record)} <= set(engine.snapshots.keys()):
         yield Finding("container", record.id, "its files are gone: remove it", safe=False), None
     for mount in record.mounts:
         if mount.type == "volume" and mount.source and not os.path.isdir(mount.source):
@@ -64,7 +65,3 @@ def _check_record(engine: Engine, container: Container) -> Iterator[Found]:
     if stored is None:
         put = partial(engine.database.containers.put, record)
         yield Finding("container", record.id, "it has no row in the database"), put
-
-
-def _is_id(key: str) -> bool:
-    return len(key) == 64

@@ -23,6 +23,7 @@ from wharf.engine.container_events import publish_container_event
 from wharf.engine.defaults import command_of, fill_host_config, merge_image
 from wharf.engine.endpoints import networks_at_create
 from wharf.engine.image_inspect import find_image
+from wharf.engine.image_mounts import inherit_image, make_views, resolve_images, warnings_of
 from wharf.engine.labels import put_labels
 from wharf.engine.links import take_links
 from wharf.engine.log_options import check_log_config
@@ -90,6 +91,8 @@ def create_container(engine: Engine, request: CreateRequest, image: ImageRecord 
     if engine.config.id_maps:
         check_user_namespace(host_config)
     planned = plan_mounts(config, host_config, _inherited(engine, host_config), engine.config.data_root)
+    warnings += warnings_of(planned)
+    images = [image, *resolve_images(engine, planned)]
     container_id = secrets.token_hex(32)
     _resolve_joined(engine, host_config, container_id)
     config.hostname = config.hostname or _hostname(host_config, container_id)
@@ -109,7 +112,7 @@ def create_container(engine: Engine, request: CreateRequest, image: ImageRecord 
         put_labels(engine, record)
         take_links(engine, record)
         networks_at_create(engine, record, dict(request.networking_config.endpoints_config or {}))
-        _make_root(engine, record, image, undo)
+        _make_snapshots(engine, record, images, planned, undo)
         faults.done("create:snapshot")
         _announce_volumes(engine, record, planned, undo)
         _make_volumes(engine, record, planned, undo)
@@ -199,15 +202,25 @@ def _inherited(engine: Engine, host_config: HostConfig) -> list[Planned]:
             copied = dataclasses.replace(point, mode=id_map_of(point.mode), rw=point.rw and not read_only)
             asked = dataclasses.replace(request, read_only=request.read_only or read_only)
             found.append(Planned(copied, asked))
+            inherit_image(engine, other, found[-1])
     return found
 
 
-def _make_root(engine: Engine, record: ContainerRecord, image: ImageRecord, undo: contextlib.ExitStack) -> None:
+def _make_snapshots(
+    engine: Engine,
+    record: ContainerRecord,
+    images: Sequence[ImageRecord],
+    planned: Sequence[Planned],
+    undo: contextlib.ExitStack,
+) -> None:
+    """The root, of the first of `images`, and views of what is mounted beside it."""
     # Registered first: a snapshot that is half made goes too.
     undo.callback(engine.snapshots.remove, record.id)
-    with engine.images.operations.operation():  # holds off the sweep that follows a deletion of the image
-        ensure_unpacked(engine.images, image.layers, image.image.diff_ids)
-        engine.snapshots.prepare(record.id, image.chain_id, init=True)
+    with engine.images.operations.operation():  # holds off the sweep that follows a deletion of an image
+        for image in images:
+            ensure_unpacked(engine.images, image.layers, image.image.diff_ids)
+        engine.snapshots.prepare(record.id, images[0].chain_id, init=True)
+        make_views(engine, record.id, planned, undo)
 
 
 def _announce_volumes(

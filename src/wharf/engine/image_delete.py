@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wharf.engine.image_events import publish_image_event
+from wharf.engine.image_mounts import uses_image
 from wharf.engine.image_platform import delete_platforms, of_platform, target_of
 from wharf.engine.image_use import forget_use
 from wharf.errors import Conflict, Invalid
@@ -80,7 +81,7 @@ class _Deletion:
 
     def _untag(self, image: ImageRecord, name: str) -> ImageRecord:
         if not self._force and _is_single(image.names):
-            user = next(iter(self._users(image)), None)
+            user = next((user for user in self._engine.containers.all() if uses_image(user, str(image.id))), None)
             if user:
                 raise Conflict(
                     f'conflict: unable to remove repository reference "{name}" (must force) - container '

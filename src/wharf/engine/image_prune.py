@@ -9,6 +9,7 @@ from wharf.dockerfile.health import parse_duration
 from wharf.engine.filters import Filters, check_filters, flag, labels_match, until
 from wharf.engine.image_delete import delete_image
 from wharf.engine.image_list import created_ns, repo_tags
+from wharf.engine.image_mounts import images_of
 from wharf.engine.image_use import last_use
 from wharf.engine.validate import parse_size
 from wharf.errors import Conflict, Invalid, NotFound
@@ -73,7 +74,7 @@ def _by_use(filters: Filters) -> tuple[int | None, int | None] | None:
 def _collect(engine: Engine, filters: Filters, most: int | None, idle: int | None) -> list[DeleteItem]:
     """Those that were not used for the longest time first."""
     now, limit = time.time_ns(), until(filters)
-    used = {record.image_id for record in engine.containers.all()}
+    used = {image_id for record in engine.containers.all() for image_id in images_of(record)}
     items: list[DeleteItem] = []
     for image in sorted(engine.images.all(), key=lambda image: last_use(engine, image)):
         old = idle is not None and now - last_use(engine, image) >= idle

@@ -13,7 +13,7 @@ from wharf.errors import Internal
 from wharf.kernel.lsm import selinux
 from wharf.kernel.lsm.selinux import Label
 from wharf.spec.container import ContainerRecord, HostConfig
-from wharf.spec.mount import Mount
+from wharf.spec.mount import Mount, Overlay
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -112,5 +112,9 @@ def labelled_root(mount: Mount, label: str) -> Mount:
     """The root with one label for all of its files."""
     if not label or mount.overlay is None:
         return mount
-    options = (*mount.overlay.options, *selinux.mount_option(label))
-    return replace(mount, overlay=replace(mount.overlay, options=options))
+    return replace(mount, overlay=labelled(mount.overlay, label))
+
+
+def labelled(overlay: Overlay, label: str) -> Overlay:
+    """An overlay with one label for all of its files; as it is without SELinux."""
+    return replace(overlay, options=(*overlay.options, *selinux.mount_option(label))) if label else overlay

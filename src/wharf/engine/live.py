@@ -5,6 +5,8 @@ import errno
 import os
 
 from wharf.engine.container import Containers
+from wharf.engine.image_mounts import layers_of
+from wharf.engine.mount_spec import subpath_of
 from wharf.kernel import mounts as mnt
 from wharf.spec.container import ContainerRecord
 from wharf.spec.mount import Mount
@@ -35,6 +37,12 @@ class LiveContainers(Containers):
         out = list(self._snapshots.mounts(record.id))
         for point, request in zip(record.mounts, record.mount_requests, strict=True):
             if point.type == "tmpfs":
+                continue
+            if point.type == "image":
+                part = subpath_of(request)
+                layers = layers_of(self._snapshots, record, point)
+                options_ = (mnt.SUBDIR + part,) if part else ()
+                out.append(Mount("overlay", point.source, point.destination, options_, layers))
                 continue
             shown = ("idmap",) if point.type == "volume" else ()  # its files have the ids of the image
             options = ["rbind", "rw" if point.rw else "ro", *shown]

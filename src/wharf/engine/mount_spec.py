@@ -9,8 +9,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wharf.engine.bind_id_maps import id_map_of, is_id_map, parse_id_map
-from wharf.errors import Internal, Invalid, NotImplementedYet
-from wharf.spec.container import BindOptions, ContainerConfig, HostConfig, MountPoint, MountRequest, VolumeOptions
+from wharf.errors import Internal, Invalid
+from wharf.spec.container import (
+    BindOptions,
+    ContainerConfig,
+    HostConfig,
+    ImageOptions,
+    MountPoint,
+    MountRequest,
+    VolumeOptions,
+)
+from wharf.spec.digest import Digest
 from wharf.spec.quote import go_quote
 from wharf.spec.volume import LOCAL_DRIVER, check_volume_name
 
@@ -36,6 +45,8 @@ class Planned:
     anonymous: bool = False
     asked_propagation: bool = False
     """Whether the client named the propagation."""
+    layers: Digest | None = None
+    """Of an image mount: the snapshot that it shows; None for an image without layers."""
 
 
 def plan_mounts(
@@ -57,7 +68,7 @@ def plan_mounts(
     for target, options in (host.tmpfs or {}).items():
         place = _clean(target)
         _check_tmpfs(target, options)
-        if place in own and own[place].point.type != "tmpfs":
+        if place in own and own[place].point.type not in ("tmpfs", "image"):  # it lies over an image, as in Docker
             raise Invalid(f"Duplicate mount point: {place}")
     if len(own) > _MAX_MOUNTS:
         raise Invalid(f"too many mounts: more than {_MAX_MOUNTS}")
@@ -197,19 +208,33 @@ def _mode_words(mode: str) -> list[str]:
 def parse_mount(request: MountRequest) -> Planned:
     """One entry of `HostConfig.Mounts`; raises Invalid in Docker's words."""
     kind = request.type
-    if kind not in ("bind", "volume", "tmpfs"):
-        if kind == "image":
-            raise NotImplementedYet(f"mounts of type {kind} are not there yet")
+    if kind not in ("bind", "volume", "tmpfs", "image"):
         raise Invalid(f'invalid mount config for type "{kind[:100]}": mount type unknown')
+    if kind == "image":
+        _refuse_others(request)
     if not request.target:
         raise Invalid(f'invalid mount config for type "{kind}": field Target must not be empty')
     _check_target(_clean(request.target), kind, request.target)
     _check_options(request)
-    return {"bind": _bind_mount, "volume": _volume_mount, "tmpfs": _tmpfs_mount}[kind](request)
+    made = {"bind": _bind_mount, "volume": _volume_mount, "tmpfs": _tmpfs_mount, "image": _image_mount}
+    return made[kind](request)
+
+
+def _refuse_others(request: MountRequest) -> None:
+    """Docker looks for these before all else, in other words than for the other types."""
+    others = {"Bind": request.bind_options, "Volume": request.volume_options, "Tmpfs": request.tmpfs_options}
+    for name, options in others.items():
+        if options is not None:
+            raise Invalid(f'{name}Options must not be specified on mount type "image"')
 
 
 def _check_options(request: MountRequest) -> None:
-    given = {"bind": request.bind_options, "volume": request.volume_options, "tmpfs": request.tmpfs_options}
+    given = {
+        "bind": request.bind_options,
+        "volume": request.volume_options,
+        "image": request.image_options,
+        "tmpfs": request.tmpfs_options,
+    }
     for kind, options in given.items():
         if options is not None and kind != request.type:
             name = f"{kind.capitalize()}Options"
@@ -243,6 +268,24 @@ def _volume_mount(request: MountRequest) -> Planned:
     point = MountPoint("volume", request.source, "", _clean(request.target), driver or LOCAL_DRIVER, "z")
     point.rw = not request.read_only
     return Planned(point, request, anonymous=not request.source)
+
+
+def _image_mount(request: MountRequest) -> Planned:
+    head = 'invalid mount config for type "image": '
+    if not request.source:
+        raise Invalid(head + "field Source must not be empty")
+    options = request.image_options or ImageOptions()
+    if options.subpath and not _inside(options.subpath):
+        raise Invalid(head + "subpath must be a relative path within the volume")
+    point = MountPoint("image", request.source, "", _clean(request.target), "", "", rw=False, propagation="rprivate")
+    return Planned(point, request)
+
+
+def subpath_of(request: MountRequest) -> str:
+    """The part of an image that a mount shows, "" for the whole."""
+    given = request.image_options.subpath if request.image_options else ""
+    path = posixpath.normpath(given) if given else ""
+    return "" if path == "." else path
 
 
 def _inside(subpath: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from wharf.engine.bind_id_maps import mount_fields
 from wharf.engine.defaults import DEFAULT_PATH
 from wharf.engine.id_maps import IdMaps
+from wharf.engine.mount_spec import subpath_of
 from wharf.engine.security import Security
 from wharf.errors import Invalid
 from wharf.kernel import mounts as mnt
@@ -275,6 +276,10 @@ def _user_mount(point: MountPoint, request: MountRequest, recursive_readonly: bo
         words += ["=".join(pair) for pair in (options.options if options else None) or ()]
         words += ["ro"] if request.read_only else []
         return _mount(point.destination, "tmpfs", "tmpfs", tmpfs_options(words))
+    if point.type == "image":
+        part = subpath_of(request)
+        words = ["rbind", "ro", point.propagation, *([mnt.SUBDIR + part] if part else [])]
+        return _mount(point.destination, "bind", point.source, words)
     bind = request.bind_options
     options_ = ["bind" if bind and bind.non_recursive else "rbind"]
     if not point.rw:

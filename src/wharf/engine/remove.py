@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from wharf.engine.container import Container, WaitResult
 from wharf.engine.container_events import publish_container_event
 from wharf.engine.exit import cancel_restart
+from wharf.engine.image_mounts import images_of, views_of
 from wharf.engine.image_use import note_use
 from wharf.engine.links import remove_link
 from wharf.engine.loop import done, fail, pass_on, resolve
@@ -130,10 +131,11 @@ def _mark(engine: Engine, container: Container) -> None:
 def _take_away(engine: Engine, container: Container) -> None:
     record = container.record
     with container.lock:
-        discard(engine, record.id)
+        discard(engine, record.id, views_of(record))
         with engine.database.transaction():
             engine.database.containers.delete(record.id)
-            note_use(engine, record.image_id)
+            for image_id in images_of(record):
+                note_use(engine, image_id)
             if record.remove_volumes:
                 _remove_volumes(engine, container)
             faults.done("remove:volumes")
@@ -144,7 +146,7 @@ def _tell(engine: Engine, container: Container) -> None:
     record = container.record
     with container.lock:
         engine.containers.discard(container)
-        if engine.database.images.get(record.image_id) is None:
+        if any(engine.database.images.get(image_id) is None for image_id in images_of(record)):
             engine.images.operations.request_sweep()  # it was the last to stand on a deleted image's layers
         container.drop_attaching()
     publish_container_event(engine, record, "destroy")
@@ -158,11 +160,12 @@ def _remove_volumes(engine: Engine, container: Container) -> None:
         log.warning("volumes of container %s stay: %s", container.id, error)
 
 
-def discard(engine: Engine, container_id: str) -> None:
-    """Take away what a container has on disk, its record aside. Repeatable."""
+def discard(engine: Engine, container_id: str, views: Iterable[str]) -> None:
+    """Take away what a container has on disk, its record aside; `views` are its snapshots of images. Repeatable."""
     engine.supervisor.forget(container_id)
     faults.done("remove:monitor")
-    engine.snapshots.remove(container_id)
+    for key in (container_id, *views):
+        engine.snapshots.remove(key)
     faults.done("remove:snapshot")
     engine.trash.discard(engine.directory(container_id))  # by one rename: it works without a free descriptor too
     faults.done("remove:files")

@@ -27,6 +27,7 @@ from wharf.engine.endpoints import endpoints_of, forget
 from wharf.engine.exec_start import on_exec_exit
 from wharf.engine.exit import on_exit
 from wharf.engine.health import watch_health
+from wharf.engine.image_mounts import container_of
 from wharf.engine.links import needed_first, open_links
 from wharf.engine.networks_connect import mend
 from wharf.engine.remove import discard, remove_now
@@ -144,7 +145,8 @@ def _watch_exec(engine: Engine, container: Container, item: LiveExec) -> None:
 
 def _drop_strangers(engine: Engine, known: set[str]) -> None:
     """What has no record: its create or its removal was cut."""
-    strangers = set(engine.supervisor.live()) | set(filter(_is_id, engine.snapshots.keys()))
+    keys = list(filter(container_of, engine.snapshots.keys()))
+    strangers = set(engine.supervisor.live()) | set(map(container_of, keys))
     base = os.path.join(engine.config.data_root, "containers")
     if os.path.isdir(base):
         strangers |= set(os.listdir(base))
@@ -154,14 +156,10 @@ def _drop_strangers(engine: Engine, known: set[str]) -> None:
             running.kill_all()
             running.wait(10.0)
         try:
-            discard(engine, container_id)
+            discard(engine, container_id, [key for key in keys if container_of(key) == container_id])
             log.warning("start-up: container %s has no record: removed what its create or removal left", container_id)
         except (OSError, WharfError) as error:
             log.warning("leftovers of container %s stay: %s", container_id, error)
-
-
-def _is_id(key: str) -> bool:
-    return len(key) == 64
 
 
 def restart_after_open(engine: Engine) -> None:

@@ -35,6 +35,7 @@ from wharf.engine.hosts_files import (
     write_file,
 )
 from wharf.engine.id_maps import IdMaps, applied, maps_of_process
+from wharf.engine.image_mounts import mounted_layers
 from wharf.engine.labels import labelled_root, relabel_sources
 from wharf.engine.links import open_links, resolve_links, tell_parents
 from wharf.engine.log_options import log_settings
@@ -315,6 +316,7 @@ def _request(
         rules=engine.supervisor.seccomp_rules(security.profile, names) if confined and runtime else None,
         namespaces=joined,
         hold=to_hold(published),
+        images=mounted_layers(engine, record),
     )
 
 

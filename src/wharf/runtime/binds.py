@@ -12,6 +12,7 @@ from typing import Any
 from wharf.kernel import mounts as mnt
 from wharf.kernel.beneath import make_directory, make_file
 from wharf.kernel.idmap import user_namespace
+from wharf.kernel.overlay_trees import overlay_tree
 from wharf.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, open_in_root, openat2
 from wharf.runtime.mount_options import MountFailed, Options
 
@@ -46,6 +47,51 @@ def clone_shared(plan: list[Mount]) -> dict[int, int]:
                 with contextlib.suppress(OSError, MountFailed):  # said by `bind`, with source and target
                     trees[index] = clone(item, options)
     return trees
+
+
+def image_trees(request: dict[str, Any], userns: int = -1) -> dict[int, int]:
+    """Binds of images' layers as detached mounts: index -> tree. For a mount namespace that nobody else sees.
+
+    `request` is a container's body: `images`, `spec.mounts`, `mount_point`, `overlay_append`. Raises OSError,
+    MountFailed.
+    """
+    images, trees = request.get("images") or {}, dict[int, int]()
+    for index, item in enumerate(request["spec"]["mounts"]):
+        layers = images.get(item.get("source"))
+        if layers is not None:
+            trees[index] = _image_tree(request, item, layers, userns)
+    return trees
+
+
+def _image_tree(request: dict[str, Any], item: Mount, layers: dict[str, Any], userns: int) -> int:
+    subdir = Options(list(item.get("options") or ())).subdir
+    try:
+        return overlay_tree(layers, request["mount_point"], subdir, userns, request["overlay_append"])
+    except OSError as error:
+        _refuse_subpath(item["source"], subdir, error)
+        raise MountFailed(
+            f'error mounting "{item["source"]}" to rootfs at "{item["destination"]}": {error.strerror}'
+        ) from None
+
+
+def mount_layers(root: int, item: Mount, layers: dict[str, Any], options: Options) -> None:
+    """An image mount where the kernel has no open_tree(2): mounted in its place. Raises OSError, MountFailed."""
+    target = item["destination"]
+    if options.subdir:
+        raise MountFailed(
+            f'error mounting "{item["source"]}" to rootfs at "{target}": a part of an image needs open_tree(2): '
+            "not implemented"
+        )
+    place = _place(root, target, True)
+    try:
+        mnt.overlay(layers["lower"], "", "", fd_path(place), layers["options"], append=False)
+    finally:
+        os.close(place)
+    mounted = open_in_root(root, target)
+    try:
+        _finish(fd_path(mounted), options)
+    finally:
+        os.close(mounted)
 
 
 def clone(item: Mount, options: Options, userns: int = -1) -> int:

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from wharf.kernel import caps, process
 from wharf.kernel import namespaces as ns
-from wharf.runtime import credentials, foreign_binds, init, messages, rootfs
+from wharf.runtime import binds, credentials, foreign_binds, init, messages, rootfs
 from wharf.runtime.credentials import InitFailed
 
 CREATE_WORDS = "failed to create task for container: failed to create shim task: OCI runtime create failed: "
@@ -62,8 +62,9 @@ def _create(inherited: init.Inherited, head: dict[str, Any]) -> None:
     os.makedirs(directory, 0o700, exist_ok=True)
     _write(f"{directory}/{_COMMAND}", head["runtime"])
     network = _new_network() if "network" in head["new"] else None
-    trees = foreign_binds.clone(config["mounts"], inherited.join.pop(init.SHARED_MEMORY, -1))
+    trees = foreign_binds.clone(request, inherited.join.pop(init.SHARED_MEMORY, -1))
     rootfs.enter_private_tree(config["linux"].get("rootfsPropagation", ""))
+    trees |= binds.image_trees(request)
     rootfs.mount_root(request["rootfs"], request["mount_point"], request["overlay_append"])
     foreign_binds.attach(config["mounts"], trees, f"{directory}/binds")
     _identify(config["process"], request, lambda: os.chroot(request["mount_point"]))

@@ -1,7 +1,7 @@
 """Binds that another OCI runtime cannot make by itself, mounted beforehand where it finds them by a path.
 
-That is /dev/shm of another container, a volume's subpath (which must not lead out of the volume), id-mapped binds, and
-what shares with the host: the helper's own copy of the host's mounts would only receive.
+That is /dev/shm of another container, an image mount, a volume's subpath (which must not lead out of the volume),
+id-mapped binds, and what shares with the host: the helper's own copy of the host's mounts would only receive.
 
 <exec-root>/foreign/<container>/binds/<index>   an empty file or directory; what is mounted on it only the helper sees
 """
@@ -15,15 +15,17 @@ from wharf.runtime import binds, init
 from wharf.runtime.mount_options import ID_MAPS, Options
 
 
-def clone(plan: list[dict[str, Any]], donor: int) -> dict[int, int]:
-    """Index in the plan -> detached mount. For before `rootfs.enter_private_tree`.
+def clone(request: dict[str, Any], donor: int) -> dict[int, int]:
+    """Index in the plan of a container's body -> detached mount. For before `rootfs.enter_private_tree`, which those of
+    images come after.
 
     `donor`: the mount namespace whose /dev/shm is shared, closed; -1 for none. Raises OSError, MountFailed.
     """
+    plan, images = request["spec"]["mounts"], request.get("images") or {}
     trees = {**binds.clone_shared(plan), **(init.shared_memory(donor, plan) if donor >= 0 else {})}
     for index, item in enumerate(plan):
         options = Options(list(item.get("options") or ()))
-        if index not in trees and (options.subdir or options.id_map):
+        if index not in trees and item.get("source") not in images and (options.subdir or options.id_map):
             trees[index] = binds.cloned(item, options)
     return trees
 

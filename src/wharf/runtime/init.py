@@ -261,13 +261,15 @@ def build_root(
     if request["new_mount_api"]:
         trees_of = {**binds.clone_shared(spec["mounts"]), **(trees.binds if trees else {})}
     rootfs.enter_private_tree(linux.get("rootfsPropagation", ""))
+    if trees_of is not None and (trees is None or trees.root < 0):
+        trees_of |= binds.image_trees(request)
     if trees is None or trees.root < 0:
         rootfs.mount_root(request["rootfs"], base, request["overlay_append"])
         root = os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     else:
         root = trees.root
         userns.mount_root(root)
-    rootfs.mount_all(root, spec["mounts"], points, own_cgroupns, trees_of)
+    rootfs.mount_all(root, spec["mounts"], points, own_cgroupns, trees_of, request.get("images") or {})
     sources = [item["source"] for item in spec["mounts"] if item.get("source", "").startswith("/")]
     devices.make_devices(
         root, linux.get("devices") or [], sources, request["mknod"] and (trees is None or trees.root < 0)

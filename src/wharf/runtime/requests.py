@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wharf.spec.mount import Mount
+from wharf.spec.mount import Mount, Overlay
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class MonitorRequest:
     """Absolute path and arguments of another OCI runtime; empty for ours."""
     rules: dict[str, Any] | None = None
     """`linux.seccomp` for such a runtime, in the place of `seccomp`."""
+    images: Mapping[str, Overlay] = field(default_factory=dict)
+    """Binds of `spec.mounts` whose source is no path of the host: the source -> the layers that are shown there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,14 @@ Runs in the first process, before pivot_root: sources are host paths, targets ar
 import errno
 import os
 import stat
+from collections.abc import Mapping
 from typing import Any
 
 from wharf.kernel import mounts as mnt
 from wharf.kernel.beneath import make_directory, make_file
 from wharf.kernel.mount_words import PROPAGATION, flag_names
 from wharf.kernel.paths import open_in_root
-from wharf.runtime.binds import bind, bind_by_path, fd_path, remount
+from wharf.runtime.binds import bind, bind_by_path, fd_path, mount_layers, remount
 from wharf.runtime.mount_options import MountFailed, Options
 
 
@@ -43,10 +44,12 @@ def mount_all(
     cgroup_points: dict[str, str],
     own_cgroupns: bool,
     trees: dict[int, int] | None,
+    images: Mapping[str, dict[str, Any]],
 ) -> None:
     """Carry out `spec.mounts` in order below the directory `root`. Raises MountFailed.
 
-    `trees`: index -> bind that is cloned already; None where the kernel has no open_tree(2).
+    `trees`: index -> bind that is cloned already; None where the kernel has no open_tree(2). `images`: sources that
+    are the layers of images.
     """
     for index, item in enumerate(plan):
         kind, target = item.get("type") or "bind", item["destination"]
@@ -54,7 +57,9 @@ def mount_all(
         if options.flags & mnt.MS_BIND:
             kind = "bind"
         try:
-            if kind == "bind":
+            if kind == "bind" and trees is None and item["source"] in images:
+                mount_layers(root, item, images[item["source"]], options)
+            elif kind == "bind":
                 _bind(root, item, options, trees, index)
             elif kind == "cgroup":
                 _cgroup(root, target, options, cgroup_points, own_cgroupns, trees is not None)
@@ -64,7 +69,7 @@ def mount_all(
             if kind == "bind" and error.errno == errno.ENOTDIR:
                 raise MountFailed(_wrong_kind(item["source"], target)) from None
             what = f'error mounting "{item.get("source") or kind}" to rootfs at "{target}": '
-            raise MountFailed(what + f"{_step(error)}: {os.strerror(error.errno or 0).lower()}") from None
+            raise MountFailed(what + f"{_step(error, target)}: {os.strerror(error.errno or 0).lower()}") from None
 
 
 def _bind(root: int, item: dict[str, Any], options: Options, trees: dict[int, int] | None, index: int) -> None:
@@ -82,8 +87,10 @@ def _wrong_kind(source: str, target: str) -> str:
     )
 
 
-def _step(error: OSError) -> str:
-    return str(error.strerror or "").rsplit(": ", 1)[0] or "mount"
+def _step(error: OSError, target: str) -> str:
+    """Our system calls name themselves; what Python made itself was the mount point."""
+    step, colon, _ = str(error.strerror or "").rpartition(": ")
+    return step if colon else f'create mountpoint for {target} mount: make mountpoint "{target}"'
 
 
 def _file_system(root: int, kind: str, source: str, target: str, options: Options) -> None:

@@ -26,7 +26,7 @@ from wharf.runtime.spawn import Launcher
 from wharf.runtime.states import States, record_of
 from wharf.runtime.waiting import ANSWER_LIMIT, CREATE_PREFIX, EXEC_PREFIX, Waiting
 from wharf.spec.host import Host
-from wharf.spec.mount import Mount
+from wharf.spec.mount import Mount, Overlay
 
 DIED = "the monitor of the container ended without a record"
 
@@ -89,6 +89,7 @@ class Supervisor:
             **self._body(request.id, request.user, request.groups, request.seccomp),
             "spec": spec,
             "rootfs": _root(request.rootfs),
+            "images": {source: _layers(overlay) for source, overlay in request.images.items()},
             "mount_point": self._states.mount_point,
             "mknod": self._host.mknod,
             "overlay_append": self._host.overlay_lowerdir_append,
@@ -312,11 +313,12 @@ def _maps(linux: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _root(mount: Mount) -> dict[str, Any]:
-    overlay = mount.overlay
-    layers = None
-    if overlay is not None:
-        layers = {"lower": overlay.lower, "upper": overlay.upper, "work": overlay.work, "options": overlay.options}
+    layers = _layers(mount.overlay) if mount.overlay is not None else None
     return {"source": mount.source, "options": mount.options, "overlay": layers}
+
+
+def _layers(overlay: Overlay) -> dict[str, Any]:
+    return {"lower": overlay.lower, "upper": overlay.upper, "work": overlay.work, "options": overlay.options}
 
 
 def _log(request: MonitorRequest) -> dict[str, Any] | None:

@@ -191,9 +191,15 @@ def _help(sync: _socket.socket, userns: int, head: dict[str, Any], body: dict[st
         for index, item in enumerate(body["spec"]["mounts"]):
             options = Options(list(item.get("options") or ()))
             bind = bool(options.flags & mnt.MS_BIND) or item.get("type") == "bind"
-            if bind and item["source"].startswith("/"):  # the /dev/shm that is shared comes from another container
+            # The /dev/shm that is shared comes from another container; layers of images come below.
+            if bind and item["source"].startswith("/") and item["source"] not in body["images"]:
                 indexes.append(index)
                 trees.append(binds.clone(item, options, userns))
+        ns.unshare(ns.CLONE_NEWNS)
+        mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
+        for index, tree in binds.image_trees(body, userns).items():
+            indexes.append(index)
+            trees.append(tree)
         if len(trees) > MAX_BINDS:
             raise credentials.InitFailed(f"more than {MAX_BINDS} bind mounts with a user namespace")
         root = _root_tree(body, userns, head["userns"])
@@ -208,8 +214,6 @@ def _help(sync: _socket.socket, userns: int, head: dict[str, Any], body: dict[st
 def _root_tree(body: dict[str, Any], userns: int, maps: dict[str, list[dict[str, int]]]) -> int:
     """The root as a detached mount: an idmapped view of the snapshots, and the overlay upon it."""
     base, layers = body["mount_point"], body["rootfs"].get("overlay")
-    ns.unshare(ns.CLONE_NEWNS)
-    mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
     if not layers:
         tree = mnt.open_tree(body["rootfs"]["source"], mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC)
         mnt.set_id_map(tree, userns)

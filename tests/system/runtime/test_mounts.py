@@ -13,6 +13,7 @@ import pytest
 from tests.system.runtime.conftest import Lab, finish, make_spec
 from wharf.runtime.requests import StartFailed
 from wharf.runtime.supervisor import Supervisor
+from wharf.spec.mount import Overlay
 
 
 @pytest.fixture
@@ -180,3 +181,30 @@ def test_a_map_of_users_alone_is_one_of_groups_too(lab: Lab, tree: Path) -> None
 def test_no_map_is_told(lab: Lab, tree: Path) -> None:
     with pytest.raises(StartFailed, match="idmap needs maps of its own where the container has no user namespace"):
         output(lab, "true", bind(tree, "/m", "bind", "idmap"))
+
+
+@pytest.mark.parametrize("which", ["lab", "old"])
+def test_layers_of_an_image_whatever_the_kernel_has(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    lab: Lab = request.getfixturevalue(which)
+    for name in ("top", "low"):
+        (tmp_path / name / "etc").mkdir(parents=True)
+        (tmp_path / name / "etc" / name).touch()
+    layers = Overlay((str(tmp_path / "top"), str(tmp_path / "low")))
+    spec = make_spec(["sh", "-c", "exec 2>&1; ls /img/etc /part; touch /img/new; grep -c ' /img ' /proc/mounts"])
+    spec["mounts"].append(bind(Path("/not/there"), "/img", "rbind", "ro", "rprivate"))
+    images = {"/not/there": layers}
+    if which == "lab":
+        spec["mounts"].append(bind(Path("/nor/this"), "/part", "rbind", "ro", "rprivate", "X-mount.subdir=etc"))
+        images["/nor/this"] = layers
+    waiting = lab.supervisor.prepare(lab.request(spec, images=images))
+    stream = waiting.attach(stdin=False, stdout=True, stderr=True)
+    out = finish(waiting.go(), stream)[1]
+    assert "/img/etc:\nlow\ntop\n" in out and "Read-only file system" in out and out.endswith("1\n")
+    assert ("/part:\nlow\ntop\n" in out) == (which == "lab")
+
+
+def test_a_part_of_an_image_needs_the_newer_calls(old: Lab, tmp_path: Path) -> None:
+    spec = make_spec(["true"])
+    spec["mounts"].append(bind(Path("/not/there"), "/part", "rbind", "ro", "X-mount.subdir=etc"))
+    with pytest.raises(StartFailed, match="a part of an image needs open_tree"):
+        old.supervisor.prepare(old.request(spec, images={"/not/there": Overlay((str(tmp_path),))})).go()

@@ -1,6 +1,8 @@
 """Mounts and volumes of containers with a user namespace: whose ids are seen inside and outside."""
 
+import io
 import os
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,3 +60,23 @@ def test_a_volume_with_options_stores_the_ids_of_the_image(daemon: Wharfd) -> No
     finally:
         daemon.docker("rm", "-f", "holds")
         daemon.docker("volume", "rm", "scratch")
+
+
+def test_an_image_shows_its_own_ids(daemon: Wharfd) -> None:
+    mount = ("--mount", "type=image,src=made:1,dst=/x", "--mount", "type=image,src=made:1,dst=/y,image-subpath=etc")
+    script = ("sh", "-c", "touch /x/new 2>&1; stat -c %u:%g /x /x/theirs /y/passwd")
+    daemon.docker(
+        "run", "--name", "made", "--network", "none", "busybox", "sh", "-c", "touch /theirs; chown 5:6 /theirs"
+    )
+    daemon.docker("commit", "made", "made:1")
+    try:
+        code, out, _ = run(daemon, *mount, "busybox", *script)
+        assert (code, out) == (0, "touch: /x/new: Read-only file system\n0:0\n5:6\n0:0\n")
+        daemon.docker("run", "-d", "--name", "user", "--network", "none", *mount, "busybox", "sleep", "1000")
+        copied = daemon.docker("cp", "user:/x/theirs", "-").stdout.encode()
+        with tarfile.open(fileobj=io.BytesIO(copied)) as tar:
+            (member,) = tar.getmembers()
+        assert (member.uid, member.gid) == (5, 6)
+    finally:
+        daemon.docker("rm", "-f", "made", "user", check=False)
+        daemon.docker("rmi", "made:1", check=False)

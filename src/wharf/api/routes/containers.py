@@ -22,10 +22,14 @@ from wharf.engine.update import update_container
 from wharf.errors import Invalid
 from wharf.wire.create import read_create, read_update
 
+IMAGE_MOUNTS_SINCE = (1, 48)
+
 
 async def create(api: Api, request: Request) -> Answer:
     """POST /containers/create"""
     wanted = read_create(await json_bytes(request), request.text("name"), request.text("platform"))
+    if request.version < IMAGE_MOUNTS_SINCE and any(item.type == "image" for item in wanted.host_config.mounts or ()):
+        raise Invalid('Mount type "Image" needs API v1.48 or newer')
     made = await api.run(create_container, api.engine, wanted)
     return json_reply({"Id": made.id, "Warnings": made.warnings}, 201)
 

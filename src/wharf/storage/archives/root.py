@@ -14,6 +14,7 @@ from typing import Any
 from wharf.errors import Internal
 from wharf.kernel import mounts, namespaces, paths
 from wharf.kernel.beneath import make_directory, make_file
+from wharf.kernel.overlay_trees import overlay_tree
 
 _MAX_LINKS = 255
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
@@ -36,6 +37,8 @@ def open_root(args: dict[str, Any], fds: list[int]) -> int:
     for mount in others:
         if mount["type"] == "bind":
             _bind(root, mount, userns)
+        elif mount["type"] == "overlay":
+            _attach_layers(root, mount, userns)
     if userns >= 0:
         _enter_user_namespace(userns)
     return root
@@ -101,11 +104,7 @@ def _bind(root: int, mount: dict[str, Any], userns: int = -1) -> None:
     subdir = next((word for word in mount.get("options", ()) if word.startswith(mounts.SUBDIR)), "")
     tree = mounts.clone_tree(source, subdir.removeprefix(mounts.SUBDIR), recursive=True)
     try:
-        try:
-            is_directory = stat.S_ISDIR(os.stat(tree).st_mode)
-            place = make_directory(root, target) if is_directory else make_file(root, target)
-        except OSError as error:
-            raise Internal(f"cannot mount {source} at {target}: {os.strerror(error.errno or 0)}") from None
+        place = _place_for(tree, root, source, target)
         if userns >= 0 and "idmap" in mount.get("options", ()):
             mounts.set_id_map(tree, userns)
         if "ro" in mount.get("options", ()):
@@ -115,6 +114,31 @@ def _bind(root: int, mount: dict[str, Any], userns: int = -1) -> None:
         os.close(tree)
         if place >= 0:
             os.close(place)
+
+
+def _place_for(tree: int, root: int, source: str, target: str) -> int:
+    """A descriptor of the mount point, made if need be; raises Internal."""
+    try:
+        is_directory = stat.S_ISDIR(os.stat(tree).st_mode)
+        return make_directory(root, target) if is_directory else make_file(root, target)
+    except OSError as error:
+        raise Internal(f"cannot mount {source} at {target}: {os.strerror(error.errno or 0)}") from None
+
+
+def _attach_layers(root: int, mount: dict[str, Any], userns: int) -> None:
+    """An image mount where the container has it."""
+    layers = mount["overlay"]
+    subdir = next((word for word in mount.get("options", ()) if word.startswith(mounts.SUBDIR)), "")
+    scratch = layers["lower"][0]
+    tree = overlay_tree(layers, scratch, subdir.removeprefix(mounts.SUBDIR), userns)
+    try:
+        place = _place_for(tree, root, mount["source"], mount["target"])
+        try:
+            mounts.move_mount_to(tree, place)
+        finally:
+            os.close(place)
+    finally:
+        os.close(tree)
 
 
 def follow(root: int, path: bytes) -> bytes:

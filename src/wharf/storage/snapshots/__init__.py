@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wharf.spec.digest import Digest
-from wharf.spec.mount import Mount
+from wharf.spec.mount import Mount, Overlay
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,9 @@ class Snapshotter(Protocol):
 
     def mounts(self, key: str) -> list[Mount]:
         """How to look at an active snapshot or view again; raises NotFound."""
+
+    def shown(self, key: str) -> Overlay:
+        """A view's layers for a container, which cannot change them whatever its rights; raises NotFound."""
 
     def layers(self, snapshot: str | Digest) -> LayerDirs:
         """Where the files lie; raises NotFound."""

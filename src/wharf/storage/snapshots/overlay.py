@@ -88,12 +88,20 @@ class OverlaySnapshotter:
             if len(layers.lowers) < 2:
                 source = layers.lowers[0] if layers.lowers else layers.upper
                 return [Mount("bind", source, "", ("ro", "rbind"))]
-            options = tuple(option for option in self._options if option == "userxattr")
-            return [Mount("overlay", "overlay", "", ("ro",), Overlay(layers.lowers, options=options))]
+            return [Mount("overlay", "overlay", "", ("ro",), Overlay(layers.lowers, options=self._view_options()))]
         if not layers.lowers:
             return [Mount("bind", layers.upper, "", ("rw", "rbind"))]
         overlay = Overlay(layers.lowers, layers.upper, os.path.join(own, "work"), self._options)
         return [Mount("overlay", "overlay", "", (), overlay)]
+
+    def shown(self, key: str) -> Overlay:
+        """A view for somebody who may have the right to mount: an overlay also where a bind would show the same, for
+        that could be made writable again, and would change the layer for everybody. Raises NotFound."""
+        layers = self.layers(self._known(key))
+        return Overlay((*layers.lowers, layers.upper), options=self._view_options())
+
+    def _view_options(self) -> tuple[str, ...]:
+        return tuple(option for option in self._options if option == "userxattr")
 
     def layers(self, snapshot: str | Digest) -> LayerDirs:
         """Where the snapshot's files lie; raises NotFound, also when one below is missing."""
