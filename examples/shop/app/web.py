@@ -9,8 +9,8 @@ GET  /health          200 when the database, the cache and the queue answer
 
 import html
 import json
+import os
 import signal
-import sys
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -128,7 +128,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Until SIGTERM."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     print("web: open", flush=True)
     ThreadingHTTPServer(("", 8000), Handler).serve_forever()
 
