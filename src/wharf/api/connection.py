@@ -11,7 +11,9 @@ hijack the same means "end of stdin" and is the new protocol's business.
 
 import asyncio
 import contextlib
+import functools
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from email.utils import formatdate
 from typing import Any, cast
@@ -286,7 +288,7 @@ class Connection(asyncio.Protocol):
     # Answers.
 
     def _headers(self, content_type: str, extra: Mapping[str, str]) -> dict[str, Any]:
-        headers: dict[str, Any] = {**self._common, "Date": formatdate(usegmt=True)}
+        headers: dict[str, Any] = {**self._common, "Date": _date(int(time.time()))}
         if content_type:
             headers["Content-Type"] = content_type
         headers.update(extra)
@@ -351,6 +353,12 @@ class Connection(asyncio.Protocol):
         self._stop_timer()
         self._flow(True)
         self._transport.set_protocol(answer.take(self._transport, early, self._eof))
+
+
+@functools.lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    """The Date header at this second of Unix time (RFC 9110, section 5.6.7): made once a second, not per answer."""
+    return formatdate(second, usegmt=True)
 
 
 def _body_length(headers: Mapping[str, str]) -> int | None:
