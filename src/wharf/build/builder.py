@@ -132,6 +132,7 @@ class Builder:
         with (
             Deadline(request.timeout, cancelled) as deadline,
             self.engine.images.operations.operation(),
+            self.engine.worker.kept(),
             self.cache.used(),
         ):
             try:

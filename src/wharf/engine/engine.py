@@ -57,6 +57,10 @@ class Worker:
         """Run one job; raises what it raised."""
         return self._supervisor.worker(job, args, fds)
 
+    def kept(self) -> contextlib.AbstractContextManager[None]:
+        """For somebody with many jobs: within the `with` a process may do one after another."""
+        return self._supervisor.keeping_workers()
+
 
 class Engine:
     """The stores and services of one data root."""

@@ -17,14 +17,14 @@ from wharf.kernel import process
 from wharf.runtime import logs, messages, monitor, worker
 from wharf.runtime.jsonlog import timestamp
 from wharf.runtime.pump import Poller, Pump
-from wharf.runtime.worker import Job
+from wharf.runtime.worker import Jobs
 
 WARM_ROUNDS = 20
 ROLES = ("monitor", "ahead", "worker")
 """`ahead`: a monitor that clones a first process before its request comes."""
 
 
-def serve(fd: int, jobs: dict[str, Job]) -> None:
+def serve(fd: int, jobs: Jobs) -> None:
     """Fork for each message until the socket ends. Never returns in a child."""
     sock = _socket.socket(fileno=fd)
     process.set_name("wharf-launcher")
@@ -89,7 +89,7 @@ def warm_up() -> None:
     timestamp(time.time_ns())
 
 
-def _child(role: str, fd: int, jobs: dict[str, Job]) -> None:
+def _child(role: str, fd: int, jobs: Jobs) -> None:
     """The forked process: nothing of the launcher's but memory, its own session, then its role."""
     code = 1
     try:

@@ -4,19 +4,22 @@ A process that enters a container can be reached through /proc by what runs ther
 sealed copy, never the host's interpreter on disk. posix_spawn, since a threaded process must not fork.
 """
 
+import contextlib
 import fcntl
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from wharf import errors
 from wharf.runtime import messages
 from wharf.runtime.running import Channel
 
+MAX_IDLE = 4
+"""Workers that wait for another job."""
 _LAUNCHER_FD = 3
 _CODE = "import sys; sys.path.insert(0, sys.argv[1]); from wharf.launcherd import main; main(int(sys.argv[2]))"
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -75,6 +78,8 @@ class Launcher:
         self._spares: dict[str, Channel] = {}
         self._taken: set[str] = set()
         """Kinds whose next monitor is not forked yet."""
+        self._keepers = 0
+        self._idle: list[Worker] = []
         self.pid = 0
 
     def start(self) -> None:
@@ -88,6 +93,7 @@ class Launcher:
             for spare in self._spares.values():
                 spare.close()
             self._spares.clear()
+            self._drop_idle()
             if sock is not None:
                 sock.close()
                 os.waitpid(self.pid, 0)
@@ -136,23 +142,80 @@ class Launcher:
 
     def work(self, job: str, args: dict[str, Any], fds: Sequence[int], timeout: float | None) -> dict[str, Any]:
         """Run a job in a worker; raises what it raised, TimeoutError (and kills it) after `timeout` seconds."""
-        channel = self._fork("worker")
-        pidfd = -1
+        worker = self._worker()
+        stays = False
         try:
-            channel.tell({"job": job, "args": args}, list(fds))
-            _, (pidfd,) = channel.hear(timeout)
-            message, passed = channel.hear(timeout)
-            messages.close_all(passed)
+            worker.channel.tell({"job": job, "args": args}, list(fds))
+            message = worker.answer(timeout)
+            stays = bool(message["stays"])
         except messages.Closed:
             raise errors.Internal(f"the worker of {job} died") from None
         except TimeoutError:
-            if pidfd >= 0:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            worker.kill()
             raise TimeoutError(f"{job} did not end within {timeout:.0f} s") from None
         finally:
-            channel.close()
-            messages.close_all([pidfd])
+            self._done(worker, stays)
         return _result(job, message)
+
+    @contextlib.contextmanager
+    def keeping_workers(self) -> Iterator[None]:
+        """For somebody with many jobs: within the `with` a worker may do one after another."""
+        with self._lock:
+            self._keepers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._keepers -= 1
+                if not self._keepers:
+                    self._drop_idle()
+
+    def _worker(self) -> "Worker":
+        with self._lock:
+            found = self._idle.pop() if self._idle else None
+        if found is not None and found.channel.waits():
+            return found
+        if found is not None:
+            found.close()
+        return Worker(self._fork("worker"))
+
+    def _done(self, worker: "Worker", stays: bool) -> None:
+        with self._lock:
+            if stays and self._keepers and self._sock is not None and len(self._idle) < MAX_IDLE:
+                self._idle.append(worker)
+                return
+        worker.close()
+
+    def _drop_idle(self) -> None:
+        for worker in self._idle:
+            worker.close()
+        self._idle.clear()
+
+
+class Worker:
+    """One worker as wharfd holds it."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self._pidfd = -1
+
+    def answer(self, timeout: float | None) -> dict[str, Any]:
+        """The result of the job that it was told, as a message. Raises Closed, TimeoutError."""
+        if self._pidfd < 0:
+            _, (self._pidfd,) = self.channel.hear(timeout)
+        message, passed = self.channel.hear(timeout)
+        messages.close_all(passed)
+        return message
+
+    def kill(self) -> None:
+        """End it in the middle of its job."""
+        if self._pidfd >= 0:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def close(self) -> None:
+        """It ends by itself."""
+        self.channel.close()
+        messages.close_all([self._pidfd])
 
 
 def _result(job: str, message: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
 
@@ -248,6 +249,10 @@ class Supervisor:
     def run(self, job: str, args: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
         """`worker` without a time limit: storage's Protocol `Worker`."""
         return self.worker(job, args, fds)
+
+    def keeping_workers(self) -> AbstractContextManager[None]:
+        """Within the `with` a worker may do one job after another."""
+        return self._launcher.keeping_workers()
 
     # -- what the reader hears
 

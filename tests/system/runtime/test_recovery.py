@@ -1,15 +1,17 @@
 """wharfd may go at any moment, a monitor too: what is found afterwards."""
 
+import contextlib
 import os
 import select
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.system.runtime.conftest import Lab
-from wharf.errors import Internal, Invalid
+from wharf.errors import Internal, Invalid, NotFound
 from wharf.runtime.supervisor import DIED
 
 
@@ -90,6 +92,54 @@ def test_workers_give_results_and_errors(lab: Lab) -> None:
     with pytest.raises((Invalid, Internal, OSError)):
         bad: dict[str, Any] = {"lowers": []}
         lab.supervisor.worker("layer.apply", bad)
+
+
+def test_a_worker_that_is_kept_does_one_job_after_another(lab: Lab, tmp_path: Path) -> None:
+    """It comes back from a job as the launcher forked it: its namespaces, its root, and no file open."""
+    lowers = []
+    for name in ("above", "below"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text(name)
+        lowers.append(str(tmp_path / name))
+    (tmp_path / "place").mkdir()
+    tree = {"lowers": lowers, "place": str(tmp_path / "place")}
+    args = {"tree": tree, "sources": ["/"], "excludes": [], "ignore": [], "parents": False, "owners": True}
+    launcher = lab.supervisor.launcher_pid
+    with lab.supervisor.keeping_workers():
+        first = lab.supervisor.worker("files.digest", args)
+        (worker,) = _workers(launcher)
+        as_forked = [os.readlink(f"/proc/{launcher}/{name}") for name in ("ns/mnt", "root", "cwd")]
+        for _ in range(2):
+            assert lab.supervisor.worker("files.digest", args) == first
+            assert _settled(worker) == as_forked
+        assert _workers(launcher) == [worker]
+        with pytest.raises(NotFound):
+            lab.supervisor.worker("files.digest", {**args, "sources": ["/none"]})
+        assert lab.supervisor.worker("files.digest", args) == first
+    pidfds = [os.pidfd_open(pid) for pid in _workers(launcher)]
+    for pidfd in pidfds:
+        assert select.select([pidfd], [], [], 10)[0]
+        os.close(pidfd)
+    assert _workers(launcher) == []
+
+
+def _settled(worker: int) -> list[str]:
+    """The places of a worker once it has nothing open but its own: it tidies up after its answer."""
+    deadline = time.monotonic() + 10
+    while len(os.listdir(f"/proc/{worker}/fd")) > 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return [os.readlink(f"/proc/{worker}/{name}") for name in ("ns/mnt", "root", "cwd")]
+
+
+def _workers(launcher: int) -> list[int]:
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    return [int(pid) for pid in children if _name(pid) == "wharf-worker\n"]
+
+
+def _name(pid: str) -> str:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/comm").read_text()
+    return "gone"
 
 
 def _parent(pid: int) -> int:

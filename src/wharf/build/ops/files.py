@@ -50,8 +50,7 @@ class FileWork:
             args: dict[str, Any] = {"mount": mount, "trees": trees, "actions": actions, "like": like}
             if any(isinstance(action, CopyFiles) and action.unpack for action in op.actions):
                 args["libraries"] = os.path.dirname(os.path.dirname(zstandard.__file__))
-            self.engine.worker.run("files.apply", args)
-            return self.packed(base, key, vertex.epoch)
+            return self.packed(base, key, vertex.epoch, ("files.apply", args))
 
     def digest(self, tree: Tree, action: CopyFiles) -> Digest:
         """The content that an action copies of a tree."""
@@ -79,17 +78,17 @@ class FileWork:
         finally:
             self.engine.snapshots.remove(key)
 
-    def remove_stubs(self, base: Tree, key: str, targets: list[str]) -> None:
-        """Take away what was only made so that something could be mounted upon it."""
+    def without_stubs(self, base: Tree, key: str, targets: list[str], epoch: int) -> Tree:
+        """As `packed`, when what was only made so that something could be mounted upon it is taken away."""
         with self.places([base]) as trees:
             mount = asdict(self.engine.snapshots.mounts(key)[0])
             self.engine.worker.run("files.stubs", {"mount": mount, "tree": trees[0], "targets": targets})
 
-    def packed(self, base: Tree, key: str, epoch: int) -> Tree:
-        """The base with one more layer: what the snapshot `key` holds of its own."""
+    def packed(self, base: Tree, key: str, epoch: int, after: tuple[str, dict[str, Any]] | None = None) -> Tree:
+        """The base with one more layer: what the snapshot `key` holds of its own, `after` a job that changes it."""
         with self.engine.content.writer() as writer:
             layers = self.engine.snapshots.layers(key)
-            pack(self.engine.worker, layers, writer, host=self.engine.host, newest=epoch)
+            pack(self.engine.worker, layers, writer, host=self.engine.host, newest=epoch, after=after)
             blob = writer.commit(durable=False)
         tree = base.on(Descriptor(MEDIA_LAYER, blob.digest, blob.size))
         ensure_unpacked(self.engine.images, tree.layers, tree.diff_ids)

@@ -111,7 +111,7 @@ class StepWork:
                 raise StepFailed(op.argv, code)
             targets = [mount.target for mount in op.mounts if mount.target] + (["/dev/pipes"] if op.files else [])
             if targets:
-                self.files.remove_stubs(base, container.id, targets)
+                return self.files.without_stubs(base, container.id, targets, vertex.epoch)
             return self.files.packed(base, container.id, vertex.epoch)
 
     def _remove(self, container: Container) -> None:

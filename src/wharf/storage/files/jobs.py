@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, cast
 
 from wharf.errors import Invalid
-from wharf.kernel import mounts, namespaces, paths
+from wharf.kernel import mounts, paths
 from wharf.storage.archives.root import mount_root
 from wharf.storage.files.copy import Rules, copy_source, link_followed, make_owned
 from wharf.storage.files.digest import digest_sources
 from wharf.storage.files.owner import find_owner
 from wharf.storage.files.select import Excluded, select
 from wharf.storage.layers.apply import ApplyOptions, apply_layer
+from wharf.storage.layers.jobs import diff_job
 from wharf.storage.limits import Limits
 
 Job = Callable[[dict[str, Any], list[int]], dict[str, Any]]
@@ -27,7 +28,6 @@ _MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\xfd7zXZ\0", "lzma"), (b"\x
 
 def digest_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     """`digest` of what the words `sources` select in `tree`."""
-    _own_namespace()
     return {"digest": digest_selected(_tree(args["tree"]), args)}
 
 
@@ -44,40 +44,39 @@ def digest_selected(tree: int, args: dict[str, Any], known: Mapping[str, bytes] 
 
 def apply_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     """Do the `actions` in the writable root `mount`, with what they copy from `trees`. `like`: a tree that directories
-    on the way are made as; `libraries`: where modules beside the standard library are found."""
-    _own_namespace()
+    on the way are made as; `libraries`: where modules beside the standard library are found. With `pack` (the arguments
+    of `layer.diff`) and its descriptors, the layer is written as well."""
     trees = [_tree(item) for item in args["trees"]]
     like = _tree(args["like"]) if args.get("like") else -1
     root = mount_root(args["mount"])
     for action in args["actions"]:
         _ACTIONS[action["kind"]](root, trees, {**action, "like": like, "libraries": args.get("libraries", "")})
-    return {}
+    return diff_job(args["pack"], fds) if args.get("pack") else {}
 
 
 def stubs_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     """Take away from the writable root `mount` the empty places that were made for the mounts of a step, and that
-    `tree`, which it stands on, has not. Result: `removed`."""
-    _own_namespace()
+    `tree`, which it stands on, has not; `pack` as of `apply_job`."""
     tree = _tree(args["tree"])
     root = mount_root(args["mount"])
-    removed = [path for path in args["targets"] if _remove_stub(root, tree, path)]
-    return {"removed": len(removed)}
+    for path in args["targets"]:
+        _remove_stub(root, tree, path)
+    return diff_job(args["pack"], fds)
 
 
-def _remove_stub(root: int, tree: int, path: str) -> bool:
+def _remove_stub(root: int, tree: int, path: str) -> None:
     """The place itself, and the directories above it as far as they are empty and new."""
-    done = False
     while path not in ("", "/"):
         above, name = os.path.split(path)
         try:
             os.close(paths.open_in_root(tree, path))
-            return done  # it was there before
+            return  # it was there before
         except OSError:
             pass
         try:
             directory = paths.open_in_root(root, above or "/", paths.DIRECTORY)
         except OSError:
-            return done
+            return
         try:
             found = os.stat(name, dir_fd=directory, follow_symlinks=False)
             if stat.S_ISDIR(found.st_mode):
@@ -85,13 +84,12 @@ def _remove_stub(root: int, tree: int, path: str) -> bool:
             elif stat.S_ISREG(found.st_mode) and not found.st_size:
                 os.unlink(name, dir_fd=directory)
             else:
-                return done
+                return
         except OSError:
-            return done
+            return
         finally:
             os.close(directory)
-        done, path = True, above
-    return done
+        path = above
 
 
 def context_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
@@ -99,11 +97,6 @@ def context_job(args: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     options = ApplyOptions(whiteouts=False, mknod=False, limits=Limits(**args["limits"]))
     applied = apply_layer(fds[0], fds[1], options)
     return {"size": applied.size, "entries": applied.entries}
-
-
-def _own_namespace() -> None:
-    namespaces.unshare(namespaces.CLONE_NEWNS)
-    mounts.mount("none", "/", None, mounts.MS_REC | mounts.MS_PRIVATE)
 
 
 def _tree(item: dict[str, Any]) -> int:
@@ -267,3 +260,5 @@ JOBS: dict[str, Job] = {
     "files.context": context_job,
     "files.stubs": stubs_job,
 }
+MOUNTING = frozenset({"files.digest", "files.apply", "files.stubs"})
+"""Those that mount: in a namespace of their own."""

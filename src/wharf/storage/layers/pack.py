@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from typing import Protocol
+from typing import Any, Protocol
 
 from wharf.kernel import paths
 from wharf.spec.host import Host
@@ -19,19 +19,26 @@ class Writable(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
-def pack(worker: Worker, layer: LayerDirs, out: Writable, *, host: Host, newest: int | None = None) -> int:
+def pack(
+    worker: Worker,
+    layer: LayerDirs,
+    out: Writable,
+    *,
+    host: Host,
+    newest: int | None = None,
+    after: tuple[str, dict[str, Any]] | None = None,
+) -> int:
     """Write the layer's own files to `out` as an uncompressed, deterministic archive; returns its bytes.
 
-    No entry is younger than `newest`, in seconds since 1970, where that is given.
+    No entry is younger than `newest`, in seconds since 1970, where that is given. `after`: a job that changes the layer
+    and then, asked for `pack`, writes it; with its other arguments.
     """
     upper = os.open(layer.upper, paths.DIRECTORY)
+    args: dict[str, Any] = {**_args(layer, host), "newest": newest}
+    job, args = ("layer.diff", args) if after is None else (after[0], {**after[1], "pack": args})
     try:
         with Drain(out) as drain:
-            result = worker.run(
-                "layer.diff",
-                {"lowers": list(layer.lowers), "xattr_prefix": host.xattr_prefix, "newest": newest},
-                [upper, drain.write_end],
-            )
+            result = worker.run(job, args, [upper, drain.write_end])
     finally:
         os.close(upper)
     return int(result["size"])
@@ -43,11 +50,7 @@ def changes(worker: Worker, layer: LayerDirs, *, host: Host) -> list[tuple[int, 
     collected = _Collected()
     try:
         with Drain(collected) as drain:
-            worker.run(
-                "layer.changes",
-                {"lowers": list(layer.lowers), "xattr_prefix": host.xattr_prefix},
-                [upper, drain.write_end],
-            )
+            worker.run("layer.changes", _args(layer, host), [upper, drain.write_end])
     finally:
         os.close(upper)
     return [(int(kind), str(path)) for kind, path in json.loads(bytes(collected.data))]
