@@ -13,6 +13,8 @@ from wharf.spec.chmod import new_mode
 from wharf.storage.files.select import Excluded, Source
 
 CHUNK = 1 << 20
+SMALL = 64 << 10
+"""Bytes of a file below which asking the kernel to share or copy it costs more than reading it."""
 _MAX_LINKS = 40
 _XATTRS = ("user.", "security.capability", "system.posix_acl_")
 
@@ -257,39 +259,35 @@ def _copy_named(tree: int, path: str, root: int, place: str, found: os.stat_resu
     into = paths.open_in_root(root, os.path.dirname(place.rstrip("/")) or "/", paths.DIRECTORY)
     name = os.path.basename(place.rstrip("/"))
     try:
-        _clear(into, name)
         if stat.S_ISREG(found.st_mode):
             fd = paths.open_in_root(tree, path, os.O_RDONLY | os.O_NONBLOCK)
             try:
-                _copy_content(fd, into, name)
-                _copy_xattrs_fd(fd, into, name)
+                _copy_file(fd, into, name, found, rules)
             finally:
                 os.close(fd)
         else:
-            _make_special(into, name, found, "")
-        _finish(into, name, found, rules)
+            _copy_special(into, name, found, "", rules)
     finally:
         os.close(into)
 
 
 def _copy_node(source: int, name: str, into: int, target: str, found: os.stat_result, rules: Rules) -> None:
     """One entry of a directory that is no directory; links are copied as links."""
-    _clear(into, target)
     key = (found.st_dev, found.st_ino)
     if found.st_nlink > 1 and key in rules.inodes:
+        _clear(into, target)
         os.link(rules.inodes[key], target, dst_dir_fd=into, follow_symlinks=False)
         return
     if stat.S_ISREG(found.st_mode):
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source)
         try:
-            _copy_content(fd, into, target)
-            _copy_xattrs_fd(fd, into, target)
+            _copy_file(fd, into, target, found, rules)
         finally:
             os.close(fd)
     else:
-        link = os.readlink(name, dir_fd=source) if stat.S_ISLNK(found.st_mode) else ""
-        _make_special(into, target, found, link)
-    _finish(into, target, found, rules)
+        _copy_special(
+            into, target, found, os.readlink(name, dir_fd=source) if stat.S_ISLNK(found.st_mode) else "", rules
+        )
     if found.st_nlink > 1:
         rules.inodes[key] = os.path.join(os.readlink(f"/proc/self/fd/{into}"), target)
 
@@ -304,23 +302,48 @@ def _clear(into: int, name: str) -> None:
         raise Invalid(f"cannot overwrite directory {name} with a file") from None
 
 
-def _copy_content(fd: int, into: int, name: str) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    out = os.open(name, flags, 0o600, dir_fd=into)
+def _copy_file(fd: int, into: int, name: str, found: os.stat_result, rules: Rules) -> None:
+    """A regular file, made with its mode: most need nothing set but their time. Each call on an overlay costs."""
+    mode = _mode(found, rules)
+    out = _create(into, name, mode & 0o777)
     try:
-        while True:
-            try:
-                done = os.copy_file_range(fd, out, CHUNK << 6)
-            except OSError:
-                done = -1
-            if done <= 0:
-                break
-        while done and (data := os.read(fd, CHUNK)):
-            view = memoryview(data)
-            while view:
-                view = view[os.write(out, view) :]
+        _copy_content(fd, out, found.st_size)
+        owner = rules.owner if rules.owner is not None else (found.st_uid, found.st_gid)
+        made = os.fstat(out)
+        if (made.st_uid, made.st_gid) != owner:
+            os.fchown(out, *owner)
+        _copy_xattrs_fd(fd, into, name)  # after chown, which takes capabilities away
+        if stat.S_IMODE(os.fstat(out).st_mode) != mode:
+            os.fchmod(out, mode)  # likewise the set-user bits
+        os.utime(out, ns=(found.st_mtime_ns, found.st_mtime_ns))
     finally:
         os.close(out)
+
+
+def _create(into: int, name: str, mode: int) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, mode, dir_fd=into)
+    except FileExistsError:
+        _clear(into, name)
+        return os.open(name, flags, mode, dir_fd=into)
+
+
+def _copy_content(fd: int, out: int, size: int) -> None:
+    """`size` is what the file had: a small one is read at once, more of it is read all the same."""
+    while size > SMALL:
+        try:
+            if not os.copy_file_range(fd, out, CHUNK << 6):
+                return
+        except OSError:  # between file systems that do not share it
+            break
+    wanted = min(size + 1, CHUNK) if size else CHUNK
+    while data := os.read(fd, wanted):
+        view = memoryview(data)
+        while view:
+            view = view[os.write(out, view) :]
+        if len(data) < wanted:  # of a regular file only its end is short
+            return
 
 
 def _copy_xattrs_fd(fd: int, into: int, name: str) -> None:
@@ -335,20 +358,19 @@ def _copy_xattrs_fd(fd: int, into: int, name: str) -> None:
                 xattr.put(into, os.fsencode(name), attribute, value)
 
 
-def _make_special(into: int, name: str, found: os.stat_result, link: str) -> None:
+def _copy_special(into: int, name: str, found: os.stat_result, link: str, rules: Rules) -> None:
+    """What is neither a file nor a directory."""
+    _clear(into, name)
     if stat.S_ISLNK(found.st_mode):
         os.symlink(link, name, dir_fd=into)
     elif stat.S_ISSOCK(found.st_mode):
         raise Invalid(f"{name}: a socket cannot be copied")
     else:
         os.mknod(name, found.st_mode, found.st_rdev, dir_fd=into)
-
-
-def _finish(into: int, name: str, found: os.stat_result, rules: Rules) -> None:
     owner = rules.owner if rules.owner is not None else (found.st_uid, found.st_gid)
     os.chown(name, *owner, dir_fd=into, follow_symlinks=False)
     if not stat.S_ISLNK(found.st_mode):
-        os.chmod(name, _mode(found, rules), dir_fd=into)  # after chown, which takes the set-user bits away
+        os.chmod(name, _mode(found, rules), dir_fd=into)
     os.utime(name, ns=(found.st_mtime_ns, found.st_mtime_ns), dir_fd=into, follow_symlinks=False)
 
 
