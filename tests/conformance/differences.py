@@ -93,14 +93,6 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     _build(
         "files that are none",
-        "g3 ## classic",
-        WORDS,
-        None,
-        "Error response from daemon: file with no instructions\n",
-        1,
-    ),
-    _build(
-        "files that are none",
         "g9 ## classic",
         "what cannot work is refused before the first step",
         _SENT,

@@ -36,7 +36,8 @@ from wharf.build.request import BuildRequest, Built
 from wharf.build.solver.solver import Cancelled, Progress
 from wharf.build.tree import Tree
 from wharf.dockerfile.checks import Finding
-from wharf.dockerfile.position import DockerfileError, Lines, excerpt
+from wharf.dockerfile.instructions import Dockerfile
+from wharf.dockerfile.position import DockerfileError, Lines, UnreadableDockerfile, excerpt
 from wharf.engine.times import format_time
 from wharf.errors import Internal, Invalid, Unavailable, WharfError
 from wharf.spec.build_record import CacheEntry
@@ -198,7 +199,7 @@ def _build(call: _Call, out: Outlet) -> None:
         opened(builder.contexts, builder.kept, wanted, lock) as wanted,
         builder.cancellable(call.build_id, cancelled),
     ):
-        text, file = read_dockerfile(context.directory, wanted)
+        text, file = _dockerfile(call, context, wanted)
         try:
             if call.check:
                 findings = builder.check(context, file, wanted)
@@ -223,6 +224,16 @@ def _build(call: _Call, out: Outlet) -> None:
             emit({"errorDetail": {"message": shown}, "error": shown})
             return
     _tell(call, built, emit)
+
+
+def _dockerfile(call: _Call, context: Tree, wanted: BuildRequest) -> tuple[str, Dockerfile]:
+    """In Docker's words for its clients; ours shows the lines at fault beneath BuildKit's."""
+    try:
+        return read_dockerfile(context.directory, wanted)
+    except UnreadableDockerfile as error:
+        if call.extended:
+            raise
+        raise UnreadableDockerfile(f"failed to parse Dockerfile: {error.message}", error.lines) from None
 
 
 @contextlib.contextmanager

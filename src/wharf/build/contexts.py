@@ -115,6 +115,8 @@ def read_dockerfile(directory: str, request: BuildRequest) -> tuple[str, Dockerf
     """The Dockerfile of a context: its text, and parsed. Raises Internal where there is none, Invalid for a bad one."""
     text = request.text
     if text is None:
+        if posixpath.normpath(request.dockerfile.lstrip("/")).split("/")[0] == "..":
+            raise Internal(f"forbidden path outside the build context: {request.dockerfile} ()")
         text = read_beneath(directory, request.dockerfile)
     if text is None and request.dockerfile == "Dockerfile":
         text = read_beneath(directory, "dockerfile")

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 
-from wharf.dockerfile.position import DockerfileError, Lines
+from wharf.dockerfile.position import Lines, UnreadableDockerfile
 
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*\Z")
 _ESCAPES = ("\\", "`")
@@ -20,7 +20,7 @@ class Directives:
 
 
 def read_directives(physical: list[str]) -> Directives:
-    """The directives of a file's lines; the first line that is none ends them. Raises DockerfileError."""
+    """The directives of a file's lines; the first line that is none ends them. Raises UnreadableDockerfile."""
     found = Directives()
     seen = set()
     for number, line in enumerate(physical, 1):
@@ -29,11 +29,11 @@ def read_directives(physical: list[str]) -> Directives:
         if match is None or key not in ("syntax", "escape", "check"):
             break
         if key in seen:
-            raise DockerfileError(f"only one {key} parser directive can be used", Lines(number, number))
+            raise UnreadableDockerfile(f"only one {key} parser directive can be used", Lines(number, number))
         seen.add(key)
         value = match.group(2)
         if key == "escape" and value not in _ESCAPES:
-            raise DockerfileError(f"invalid escape token '{value}' does not match ` or \\", Lines(number, number))
+            raise UnreadableDockerfile(f"invalid escape token '{value}' does not match ` or \\", Lines(number, number))
         found = replace(found, end=number)
         if key == "syntax":
             found = replace(found, syntax=value)

@@ -33,7 +33,7 @@ from wharf.dockerfile.instructions import (
     Volume,
     Workdir,
 )
-from wharf.dockerfile.position import DockerfileError, Lines
+from wharf.dockerfile.position import DockerfileError, Lines, UnreadableDockerfile
 from wharf.dockerfile.run_mount import check_mount_text
 from wharf.dockerfile.source import Statement, read_document
 from wharf.dockerfile.suggest import hint
@@ -157,13 +157,14 @@ def _pairs(statement: Statement, escape: str) -> tuple[Pair, ...]:
     if "=" not in words[0]:
         parts = _BLANKS.split(statement.rest, maxsplit=1)
         if len(parts) < 2:
-            raise Invalid(f"{name} must have two arguments")
+            raise UnreadableDockerfile(f"{name} must have two arguments", statement.lines)
         return (Pair(parts[0], parts[1], legacy=True),)
     pairs = []
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
-            raise Invalid(f"Syntax error - can't find = in {go_quote(word)}. Must be of the form: name=value")
+            reason = f"Syntax error - can't find = in {go_quote(word)}. Must be of the form: name=value"
+            raise UnreadableDockerfile(reason, statement.lines)
         if not key:
             raise Invalid(f"{name} names can not be blank")
         pairs.append(Pair(key, value))

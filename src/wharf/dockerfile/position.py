@@ -25,6 +25,10 @@ class DockerfileError(Invalid):
         self.reason = reason or message
 
 
+class UnreadableDockerfile(DockerfileError):
+    """One that cannot even be taken apart into instructions: what BuildKit's parser says, before it knows of any."""
+
+
 def excerpt(text: str, lines: Lines, around: int = 2) -> str:
     """The lines at fault, marked `>>>`, with `around` lines before and after, numbered as the file has them."""
     physical = text.split("\n")

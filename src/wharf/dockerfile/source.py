@@ -11,7 +11,7 @@ from itertools import islice
 from wharf.dockerfile.directives import Directives, read_directives
 from wharf.dockerfile.forms import exec_form
 from wharf.dockerfile.heredoc import Heredoc, heredocs_of
-from wharf.dockerfile.position import DockerfileError, Lines
+from wharf.dockerfile.position import Lines, UnreadableDockerfile
 
 MAX_STATEMENTS = 200_000
 MAX_LINE = 65535
@@ -49,9 +49,9 @@ class Document:
 
 
 def read_document(text: str) -> Document:
-    """Parse a file's text; raises DockerfileError with the line."""
+    """Parse a file's text; raises UnreadableDockerfile with the line."""
     if len(text) > MAX_BYTES:
-        raise DockerfileError(f"the Dockerfile is larger than {MAX_BYTES} bytes")
+        raise UnreadableDockerfile(f"the Dockerfile is larger than {MAX_BYTES} bytes")
     physical = text.removeprefix("\ufeff").split("\n")
     if physical and not physical[-1]:
         physical.pop()
@@ -59,9 +59,9 @@ def read_document(text: str) -> Document:
     directives = read_directives(physical)
     found = tuple(islice(_Reader(physical, directives.escape).statements(directives.end), MAX_STATEMENTS + 1))
     if len(found) > MAX_STATEMENTS:
-        raise DockerfileError(f"the Dockerfile has more than {MAX_STATEMENTS} instructions", found[-1].lines)
+        raise UnreadableDockerfile(f"the Dockerfile has more than {MAX_STATEMENTS} instructions", found[-1].lines)
     if not found:
-        raise DockerfileError("file with no instructions", Lines(len(physical), len(physical)))
+        raise UnreadableDockerfile("file with no instructions", Lines(len(physical), len(physical)))
     return Document(directives, found)
 
 
@@ -75,7 +75,9 @@ def read_statements(text: str, escape: str = "\\") -> tuple[Statement, ...]:
 def _check_lines(physical: list[str]) -> None:
     for number, line in enumerate(physical, 1):
         if len(line) * 4 > MAX_LINE and len(line.encode("utf-8", "surrogateescape")) > MAX_LINE:
-            raise DockerfileError(f"dockerfile line greater than max allowed size of {MAX_LINE}", Lines(number, number))
+            raise UnreadableDockerfile(
+                f"dockerfile line greater than max allowed size of {MAX_LINE}", Lines(number, number)
+            )
 
 
 class _Reader:
@@ -165,7 +167,7 @@ class _Reader:
             if (bare.lstrip("\t") if doc.chomp else bare) == doc.name:
                 return doc.filled("".join(body))
             body.append(line + "\n")
-        raise DockerfileError("unterminated heredoc", Lines(first, self._at))
+        raise UnreadableDockerfile("unterminated heredoc", Lines(first, self._at))
 
 
 def split_statement(joined: str, escape: str) -> tuple[str, tuple[str, ...], str]:

@@ -180,6 +180,8 @@ class _Expander:
         colon = mark == ":"
         if colon:
             mark = self._next()
+            if not mark:
+                raise Invalid("syntax error: missing '}'")
         if not mark or mark not in ("-+?" if colon else "-+?#%"):
             raise Invalid(f"unsupported modifier ({':' if colon else ''}{mark}) in substitution")
         word = self._nested("}", raw=mark in "#%")

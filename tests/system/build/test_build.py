@@ -6,8 +6,10 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+import docker
 import pytest
 
+from tests.support.fake_registry import tar_of
 from tests.support.footprint import footprint, settled
 from tests.support.wharfd import Wharfd, docker_client
 
@@ -289,6 +291,11 @@ class TestImage:
         [
             ("FROM busybox\nRNN x", "dockerfile parse error on line 2: unknown instruction: RNN"),
             ("", "the Dockerfile (Dockerfile) cannot be empty"),
+            ("# escape=z\nFROM busybox", "failed to parse Dockerfile: invalid escape token 'z' does not match ` or \\"),
+            ("# nothing", "failed to parse Dockerfile: file with no instructions"),
+            ("FROM busybox\nENV a", "failed to parse Dockerfile: ENV must have two arguments"),
+            ("FROM busybox\nRUN <<EOF\nx", "failed to parse Dockerfile: unterminated heredoc"),
+            ("FROM busybox\nENV a=${b:", "failed to process \"${b:\": syntax error: missing '}'"),
             ("FROM nosuchimage", "lookup registry-1.docker.io: no such host"),
             ("FROM busybox AS a\nCOPY --from=a /x /y", "circular dependency detected on stage: a"),
         ],
@@ -296,6 +303,18 @@ class TestImage:
     def test_what_cannot_be_built_is_said(self, context: Context, dockerfile: str, words: str) -> None:
         done = context.build(dockerfile, check=False)
         assert done.returncode == 1 and words in done.stderr
+
+    @pytest.mark.parametrize("path", ["../X", "d/../../Dockerfile", ".."])
+    def test_a_dockerfile_beside_the_context_is_refused(self, daemon: Wharfd, path: str) -> None:
+        """The docker command line never asks for one: it sends the file under another name."""
+        client = docker.APIClient(daemon.host, version="1.51")
+        try:
+            archive = tar_of({"Dockerfile": b"FROM busybox\n", "d/f": b"f"})
+            answer = client._post(client._url("/build"), data=archive, params={"dockerfile": path})
+        finally:
+            client.close()
+        words = {"message": f"forbidden path outside the build context: {path} ()"}
+        assert (answer.status_code, answer.json()) == (500, words)
 
 
 class TestCache:
