@@ -198,6 +198,7 @@ class Builder:
             request.agents,
             lock,
             imported.restore_mount if imported else lambda name, path: False,
+            bases.absent,
         )
         platforms = request.platforms or (options.platform,)
         self._executor.brought[build] = brought

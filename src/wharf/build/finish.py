@@ -30,6 +30,8 @@ def finished(engine: Engine, target: Target, tree: Tree, extra: dict[str, Any]) 
         line if number < base else replace(line, created=created) for number, line in enumerate(target.image.history)
     )
     image: Image = replace(target.image, created=created, history=history, diff_ids=tree.diff_ids, extra=extra)
+    if tree.fetch is not None:
+        tree.fetch()
     sizes = unpacked_sizes(store, tree.layers, tree.diff_ids)
     config = store.content.put(image.to_bytes(), durable=False)
     descriptor = Descriptor(MEDIA_CONFIG, config.digest, config.size)

@@ -205,7 +205,8 @@ class _Lowering:
             state.steps += 1
             op = ImageSource(base.reference, base.image_id)
             where = (start.lines.first, start.lines.last)
-            state.vertex = Vertex(op, (), state.title(f"FROM {base.reference}"), platform=state.platform, lines=where)
+            title, build = state.title(f"FROM {base.reference}"), self._options.build
+            state.vertex = Vertex(op, (), title, platform=state.platform, build=build, lines=where)
         trace = self._traces[index] = [(start.code, state.vertex)]
         if triggers:
             trace.append((f"# Executing {len(triggers)} build trigger{'s' * (len(triggers) > 1)}", None))
@@ -381,7 +382,8 @@ class _Lowering:
             return self._state(below).vertex
         base = self._image(name, self._options.platform)
         op = ImageSource(base.reference, base.image_id)
-        return Vertex(op, (), f"FROM {base.reference}", platform=self._options.platform)
+        title, build = f"FROM {base.reference}", self._options.build
+        return Vertex(op, (), title, platform=self._options.platform, build=build)
 
     def _unused(self) -> tuple[str, ...]:
         """Arguments that were given and that nothing declares."""

@@ -16,6 +16,7 @@ from wharf.spec.registry import RegistryLogin
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
+    from wharf.transfer.look import Looked
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -94,7 +95,7 @@ def requested(image: str, tag: str) -> Reference:
         raise Invalid("invalid reference format") from None
 
 
-def find_or_pull(
+def find_or_look(
     engine: Engine,
     name: str,
     platform: Platform,
@@ -102,11 +103,14 @@ def find_or_pull(
     progress: Progress,
     *,
     always: bool = False,
-) -> ImageRecord:
-    """The image of a name: the one that is here if it is for the platform, else (or `always`) the registry's.
+) -> ImageRecord | Looked:
+    """The image of a name: the one that is here if it is for the platform, else (or `always`) what the registry says
+    of it; one that turns out to be here already is pulled, so that its names are what they are there.
 
-    What is no name (an id) is never pulled. Raises as `pull_image`.
+    What is no name (an id) is never asked for. Raises as `pull_image`.
     """
+    from wharf.transfer.look import look
+    from wharf.transfer.pull import PullOptions
     from wharf.transfer.store import ID_PREFIX
 
     found: ImageRecord | None = None
@@ -118,9 +122,30 @@ def find_or_pull(
     if found is not None and (ID_PREFIX.match(name) or (not always and _fits(found, platform))):
         return found
     reference = Reference.parse(name).with_default_tag()
-    login = next((item for host, item in logins.items() if domain_of(host) == reference.domain), RegistryLogin())
     wanted = None if platform == engine.images.platform else platform
-    return pull_reference(engine, reference, wanted, login, progress)
+    settings = engine.config.registries
+    repository = engine.registries.repository(settings, reference, _login(logins, reference))
+    options = PullOptions(wanted, settings.downloads, settings.rule_for(reference.name))
+    looked = look(engine.images, repository, reference, options)
+    if engine.images.get(looked.image_id) is None:
+        return looked
+    return pull_reference(engine, reference, wanted, _login(logins, reference), progress)
+
+
+def pull_looked_up(
+    engine: Engine, looked: Looked, platform: Platform, logins: Mapping[str, RegistryLogin], progress: Progress
+) -> None:
+    """Pull what `find_or_look` has found, though its name may stand for something else by now. Raises as
+    `pull_image`."""
+    wanted = None if platform == engine.images.platform else platform
+    login = _login(logins, looked.reference)
+    if pull_reference(engine, looked.reference, wanted, login, progress).id != looked.image_id:
+        exactly = replace(looked.reference, tag=None, digest=looked.digest)
+        pull_reference(engine, exactly, wanted, login, progress)
+
+
+def _login(logins: Mapping[str, RegistryLogin], reference: Reference) -> RegistryLogin:
+    return next((item for host, item in logins.items() if domain_of(host) == reference.domain), RegistryLogin())
 
 
 def _fits(image: ImageRecord, platform: Platform) -> bool:

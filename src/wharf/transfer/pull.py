@@ -156,19 +156,9 @@ def _fetch(
     emit: Emit,
 ) -> ImageRecord:
     """Everything but the names. Snapshots and blobs are in place when it returns."""
-    found = manifest_for(top, platform, lambda digest: repository.manifest(str(digest)))
-    manifest = Manifest.from_bytes(found.data)
-    _check(manifest)
-    keep(store, [*manifest.layers, manifest.config, Descriptor("", found.digest, 0), Descriptor("", top.digest, 0)])
-    faults.done("pull:leased")
-    image = Image.from_bytes(_config(store, repository, manifest.config))
-    if image.platform.os != store.platform.os:
-        raise Invalid(f'image operating system "{image.platform.os}" cannot be used on this platform')
-    if len(manifest.layers) != len(image.diff_ids):
-        raise Invalid(
-            f"invalid manifest, layers length mismatch: expected {len(image.diff_ids)}, got {len(manifest.layers)}"
-        )
-    received = _stored(store, found)
+    found = described(store, repository, top, platform, lease=True)
+    manifest, image = found.manifest, found.image
+    received = _stored(store, found.document)
     sizes = _Layers(store, repository, manifest.layers, image.diff_ids, emit).run(options.downloads)
     return ImageRecord(
         id=manifest.config.digest,
@@ -179,6 +169,38 @@ def _fetch(
         layer_sizes=sizes,
         added_at=time.time_ns(),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """An image as its manifest and its configuration have it."""
+
+    document: Document
+    manifest: Manifest
+    image: Image
+
+
+def described(
+    store: ImageStore, repository: Repository, top: Document, platform: Platform, *, lease: bool = False
+) -> Described:
+    """The platform's image behind a document; with `lease` its blobs are kept from the moment they arrive.
+
+    Raises NotFound where there is none for the platform, Invalid for what is no image that could be used here.
+    """
+    found = manifest_for(top, platform, lambda digest: repository.manifest(str(digest)))
+    manifest = Manifest.from_bytes(found.data)
+    _check(manifest)
+    if lease:
+        keep(store, [*manifest.layers, manifest.config, Descriptor("", found.digest, 0), Descriptor("", top.digest, 0)])
+        faults.done("pull:leased")
+    image = Image.from_bytes(_config(store, repository, manifest.config))
+    if image.platform.os != store.platform.os:
+        raise Invalid(f'image operating system "{image.platform.os}" cannot be used on this platform')
+    if len(manifest.layers) != len(image.diff_ids):
+        raise Invalid(
+            f"invalid manifest, layers length mismatch: expected {len(image.diff_ids)}, got {len(manifest.layers)}"
+        )
+    return Described(found, manifest, image)
 
 
 def _check(manifest: Manifest) -> None:

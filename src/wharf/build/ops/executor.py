@@ -71,7 +71,7 @@ class Executor:
         if isinstance(op, Exec):
             return self.steps.run(vertex, inputs, job, brought)
         if isinstance(op, ImageSource):
-            return self._image(op)
+            return self._image(op, brought)
         if isinstance(op, LocalSource):
             return _context(op, brought)
         if isinstance(op, HttpSource):
@@ -80,9 +80,11 @@ class Executor:
             return self._git(op, brought, job)
         raise Internal(f"no such operation: {type(op).__name__}")
 
-    def _image(self, op: ImageSource) -> Tree:
+    def _image(self, op: ImageSource, brought: Brought) -> Tree:
         record = self.engine.images.get(Digest.parse(op.image_id))
         if record is None:
+            if op.image_id in brought.absent:
+                return brought.absent[op.image_id].tree()
             raise NotFound(f"No such image: {op.reference}")
         return Tree(record.layers, record.image.diff_ids)
 

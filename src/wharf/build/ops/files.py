@@ -71,7 +71,7 @@ class FileWork:
     def writable(self, base: Tree) -> Iterator[str]:
         """A writable snapshot on a tree, gone at the end."""
         key = f"{EXTRACT_PREFIX}build-{secrets.token_hex(8)}"
-        ensure_unpacked(self.engine.images, base.layers, base.diff_ids)
+        ensure_here(self.engine, base)
         self.engine.snapshots.prepare(key, base.chain_id)
         try:
             yield key
@@ -82,7 +82,9 @@ class FileWork:
         """As `packed`, when what was only made so that something could be mounted upon it is taken away."""
         with self.places([base]) as trees:
             mount = asdict(self.engine.snapshots.mounts(key)[0])
-            self.engine.worker.run("files.stubs", {"mount": mount, "tree": trees[0], "targets": targets})
+            return self.packed(
+                base, key, epoch, ("files.stubs", {"mount": mount, "tree": trees[0], "targets": targets})
+            )
 
     def packed(self, base: Tree, key: str, epoch: int, after: tuple[str, dict[str, Any]] | None = None) -> Tree:
         """The base with one more layer: what the snapshot `key` holds of its own, `after` a job that changes it."""
@@ -105,7 +107,7 @@ class FileWork:
                 if tree.directory:
                     found.append({"directory": tree.directory})
                     continue
-                ensure_unpacked(self.engine.images, tree.layers, tree.diff_ids)
+                ensure_here(self.engine, tree)
                 place = os.path.join(self.scratch, secrets.token_hex(8))
                 os.mkdir(place, 0o700)
                 made.append(place)
@@ -120,6 +122,13 @@ class FileWork:
             return []
         layers = self.engine.snapshots.layers(tree.chain_id)
         return [layers.upper, *layers.lowers]
+
+
+def ensure_here(engine: Engine, tree: Tree) -> None:
+    """A tree's layers, fetched where they are not here, and unpacked. Raises WharfError."""
+    if tree.fetch is not None:
+        tree.fetch()
+    ensure_unpacked(engine.images, tree.layers, tree.diff_ids)
 
 
 def _of_directory(tree: Tree, args: dict[str, Any]) -> Digest:

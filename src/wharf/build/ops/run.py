@@ -19,7 +19,7 @@ from wharf.build.cache import BuildCache, mount_name
 from wharf.build.foreign import check_runnable
 from wharf.build.graph import CopyFiles, Exec, MountKind, StepMount, Vertex
 from wharf.build.ops.brought import Brought
-from wharf.build.ops.files import FileWork
+from wharf.build.ops.files import FileWork, ensure_here
 from wharf.build.service import STEP_LABEL
 from wharf.build.solver.solver import Job
 from wharf.build.tree import EMPTY, Tree
@@ -98,6 +98,7 @@ class StepWork:
         assert isinstance(op, Exec)
         check_runnable(vertex.platform, self.engine.images.platform)
         base = inputs[0] or EMPTY
+        ensure_here(self.engine, base)
         directory = os.path.join(self.root, "steps", secrets.token_hex(8))
         os.makedirs(directory, mode=0o700)
         with contextlib.ExitStack() as stack:
