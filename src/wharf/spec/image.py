@@ -23,6 +23,14 @@ MEDIA_DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 MEDIA_DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 MEDIA_DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 MEDIA_DOCKER_LAYER_GZIP = MEDIA_DOCKER_LAYER + ".gzip"
+_NONDISTRIBUTABLE = "application/vnd.oci.image.layer.nondistributable.v1.tar"
+FOREIGN_LAYERS = (
+    _NONDISTRIBUTABLE,
+    _NONDISTRIBUTABLE + "+gzip",
+    _NONDISTRIBUTABLE + "+zstd",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+)
+"""Layers that may lie elsewhere than at the registry, and are not uploaded (layer.md#non-distributable-layers)."""
 MAX_CONFIG_SIZE = 8 << 20
 MAX_MANIFEST_SIZE = 4 << 20
 
@@ -34,17 +42,25 @@ def canonical_json(value: Any) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """A typed pointer to a blob; `size` in bytes."""
+    """A typed pointer to a blob; `size` in bytes, `urls` where it may be had besides."""
 
     media_type: str
     digest: Digest
     size: int
     annotations: dict[str, str] = field(default_factory=dict)
     platform: Platform | None = None
+    urls: tuple[str, ...] = ()
+
+    @property
+    def foreign(self) -> bool:
+        """A layer that lies elsewhere: it comes from there, and is not pushed."""
+        return bool(self.urls) and self.media_type in FOREIGN_LAYERS
 
     def to_json(self) -> dict[str, Any]:
         """The document's shape in a manifest or index."""
         out: dict[str, Any] = {"mediaType": self.media_type, "digest": str(self.digest), "size": self.size}
+        if self.urls:
+            out["urls"] = list(self.urls)
         if self.annotations:
             out["annotations"] = self.annotations
         if self.platform:
@@ -68,12 +84,16 @@ class Descriptor:
         notes = raw.get("annotations") or {}
         if not isinstance(notes, dict):
             raise Invalid("invalid descriptor: annotations is not an object")
+        urls = raw.get("urls") or []
+        if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+            raise Invalid("invalid descriptor: urls is not a list of strings")
         return cls(
             media,
             Digest.parse(str(raw.get("digest"))),
             size,
             {str(k): str(v) for k, v in notes.items()},
             where,
+            tuple(urls),
         )
 
 

@@ -10,6 +10,8 @@ from wharf.transfer.unpack import PLAIN_LAYERS
 
 def send_layer(store: ImageStore, uploads: Uploads, layer: Descriptor) -> Descriptor:
     """Bring a layer to a registry unless it is there; the descriptor of what is there. Raises WharfError."""
+    if layer.foreign:
+        return layer
     known = known_form(store, layer)
     if known is not None and uploads.size(known.digest) is not None:
         return known

@@ -22,6 +22,7 @@ from wharf.registry.client.repository import Repository
 from wharf.registry.client.values import MAX_CONFIG, Document
 from wharf.spec.digest import Digest, chain_ids
 from wharf.spec.image import (
+    FOREIGN_LAYERS,
     MEDIA_CONFIG,
     MEDIA_DOCKER_CONFIG,
     MEDIA_DOCKER_LAYER,
@@ -50,12 +51,10 @@ from wharf.transfer.unpack import PLAIN_LAYERS, Place, apply_blob, check_blob
 
 MAX_LAYERS = 500
 _CONFIGS = (MEDIA_CONFIG, MEDIA_DOCKER_CONFIG)
-_NONDISTRIBUTABLE = "application/vnd.oci.image.layer.nondistributable.v1.tar"
 LAYER_TYPES = frozenset(
     (
         MEDIA_LAYER, MEDIA_LAYER_GZIP, MEDIA_LAYER_ZSTD, MEDIA_DOCKER_LAYER, MEDIA_DOCKER_LAYER_GZIP,
-        MEDIA_DOCKER_LAYER + ".zstd", _NONDISTRIBUTABLE, _NONDISTRIBUTABLE + "+gzip", _NONDISTRIBUTABLE + "+zstd",
-        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        MEDIA_DOCKER_LAYER + ".zstd", *FOREIGN_LAYERS,
     )
 )  # fmt: skip
 

@@ -23,7 +23,7 @@ from wharf.spec.reference import Reference
 from wharf.transfer.closure import closure
 from wharf.transfer.compress import ENCODER, CompressedSource, StoredSource
 from wharf.transfer.pull_progress import Emit, LayerLine
-from wharf.transfer.push_all import push_index
+from wharf.transfer.push_all import FOREIGN, push_index
 from wharf.transfer.store import ImageStore
 from wharf.transfer.unpack import PLAIN_LAYERS
 
@@ -153,6 +153,9 @@ class _Push:
 
     def _layer(self, layer: Descriptor, line: LayerLine) -> Descriptor:
         """Bring one layer there; the descriptor of what is there."""
+        if layer.foreign:
+            line.say(FOREIGN)
+            return layer
         compress = self._made_here and layer.media_type in PLAIN_LAYERS
         known = self._known(layer) if compress else layer
         if known is not None:

@@ -11,6 +11,9 @@ from wharf.transfer.compress import StoredSource
 from wharf.transfer.pull_progress import Emit, LayerLine
 from wharf.transfer.store import ImageStore
 
+FOREIGN = "Skipped foreign layer"
+"""Moby's word for a layer that the manifest says is to be had elsewhere."""
+
 
 def push_index(store: ImageStore, repository: Repository, found: Closure, tag: str, emit: Emit, at_once: int) -> None:
     """Send what the registry has not. Raises as a push."""
@@ -18,6 +21,9 @@ def push_index(store: ImageStore, repository: Repository, found: Closure, tag: s
 
     def send(blob: Descriptor) -> None:
         line = LayerLine(emit, blob.digest, blob.size)
+        if blob.foreign:
+            line.say(FOREIGN)
+            return
         if uploads.size(blob.digest) is not None:
             line.say("Layer already exists")
             return

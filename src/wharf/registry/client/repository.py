@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from wharf.errors import Invalid, Unauthorized, WharfError
 from wharf.registry.client.download import Sink, Transfer
+from wharf.registry.client.elsewhere import Elsewhere
 from wharf.registry.client.errors import Misbehaves, Refused
 from wharf.registry.client.http import Answer
 from wharf.registry.client.place import Client, Place
@@ -38,6 +39,7 @@ class Repository:
         self.path = reference.path
         self.attempts = client.config.attempts
         self.places = client.places(reference.domain, credentials)
+        self._elsewhere = Elsewhere(client, reference.domain)
         self._failed: set[Place] = set()
         self._givers: dict[Digest, set[Place]] = {}
 
@@ -50,6 +52,7 @@ class Repository:
         """End pauses between attempts; what runs fails soon."""
         for place in self.places:
             place.cancelled.set()
+        self._elsewhere.cancel()
 
     def scope(self, actions: str = "pull") -> str:
         """The scope of a token for this repository."""
@@ -170,7 +173,12 @@ class Repository:
     def _open(self, blob: Descriptor, position: int) -> tuple[Place, Answer]:
         headers = {"Range": f"bytes={position}-"} if position else {}
         url = f"/v2/{self.path}/blobs/{blob.digest}"
-        return self._first(lambda place: (place, place.get("GET", url, self.scope(), headers)))
+        try:
+            return self._first(lambda place: (place, place.get("GET", url, self.scope(), headers)))
+        except Refused as error:
+            if error.status != 404 or not blob.foreign:
+                raise
+        return self._elsewhere.open(blob, headers)
 
     def _first(self, ask: Callable[[Place], T]) -> T:
         """From the first place that has it; the registry's own error when none has."""
@@ -186,6 +194,8 @@ class Repository:
 
     def _drop(self, place: Place) -> bool:
         """Ask a mirror no more; False for the registry itself, which there is no other for."""
+        if place not in self.places:
+            return self._elsewhere.drop(place)
         if place is self.origin:
             return False
         self._failed.add(place)
