@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_INSECURE = ("insecure", "", "bool", "Allow communication with an insecure registry (a setting of the daemon here)")
+_INSECURE = ("insecure", "", "bool", "Allow communication with an insecure registry")
 INSPECT = Command(
     "manifest inspect",
     "[OPTIONS] [MANIFEST_LIST] MANIFEST",
@@ -63,21 +63,21 @@ RM = Command(
 )
 _PLATFORM = (("arch", "architecture"), ("os", "os"), ("variant", "variant"), ("os-version", "os.version"),
              ("os-features", "os.features"))  # fmt: skip
+_QUERY = {False: "", True: "?insecure=1"}
 
 
 def inspect(session: Session, args: list[str]) -> int:
     """Prints the document, indented as docker does it: of a list that is here, else the daemon asks the registry."""
     flags, (*within, name) = INSPECT.parse(args)
-    _refuse_insecure(flags)
     lists = ManifestLists(session.config)
     found = [_entry(lists, within[0], name)] if within else lists.entries(whole_name(name))
     if flags.get("verbose"):
-        found = found or _asked(session, name)
+        found = found or _asked(session, name, flags.get("insecure", False))
         _print(session, found[0] if len(found) == 1 else found)
     elif within:
         _print(session, next(found[0][key] for key in ("OCIManifest", "SchemaV2Manifest") if key in found[0]))
     else:
-        document = index_of(found)[1] if found else _document(session, name)[1]
+        document = index_of(found)[1] if found else _document(session, name, flags.get("insecure", False))[1]
         _print(session, json.loads(document))
     return 0
 
@@ -85,13 +85,12 @@ def inspect(session: Session, args: list[str]) -> int:
 def create(session: Session, args: list[str]) -> int:
     """Asks the registry for each manifest and writes the list down."""
     flags, (target, *names) = CREATE.parse(args)
-    _refuse_insecure(flags)
     name, lists = whole_name(target), ManifestLists(session.config)
     if lists.entries(name) and not flags.get("amend"):
         raise ExitWith("refusing to amend an existing manifest list with no --amend flag")
     entries = []
     for source in names:
-        found = _asked(session, source)
+        found = _asked(session, source, flags.get("insecure", False))
         if len(found) != 1:
             raise ExitWith(f"{source} is a manifest list")
         entries += found
@@ -117,7 +116,6 @@ def annotate(session: Session, args: list[str]) -> int:
 def push(session: Session, args: list[str]) -> int:
     """The daemon brings what the repository lacks from its neighbours, then the list; prints its digest."""
     flags, (target,) = PUSH.parse(args)
-    _refuse_insecure(flags)
     name, lists = whole_name(target), ManifestLists(session.config)
     entries = lists.entries(name)
     if not entries:
@@ -128,7 +126,8 @@ def push(session: Session, args: list[str]) -> int:
                            f"{domain_of(whole_name(entry['Ref']))} != {domain_of(name)}")  # fmt: skip
     media, document = index_of(entries)
     sources = dict.fromkeys(path_of(whole_name(entry["Ref"])) for entry in entries)
-    query = "&".join(f"from={quote(source)}" for source in sources if source != path_of(name))
+    options = [f"from={quote(source)}" for source in sources if source != path_of(name)]
+    query = "&".join([*options, *(["insecure=1"] if flags.get("insecure") else [])])
     client = session.client()
     client.require_wharf("manifest push")
     headers = {**Credentials(session.config).header(name), "Content-Type": media}
@@ -150,11 +149,6 @@ def rm(session: Session, args: list[str]) -> int:
     return status
 
 
-def _refuse_insecure(flags: dict[str, Any]) -> None:
-    if flags.get("insecure"):
-        raise ExitWith("wharf: --insecure is not there: name the registry in wharfd's --insecure-registry")
-
-
 def _entry(lists: ManifestLists, target: str, source: str) -> dict[str, Any]:
     found = [entry for entry in lists.entries(whole_name(target)) if entry["Ref"] == whole_name(source)]
     if not found:
@@ -166,18 +160,19 @@ def _print(session: Session, value: Any) -> None:
     session.line(json.dumps(value, indent="\t", ensure_ascii=False))
 
 
-def _asked(session: Session, name: str) -> list[dict[str, Any]]:
+def _asked(session: Session, name: str, insecure: bool) -> list[dict[str, Any]]:
     """The manifest behind a name, or all of its list, each as docker writes it down."""
-    media, document = _document(session, name)
+    media, document = _document(session, name, insecure)
     raw = json.loads(document)
     if isinstance(raw.get("manifests"), list):
         repository = repository_of(whole_name(name))
         return [
-            entry_of(whole_name(name), item, _document(session, f"{repository}@{item['digest']}")[1])
+            entry_of(whole_name(name), item, _document(session, f"{repository}@{item['digest']}", insecure)[1])
             for item in raw["manifests"]
         ]
     headers = Credentials(session.config).header(name)
-    answer = session.client().request("GET", f"/distribution/{quote(name, '/:@')}/json", headers=headers).json()
+    path = f"/wharf/v1/distribution/{quote(name, '/:@')}/json{_QUERY[insecure]}"
+    answer = session.client().request("GET", path, headers=headers).json()
     described = answer["Descriptor"]
     descriptor = {"mediaType": media, "size": described["size"], "digest": described["digest"]}
     if platforms := answer.get("Platforms"):
@@ -185,11 +180,11 @@ def _asked(session: Session, name: str) -> list[dict[str, Any]]:
     return [entry_of(whole_name(name), descriptor, document)]
 
 
-def _document(session: Session, name: str) -> tuple[str, bytes]:
+def _document(session: Session, name: str, insecure: bool) -> tuple[str, bytes]:
     """Media type and document, as the registry has them; raises ExitWith when it has none."""
     client = session.client()
     client.require_wharf("manifest inspect")
-    path = f"/wharf/v1/distribution/{quote(name, '/:@')}/manifest"
+    path = f"/wharf/v1/distribution/{quote(name, '/:@')}/manifest{_QUERY[insecure]}"
     try:
         response = client.request("GET", path, headers=Credentials(session.config).header(name))
     except ApiError as error:

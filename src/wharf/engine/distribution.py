@@ -27,14 +27,14 @@ class Distributed:
     document: bytes
 
 
-def inspect_distribution(engine: Engine, name: str, login: RegistryLogin) -> Distributed:
+def inspect_distribution(engine: Engine, name: str, login: RegistryLogin, *, insecure: bool = False) -> Distributed:
     """Look a name up. Raises Invalid for a bad name; NotFound, Unauthorized, Denied, Internal with Docker's words."""
     from wharf.registry.client.errors import Refused, for_push  # the HTTP client comes with them
     from wharf.registry.client.values import MAX_MANIFEST
     from wharf.transfer.choose import media_type_of
 
     reference = Reference.parse(name).with_default_tag()
-    repository = engine.registries.repository(engine.config.registries, reference, login)
+    repository = engine.registries.repository(engine.config.registries, reference, login, insecure=insecure)
     try:
         document = repository.manifest(str(reference.digest or reference.tag))
         descriptor = Descriptor(media_type_of(document), document.digest, len(document.data))

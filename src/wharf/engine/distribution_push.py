@@ -14,6 +14,7 @@ from wharf.spec.registry import RegistryLogin
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
+    from wharf.registry.client.repository import Repository
     from wharf.registry.client.upload import Uploads
 
 MAX_SOURCES = 100
@@ -27,6 +28,13 @@ class ManifestPush:
     media_type: str
     document: bytes
     sources: Sequence[str] = ()
+    insecure: bool = False
+    """The registry may speak plain HTTP, or have a certificate of its own."""
+
+    def repository(self, engine: Engine, reference: Reference, login: RegistryLogin) -> Repository:
+        """One of its registry's repositories."""
+        settings = engine.config.registries
+        return engine.registries.repository(settings, reference, login, insecure=self.insecure)
 
 
 def push_manifest(engine: Engine, wanted: ManifestPush, login: RegistryLogin) -> Digest:
@@ -45,10 +53,10 @@ def push_manifest(engine: Engine, wanted: ManifestPush, login: RegistryLogin) ->
     if wanted.media_type not in INDEXES or not entries or len(wanted.sources) > MAX_SOURCES:
         raise Invalid("invalid manifest list: an index with one manifest at least is needed")
     sources = [Reference.parse(f"{reference.domain}/{source}") for source in wanted.sources]
-    uploads = Uploads(engine.registries.repository(engine.config.registries, reference, login))
+    uploads = Uploads(wanted.repository(engine, reference, login))
     try:
         for entry in entries:
-            _bring(engine, reference, sources, uploads, entry, login)
+            _bring([wanted.repository(engine, source, login) for source in (reference, *sources)], uploads, entry)
         digest = Digest.of(wanted.document)
         uploads.put_manifest(str(reference.tag or digest), Document(wanted.media_type, wanted.document, digest))
         return digest
@@ -56,30 +64,23 @@ def push_manifest(engine: Engine, wanted: ManifestPush, login: RegistryLogin) ->
         raise for_push(error) from None
 
 
-def _bring(
-    engine: Engine,
-    target: Reference,
-    sources: Sequence[Reference],
-    uploads: Uploads,
-    entry: Descriptor,
-    login: RegistryLogin,
-) -> None:
-    """The manifest with its blobs, unless it is there."""
+def _bring(repositories: Sequence[Repository], uploads: Uploads, entry: Descriptor) -> None:
+    """The manifest with its blobs, unless the first repository, where it shall go, has it."""
     from wharf.registry.client.errors import Refused
     from wharf.transfer.closure import parts
 
-    for source in (target, *sources):
-        repository = engine.registries.repository(engine.config.registries, source, login)
+    target = repositories[0]
+    for repository in repositories:
         try:
             document = repository.manifest(str(entry.digest))
         except Refused as error:
             if error.status != 404:
                 raise
             continue
-        if source.path != target.path:
+        if repository.path != target.path:
             for blob in parts(document.data)[1]:
-                if uploads.size(blob.digest) is None and not uploads.mount(blob.digest, source.path):
-                    raise NotFound(f"{blob.digest} could not be taken over from {source.path}")
+                if uploads.size(blob.digest) is None and not uploads.mount(blob.digest, repository.path):
+                    raise NotFound(f"{blob.digest} could not be taken over from {repository.path}")
             uploads.put_manifest(str(entry.digest), replace(document, media_type=entry.media_type))
         return
     raise NotFound(f"no such manifest: {entry.digest}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from wharf import __version__
@@ -25,22 +26,24 @@ _MIRROR = re.compile(r"https?://[^/@?#\s]+(/[^@?#\s]*)?\Z")
 
 
 class Registries:
-    """One client for the settings in force; tokens and connections are kept in it."""
+    """One client for the settings in force, and one for the last registry that a client called insecure; tokens and
+    connections are kept in them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._settings: RegistrySettings | None = None
-        self._client: Client | None = None
+        self._clients: dict[bool, tuple[RegistrySettings, Client]] = {}
 
-    def client(self, settings: RegistrySettings) -> Client:
-        """The client; a new one when the settings have changed."""
+    def client(self, settings: RegistrySettings, insecure: str = "") -> Client:
+        """The client; a new one when the settings have changed. `insecure`: a host that is one for this request."""
         from wharf.registry.client.place import Client  # http.client and ssl: only when they are wanted
         from wharf.registry.client.values import DEFAULT_CERTS, ClientConfig
 
+        if insecure:
+            settings = replace(settings, insecure=(*settings.insecure, insecure))
         with self._lock:
-            if self._client is None or settings != self._settings:
-                self._settings = settings
-                self._client = Client(
+            known, client = self._clients.get(bool(insecure), (None, None))
+            if client is None or known != settings:
+                client = Client(
                     ClientConfig(
                         proxies=settings.proxies,
                         certs=settings.certs or DEFAULT_CERTS,
@@ -51,19 +54,23 @@ class Registries:
                         user_agent=f"wharf/{__version__}",
                     )
                 )
-            return self._client
+                self._clients[bool(insecure)] = settings, client
+            return client
 
-    def repository(self, settings: RegistrySettings, reference: Reference, login: RegistryLogin) -> Repository:
-        """The repository of a name, spoken to as `login`."""
+    def repository(
+        self, settings: RegistrySettings, reference: Reference, login: RegistryLogin, *, insecure: bool = False
+    ) -> Repository:
+        """The repository of a name, spoken to as `login`; `insecure`: over plain HTTP too."""
         from wharf.registry.client.repository import Repository
 
-        return Repository(self.client(settings), reference, credentials_of(login))
+        client = self.client(settings, reference.domain if insecure else "")
+        return Repository(client, reference, credentials_of(login))
 
     def close(self) -> None:
         """Close idle connections."""
         with self._lock:
-            if self._client is not None:
-                self._client.close()
+            for _, client in self._clients.values():
+                client.close()
 
 
 def credentials_of(login: RegistryLogin) -> Credentials:

@@ -109,3 +109,28 @@ def test_what_is_refused(daemon: Wharfd, registry: Registry, parts: list[str]) -
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "invalid manifest list" in out.stdout
+
+
+def test_a_registry_without_tls_where_it_is_asked_for(daemon: Wharfd, registry: Registry, parts: list[str]) -> None:
+    """Elsewhere than on loopback, so plain HTTP has to be said."""
+    address, port = "10.9.8.7", registry.port
+    rule = (f"table ip elsewhere {{ chain output {{ type nat hook output priority -100; "
+            f"ip daddr {address} tcp dport {port} dnat to 127.0.0.1\n}}\n}}")  # fmt: skip
+    subprocess.run([*daemon.enter, "ip", "addr", "add", f"{address}/32", "dev", "lo"], check=True)
+    subprocess.run([*daemon.enter, "nft", "-f", "-"], input=rule, text=True, check=True)
+    there = [part.replace("127.0.0.1", address) for part in parts]
+    target = f"{address}:{port}/insecure/box:1"
+    for arguments in (("inspect", there[0]), ("inspect", "-v", there[0]), ("create", target, *there)):
+        out = wharf(daemon, *arguments, check=False)
+        assert out.returncode == 1 and "server gave HTTP response to HTTPS client" in out.stderr
+    plain = wharf(daemon, "inspect", parts[0]).stdout
+    assert wharf(daemon, "inspect", "--insecure", there[0]).stdout == plain
+    assert json.loads(wharf(daemon, "inspect", "--insecure", "-v", there[0]).stdout)["Ref"] == there[0]
+    wharf(daemon, "create", "--insecure", target, *there)
+    out = wharf(daemon, "push", target, check=False)
+    assert out.returncode == 1 and "server gave HTTP response to HTTPS client" in out.stderr
+    digest = wharf(daemon, "push", "--insecure", "--purge", target).stdout.strip()
+    pushed = wharf(daemon, "inspect", f"{registry.host}/insecure/box@{digest}").stdout
+    assert len(json.loads(pushed)["manifests"]) == 2
+    out = wharf(daemon, "inspect", target, check=False)
+    assert out.returncode == 1, "one request that said it opened nothing for others"

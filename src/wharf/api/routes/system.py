@@ -144,25 +144,31 @@ async def distribution(api: Api, request: Request) -> Answer:
     return json_reply({"Descriptor": found.descriptor.to_json(), "Platforms": found.platforms or None})
 
 
+async def wharf_distribution(api: Api, request: Request) -> Answer:
+    """GET /wharf/v1/distribution/{name}/json?insecure=: the same, of a registry that may speak plain HTTP."""
+    found = await _distributed(api, request, insecure=request.flag("insecure"))
+    return json_reply({"Descriptor": found.descriptor.to_json(), "Platforms": found.platforms or None})
+
+
 async def distribution_manifest(api: Api, request: Request) -> Answer:
-    """GET /wharf/v1/distribution/{name}/manifest: the manifest or index itself, as its registry sent it."""
-    found = await _distributed(api, request)
+    """GET /wharf/v1/distribution/{name}/manifest?insecure=: the manifest or index itself, as its registry sent it."""
+    found = await _distributed(api, request, insecure=request.flag("insecure"))
     headers = {"Docker-Content-Digest": str(found.descriptor.digest)}
     return Reply(200, found.document, found.descriptor.media_type, headers)
 
 
 async def distribution_push(api: Api, request: Request) -> Answer:
-    """PUT /wharf/v1/distribution/{name}/manifest?from=: a manifest list, with what its repository lacks."""
+    """PUT /wharf/v1/distribution/{name}/manifest?from=&insecure=: a manifest list, with what its repository lacks."""
     document = await request.body.read(MAX_MANIFEST_SIZE)
     media = request.headers.get("content-type", "")
     login = parse_auth(request.headers.get("x-registry-auth", ""))
-    wanted = ManifestPush(request.names["name"], media, document, request.all("from"))
+    wanted = ManifestPush(request.names["name"], media, document, request.all("from"), request.flag("insecure"))
     return json_reply({"Digest": str(await api.run(push_manifest, api.engine, wanted, login))}, 201)
 
 
-async def _distributed(api: Api, request: Request) -> Distributed:
+async def _distributed(api: Api, request: Request, *, insecure: bool = False) -> Distributed:
     login = parse_auth(request.headers.get("x-registry-auth", ""))
-    return await api.run(inspect_distribution, api.engine, request.names["name"], login)
+    return await api.run(inspect_distribution, api.engine, request.names["name"], login, insecure=insecure)
 
 
 async def wharf_ping(api: Api, request: Request) -> Answer:
@@ -200,6 +206,7 @@ ROUTES = (
     Route("GET", "/system/df", df),
     Route("POST", "/auth", auth),
     Route("GET", "/distribution/{name}/json", distribution),
+    Route("GET", "/wharf/v1/distribution/{name}/json", wharf_distribution),
     Route("GET", "/wharf/v1/distribution/{name}/manifest", distribution_manifest),
     Route("PUT", "/wharf/v1/distribution/{name}/manifest", distribution_push),
     Route("GET", "/wharf/v1/_ping", wharf_ping),

@@ -67,6 +67,8 @@ def refused(status: int, body: bytes, url: str) -> Refused:
     return Refused(status, code, (words or _PLAIN.get(code) or code.lower().replace("_", " "))[:MAX_WORDS])
 
 
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")
+"""What OpenSSL calls an answer that is no record of TLS: a registry that speaks plain HTTP."""
 _NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH)
 
 
@@ -85,6 +87,8 @@ def reason_of(error: Exception, url: str) -> str:
         return "dial tcp: address of the host: unexpected ']' in address"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"tls: failed to verify certificate: x509: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
+        return "http: server gave HTTP response to HTTPS client"
     if isinstance(error, ssl.SSLError):
         return f"tls: {error.reason or error}"
     if isinstance(error, socket.gaierror | UnicodeError):  # names that no resolver takes among them
