@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from wharf.build.finish import index_of
 from wharf.build.outputs import Output
 from wharf.build.request import BuildRequest
-from wharf.engine.push import push_image
+from wharf.engine.push import PushRequest, push_image
 from wharf.engine.registries import domain_of
 from wharf.errors import Invalid
 from wharf.spec.digest import Digest
@@ -152,7 +152,7 @@ def write_blobs(
 def _push(engine: Engine, images: Sequence[ImageRecord], name: Reference, request: BuildRequest) -> None:
     login = login_for(request, name)
     if len(images) == 1:
-        push_image(engine, name.name, str(name.tag), login, request.told)
+        push_image(engine, PushRequest(name.name, str(name.tag), login), request.told)
         return
     repository = engine.registries.repository(engine.config.registries, name, login)
     digest = push_index(engine.images, repository, str(name.tag), images)

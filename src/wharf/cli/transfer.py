@@ -20,6 +20,7 @@ PULL = Command(
         _TRUST,
         ("platform", "", "string", "Set platform if server is multi-platform capable"),
         _QUIET,
+        ("referrers", "", "bool", "Keep what refers to the image (signatures, bills of material) beside it"),
     ),
     operands=(1, 1),
     example="wharf pull registry.example.com/team/app:1",
@@ -34,6 +35,7 @@ PUSH = Command(
         _TRUST,
         ("platform", "", "string", "Push a platform-specific manifest as a single-platform image to the registry"),
         _QUIET,
+        ("referrers", "", "bool", "Push what is kept beside the image too"),
     ),
     operands=(1, 1),
     example="wharf push registry.example.com/team/app:1",
@@ -54,7 +56,7 @@ def pull(session: Session, args: list[str]) -> int:
             session.line("Using default tag: latest")
     whole = references.canonical(repository)
     platform = "all" if flags.get("all-platforms") else flags.get("platform", "")
-    parameters = {"fromImage": whole, "tag": tag, "platform": platform}
+    parameters = {"fromImage": whole, "tag": tag, "platform": platform, "referrers": flags.get("referrers")}
     headers = Credentials(session.config).header(name)
     response = session.client().request("POST", "/images/create" + query(parameters), headers=headers)
     progress.bars(session, response, quiet=quiet)
@@ -78,7 +80,8 @@ def push(session: Session, args: list[str]) -> int:
             session.line("Using default tag: latest")
     platform = references.platform(flags.get("platform", ""))
     headers = Credentials(session.config).header(name)
-    path = f"/images/{quote(repository, '/:')}/push" + query({"tag": tag, "platform": platform or None})
+    parameters = {"tag": tag, "platform": platform or None, "referrers": flags.get("referrers")}
+    path = f"/images/{quote(repository, '/:')}/push" + query(parameters)
     response = session.client().request("POST", path, headers=headers)
     progress.bars(session, response, quiet=quiet)
     if quiet:

@@ -34,6 +34,8 @@ class PullRequest:
     tag: str = ""
     platform: str = ""
     login: RegistryLogin = field(default_factory=RegistryLogin)
+    referrers: bool = False
+    """What refers to the image (signatures and the like) is kept beside it."""
 
 
 def pull_image(engine: Engine, request: PullRequest, progress: Progress) -> ImageRecord | None:
@@ -45,12 +47,14 @@ def pull_image(engine: Engine, request: PullRequest, progress: Progress) -> Imag
     everything = request.platform == EVERYTHING
     platform = Platform.parse(request.platform) if request.platform and not everything else None
     if reference.tag or reference.digest:
-        return pull_reference(engine, reference, platform, request.login, progress, everything=everything)
+        return pull_reference(
+            engine, reference, platform, request.login, progress, everything=everything, referrers=request.referrers
+        )
     from wharf.transfer.tags import list_tags
 
     repository = engine.registries.repository(engine.config.registries, reference, request.login)
     for tag in list_tags(repository, reference):
-        pull_reference(engine, replace(reference, tag=tag), platform, request.login, progress, everything=everything)
+        pull_image(engine, replace(request, tag=tag), progress)
     return None
 
 
@@ -62,13 +66,17 @@ def pull_reference(
     progress: Progress,
     *,
     everything: bool = False,
+    referrers: bool = False,
 ) -> ImageRecord:
-    """Pull one name with a tag or a digest; `everything`: all that its index leads to. Raises as `pull_image`."""
+    """Pull one name with a tag or a digest; `everything`: all that its index leads to; `referrers`: what refers to it.
+
+    Raises as `pull_image`.
+    """
     from wharf.transfer.pull import PullOptions, pull  # the HTTP client comes with it
 
     settings = engine.config.registries
     repository = engine.registries.repository(settings, reference, login)
-    options = PullOptions(platform, settings.downloads, settings.rule_for(reference.name), everything)
+    options = PullOptions(platform, settings.downloads, settings.rule_for(reference.name), everything, referrers)
     done = pull(engine.images, repository, reference, options, progress)
     shown = replace(reference, tag=None) if reference.digest else reference
     publish_image_event(engine, "pull", done.image, shown.familiar())

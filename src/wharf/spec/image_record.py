@@ -66,6 +66,22 @@ class BlobLease:
 
 
 @dataclass(frozen=True, slots=True)
+class Referrer:
+    """A document about another; `tag` where it is found by one (cosign's) instead of by its subject."""
+
+    document: Descriptor
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferrersRecord:
+    """What is kept beside a manifest or index, for as long as that is kept."""
+
+    subject: Digest
+    documents: tuple[Referrer, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CompressedLayer:
     """What a plain layer became when it was compressed for a push; `encoder` names the program and its settings."""
 

@@ -45,6 +45,7 @@ from wharf.transfer.download import Download, Replaced
 from wharf.transfer.leases import keep
 from wharf.transfer.pull_all import pull_rest
 from wharf.transfer.pull_progress import Emit, LayerLine
+from wharf.transfer.referrers import pull_referrers
 from wharf.transfer.signatures import admit, refuse
 from wharf.transfer.store import ImageStore
 from wharf.transfer.unpack import PLAIN_LAYERS, Place, apply_blob, check_blob
@@ -61,12 +62,14 @@ LAYER_TYPES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class PullOptions:
-    """`platform` None: this machine's. `downloads` layers come at once. `everything`: all of an index is kept."""
+    """`platform` None: this machine's. `downloads` layers come at once. `everything`: all of an index is kept,
+    `referrers`: what refers to it too."""
 
     platform: Platform | None = None
     downloads: int = 3
     signatures: SignatureRule = field(default_factory=SignatureRule)
     everything: bool = False
+    referrers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +107,21 @@ def _pull(store: ImageStore, repository: Repository, reference: Reference, optio
     admit(repository, reference, top.digest, options.signatures)
     emit({"status": f"Pulling from {reference.path}", "id": name})
     before = _unchanged(store, here, top, options)
+    changed = before is None
     if before is None:
         before = _fetch(store, repository, top, platform, options, emit)
-        target = _stored(store, top)
+    target = _stored(store, top)
+    whole = options.everything and target.media_type in INDEXES
+    if whole and changed:
+        pull_rest(store, repository, target, emit, options.downloads)
+    if options.referrers:
+        subjects = [item.digest for item in closure(store.content, target).documents] if whole else [top.digest]
+        pull_referrers(store, repository, [*subjects, before.manifest.digest], emit, options.downloads)
+    if changed:
         by_digest = replace(reference, tag=None, digest=top.digest)
-        whole = options.everything and target.media_type in INDEXES
-        if whole:
-            pull_rest(store, repository, target, emit, options.downloads)
         store.content.sync()
         faults.done("pull:synced")
         store.add(before, tuple(dict.fromkeys((shown, by_digest))), target, whole=whole)
-        changed = True
-    else:
-        changed = False
     emit({"status": f"Digest: {top.digest}"})
     words = "Downloaded newer image for" if changed else "Image is up to date for"
     emit({"status": f"Status: {words} {shown.familiar()}"})

@@ -24,6 +24,7 @@ from wharf.transfer.closure import closure
 from wharf.transfer.compress import ENCODER, CompressedSource, StoredSource
 from wharf.transfer.pull_progress import Emit, LayerLine
 from wharf.transfer.push_all import FOREIGN, push_index
+from wharf.transfer.referrers import push_referrers
 from wharf.transfer.store import ImageStore
 from wharf.transfer.unpack import PLAIN_LAYERS
 
@@ -44,19 +45,20 @@ def push(
     at_once: int = 5,
     *,
     chosen: ImageRecord | None = None,
+    referrers: bool = False,
 ) -> Pushed:
     """Push what a name with a tag stands for, and note its digest here: the index, where all of it was kept, or of it
-    the one platform `chosen`.
+    the one platform `chosen`. `referrers`: what is kept beside it goes along.
 
     `emit` gets Docker's messages; what it raises ends the push.
     Raises NotFound when the name is not here; Unauthorized, Denied, Internal with Docker's words.
     """
     with store.operations.operation():
         try:
-            made = _Push(store, repository, reference, emit)
-            if chosen is not None and chosen.id != made.image.id:
-                return made.one(chosen, at_once)
-            return (made.whole(at_once) if chosen is None else None) or made.run(at_once)
+            pushed = _Push(store, repository, reference, emit).choose(chosen, at_once)
+            if referrers and store.content.has(pushed.digest):
+                push_referrers(store, repository, pushed.digest, emit, at_once)
+            return pushed
         except WharfError as error:
             translated = for_push(error)
             if translated is error:
@@ -89,6 +91,12 @@ class _Push:
             if all(content.has(layer.digest) for layer in manifest.layers):
                 break
         return manifest, document
+
+    def choose(self, chosen: ImageRecord | None, at_once: int) -> Pushed:
+        """Push the one platform, else all that was kept, else the image itself."""
+        if chosen is not None and chosen.id != self.image.id:
+            return self.one(chosen, at_once)
+        return (self.whole(at_once) if chosen is None else None) or self.run(at_once)
 
     def whole(self, at_once: int) -> Pushed | None:
         """Push the index that the name was pulled with, where all of it was kept; None where it was not."""

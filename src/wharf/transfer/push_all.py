@@ -15,8 +15,8 @@ FOREIGN = "Skipped foreign layer"
 """Moby's word for a layer that the manifest says is to be had elsewhere."""
 
 
-def push_index(store: ImageStore, repository: Repository, found: Closure, tag: str, emit: Emit, at_once: int) -> None:
-    """Send what the registry has not. Raises as a push."""
+def push_index(store: ImageStore, repository: Repository, found: Closure, tag: str, emit: Emit, at_once: int) -> str:
+    """Send what the registry has not; the subject that it lists the top document for, or "". Raises as a push."""
     uploads = Uploads(repository)
 
     def send(blob: Descriptor) -> None:
@@ -42,7 +42,7 @@ def push_index(store: ImageStore, repository: Repository, found: Closure, tag: s
     *inner, top = found.documents
     for item in inner:
         uploads.put_manifest(str(item.digest), _document(store, item))
-    uploads.put_manifest(tag, _document(store, top))
+    return uploads.put_manifest(tag, _document(store, top))
 
 
 def _document(store: ImageStore, item: Descriptor) -> Document:

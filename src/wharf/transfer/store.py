@@ -223,6 +223,7 @@ class ImageStore:
         for target in {name.target.digest: name.target for name in self.database.names.all()}.values():
             if target.digest in whole:
                 blobs |= closure(self.content, target).digests()
+        self._add_referrers(blobs)
         cached = self.database.build_cache.all()
         blobs |= {layer.digest for record in cached for layer in record.layers}
         kept = {chain_id for image in images for chain_id in image.chain}
@@ -236,8 +237,19 @@ class ImageStore:
         strangers = [digest for digest in self.content.digests() if digest not in blobs]
         return strangers, set(self.snapshots.chain_ids()) - kept
 
+    def _add_referrers(self, blobs: set[Digest]) -> None:
+        """What is kept beside documents that are kept, and beside that."""
+        waiting = self.database.referrers.all()
+        while chosen := [record for record in waiting if record.subject in blobs]:
+            waiting = [record for record in waiting if record.subject not in blobs]
+            for referrer in (item for record in chosen for item in record.documents):
+                blobs |= closure(self.content, referrer.document).digests()
+
     def _sweep(self) -> None:
         blobs, unnamed = self.unnamed()
+        for record in self.database.referrers.all():
+            if record.subject in blobs:
+                self.database.referrers.delete(str(record.subject), durable=False)
         for lease in self.database.leases.all():
             if lease.until == FOREVER and lease.digest in blobs:  # no name points to that index any more
                 self.database.leases.delete(str(lease.digest), durable=False)

@@ -15,7 +15,7 @@ from wharf.engine.image_prune import prune_images
 from wharf.engine.image_tag import tag_image
 from wharf.engine.image_transfer import ImportRequest, import_image, import_url, load_images, save_images
 from wharf.engine.pull import PullRequest, pull_image
-from wharf.engine.push import push_image
+from wharf.engine.push import PushRequest, push_image
 from wharf.engine.search import search_images
 from wharf.errors import Internal, Invalid
 from wharf.spec.container import ContainerConfig
@@ -135,16 +135,21 @@ async def _pull(api: Api, request: Request) -> Answer:
         request.text("tag"),
         request.text("platform"),
         parse_auth(request.headers.get("x-registry-auth", "")),
+        request.flag("referrers"),
     )
     return await progress(api, lambda emit: pull_image(api.engine, wanted, emit))
 
 
 async def image_push(api: Api, request: Request) -> Answer:
     """POST /images/{name}/push"""
-    name, tag = request.names["name"], request.text("tag")
-    login = parse_auth(request.headers.get("x-registry-auth", ""))
-    platform = platform_json(request.text("platform"))
-    return await progress(api, lambda emit: push_image(api.engine, name, tag, login, emit, platform))
+    wanted = PushRequest(
+        request.names["name"],
+        request.text("tag"),
+        parse_auth(request.headers.get("x-registry-auth", "")),
+        platform_json(request.text("platform")),
+        request.flag("referrers"),
+    )
+    return await progress(api, lambda emit: push_image(api.engine, wanted, emit))
 
 
 async def image_search(api: Api, request: Request) -> Answer:

@@ -99,14 +99,17 @@ class Repository:
 
         return self._first(ask)
 
-    def referrers(self, digest: Digest, artifact_type: str) -> list[dict[str, Any]]:
-        """What refers to a document, as descriptors in JSON; older registries keep the list under a tag. Unverified.
+    def referrers(self, digest: Digest, artifact_type: str = "") -> list[dict[str, Any]]:
+        """What refers to a document (of that type only, where one is given), as descriptors in JSON. Unverified.
+
+        Older registries keep the list under a tag.
 
         Raises Refused, Unreachable, Unauthorized, Misbehaves, Invalid.
         """
 
         def ask(place: Place) -> list[dict[str, Any]]:
-            url = f"/v2/{self.path}/referrers/{digest}?artifactType={quote(artifact_type, safe='')}"
+            url = f"/v2/{self.path}/referrers/{digest}"
+            url += f"?artifactType={quote(artifact_type, safe='')}" if artifact_type else ""
             _, data = place.document(url, self.scope(), MAX_MANIFEST, {"Accept": MEDIA_INDEX})
             found = _entries(data)
             if not found and place is not self.origin:

@@ -12,8 +12,8 @@ from typing import Protocol
 from wharf.registry.client.errors import Misbehaves, Refused, Unreachable
 from wharf.registry.client.http import Answer
 from wharf.registry.client.place import Place
-from wharf.registry.client.repository import Repository
-from wharf.registry.client.values import Document
+from wharf.registry.client.repository import ACCEPT, Repository
+from wharf.registry.client.values import MAX_MANIFEST, Document
 from wharf.spec.digest import Digest
 
 MAX_SMALL = 64 << 10
@@ -92,8 +92,22 @@ class Uploads:
                     location = ""  # the upload is lost: another one, from the beginning
                 self._place.pause(failures, getattr(error, "wait", None))
 
-    def put_manifest(self, name: str, document: Document) -> None:
-        """Store a manifest under a tag or digest. Raises as `send`; Misbehaves when another digest is stored."""
+    def manifest(self, name: str) -> Document | None:
+        """The manifest or index of a tag there; None when there is none. Raises as `send`."""
+        try:
+            url = f"/v2/{self._path}/manifests/{name}"
+            answer, data = self._place.document(url, self._scope, MAX_MANIFEST, {"Accept": ACCEPT})
+        except Refused as error:
+            if error.status == 404:
+                return None
+            raise
+        return Document(answer.header("Content-Type").partition(";")[0].strip(), data, Digest.of(data))
+
+    def put_manifest(self, name: str, document: Document) -> str:
+        """Store a manifest under a tag or digest; the subject that the registry lists it for, or "".
+
+        Raises as `send`; Misbehaves when another digest is stored.
+        """
         headers = {"Content-Type": document.media_type}
         url = f"/v2/{self._path}/manifests/{name}"
         for attempt in range(1, self._attempts + 1):
@@ -108,6 +122,7 @@ class Uploads:
         said = answer.header("Docker-Content-Digest")
         if said and said != str(document.digest):
             raise Misbehaves(f"the registry stored {said[:100]}, {document.digest} was sent")
+        return answer.header("OCI-Subject")
 
     def _put_small(self, source: Source) -> None:
         data = b"".join(source.chunks(0))

@@ -18,7 +18,7 @@ from typing import Any
 from wharf.errors import Conflict, Internal
 from wharf.spec.build_record import BuildRecord
 from wharf.spec.container import ContainerRecord, ExecRecord
-from wharf.spec.image_record import BlobLease, CompressedLayer, ImageRecord, NameRecord
+from wharf.spec.image_record import BlobLease, CompressedLayer, ImageRecord, NameRecord, ReferrersRecord
 from wharf.spec.network import NetworkRecord
 from wharf.spec.volume import VolumeRecord
 from wharf.storage.metadata.repository import Repository, Settings
@@ -81,6 +81,9 @@ class Database:
         )
         self.compressed: Repository[CompressedLayer] = Repository(
             self, "compressed", CompressedLayer, lambda item: {"id": str(item.plain)}
+        )
+        self.referrers: Repository[ReferrersRecord] = Repository(
+            self, "referrers", ReferrersRecord, lambda item: {"id": str(item.subject)}
         )
         self.kv = Settings(self)
 

@@ -43,4 +43,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE compressed (
             id TEXT PRIMARY KEY, format INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID""",
     ),
+    (
+        """CREATE TABLE referrers (
+            id TEXT PRIMARY KEY, format INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID""",
+    ),
 )
