@@ -14,13 +14,15 @@ from typing import Any
 from wharf.engine.config import EngineConfig
 from wharf.engine.oci_spec import Device
 from wharf.errors import Internal, NotImplementedYet
+from wharf.runtime.oci.hooks import POINTS
 from wharf.spec.container import DeviceRequest
 
 MAX_SPEC_BYTES = 1 << 20
 MAX_SPECS = 256
+MAX_HOOK_SECONDS = 3600
 _KIND = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.:-]*[A-Za-z0-9])?\Z")
-_NOT_CARRIED_OUT = ("hooks", "intelRdt", "netDevices")
+_NOT_CARRIED_OUT = ("intelRdt", "netDevices")
 _TYPES = {"c": stat.S_ISCHR, "u": stat.S_ISCHR, "b": stat.S_ISBLK, "p": stat.S_ISFIFO}
 _OPTIONAL: dict[str, dict[str, type]] = {
     "deviceNodes": {
@@ -43,6 +45,8 @@ class Edits:
     devices: list[Device] = field(default_factory=list)
     mounts: list[Spec] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
+    hooks: dict[str, list[Spec]] = field(default_factory=dict)
+    """As `hooks` of an OCI specification: point -> programs of the host in their order."""
 
 
 @dataclass(slots=True)
@@ -113,12 +117,20 @@ def _devices(raw: Any) -> dict[str, list[Spec]]:
     if not isinstance(listed, list) or not listed:
         raise ValueError("invalid CDI Spec: no devices")
     common = _checked(raw.get("containerEdits") or {})
+    _check_hooks(common)
     found = {}
     for item in listed:
         name = item.get("name") if isinstance(item, dict) else None
         if not isinstance(name, str) or not _NAME.match(name):
             raise ValueError(f"invalid CDI Spec: invalid device name {str(name)[:100]!r}")
-        found[f"{kind}={name}"] = [_checked(item.get("containerEdits") or {}), common]
+        edits = _checked(item.get("containerEdits") or {})
+        try:
+            _check_hooks(edits)
+        except ValueError as error:
+            raise ValueError(
+                f'invalid CDI Spec: failed add device "{name}": invalid device "{name}": {error}'
+            ) from None
+        found[f"{kind}={name}"] = [edits, common]
     return found
 
 
@@ -141,6 +153,21 @@ def _checked(edits: Any) -> Spec:
         if (item.get("type") or "c") not in _TYPES or set(item.get("permissions") or "") - set("rwm"):
             raise ValueError(f"invalid CDI Spec: invalid deviceNodes: type or permissions of {item['path'][:200]}")
     return edits
+
+
+def _check_hooks(edits: Spec) -> None:
+    for item in edits.get("hooks") or []:
+        name, path, timeout = item.get("hookName"), item.get("path"), item.get("timeout")
+        if name not in POINTS:
+            raise ValueError(f"invalid hook name {json.dumps(str(name)[:100])}")
+        if not isinstance(path, str) or not path:
+            raise ValueError(f'invalid hook "{name}" with empty path')
+        texts = [*(item.get("args") or []), *(item.get("env") or [])]
+        is_number = isinstance(timeout, int) and not isinstance(timeout, bool) and 0 < timeout <= MAX_HOOK_SECONDS
+        if not all(isinstance(text, str) and "\0" not in text for text in texts) or "\0" in path:
+            raise ValueError(f'invalid hook "{name}": invalid args or env')
+        if timeout is not None and not is_number:
+            raise ValueError(f'invalid hook "{name}": invalid timeout')
 
 
 def requested_edits(requests: Iterable[DeviceRequest], config: EngineConfig) -> Edits:
@@ -196,6 +223,9 @@ def _apply(edits: Edits, part: Spec, name: str) -> None:
             raise NotImplementedYet(f"CDI device {name} needs {key}: not there yet")
     edits.env += part.get("env") or []
     edits.devices += [_device(item) for item in part.get("deviceNodes") or ()]
+    for item in part.get("hooks") or ():
+        kept = {key: item[key] for key in ("path", "args", "env", "timeout") if item.get(key)}
+        edits.hooks.setdefault(item["hookName"], []).append(kept)
     edits.groups += [number for number in part.get("additionalGids") or () if number]
     for item in part.get("mounts") or ():
         options = [word for word in item.get("options") or ["rbind"] if isinstance(word, str)]
@@ -237,4 +267,6 @@ def carry_out(spec: Spec, edits: Edits) -> Spec:
     own = {entry.partition("=")[0] for entry in edits.env}
     process["env"] = [entry for entry in process["env"] if entry.partition("=")[0] not in own] + edits.env
     spec["mounts"] += sorted(edits.mounts, key=lambda item: str(item["destination"]).count("/"))
+    if edits.hooks:
+        spec["hooks"] = edits.hooks
     return spec

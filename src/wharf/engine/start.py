@@ -51,6 +51,7 @@ from wharf.errors import Conflict, Internal, Invalid, NotFound, NotImplementedYe
 from wharf.kernel import faults
 from wharf.network.manager import Published
 from wharf.runtime.lifecycle import Verb
+from wharf.runtime.oci.sealed import own_command
 from wharf.runtime.requests import MonitorRequest, StartFailed
 from wharf.runtime.waiting import CREATE_PREFIX
 from wharf.spec.container import ContainerRecord
@@ -299,8 +300,11 @@ def _request(
         record.log_path = log.path
     confined = security.confined and engine.host.seccomp
     runtime = runtime_command(engine.config, host.runtime)
+    if edits.hooks and not runtime:
+        runtime = own_command()  # hooks are the command's business: they want a bundle to look at
     if runtime and found.id_maps:
-        raise NotImplementedYet("user namespaces with another OCI runtime: not there yet")
+        what = "hooks of CDI devices" if edits.hooks else "another OCI runtime"
+        raise NotImplementedYet(f"user namespaces with {what}: not there yet")
     return MonitorRequest(
         id=record.id,
         spec=carry_out(build_spec(record, found), edits),

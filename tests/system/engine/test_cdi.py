@@ -1,6 +1,8 @@
 """Devices by name (CDI): descriptions in JSON and YAML, a made-up device, Docker's words for what is not there."""
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +32,7 @@ TOY = {
                 "additionalGids": [77],
             },
         },
-        {"name": "hooked", "containerEdits": {"hooks": [{"hookName": "createContainer", "path": "/bin/true"}]}},
+        {"name": "rdt", "containerEdits": {"intelRdt": {"closID": "one"}}},
         {"name": "gone", "containerEdits": {"deviceNodes": [{"path": "/dev/nosuchnode"}]}},
     ],
 }
@@ -95,7 +97,7 @@ def test_gpus(daemon: Wharfd) -> None:
             "CDI device injection failed: failed to inject devices: failed to stat CDI host device "
             '"/dev/nosuchnode": no such file or directory',
         ),
-        (["--device", "wharf.example/toy=hooked"], "CDI device wharf.example/toy=hooked needs hooks: not there yet"),
+        (["--device", "wharf.example/toy=rdt"], "CDI device wharf.example/toy=rdt needs intelRdt: not there yet"),
         (["--gpus", "driver=cdi"], "unexpected count in CDI device request"),
         (["--gpus", "driver=foo,count=2"], 'could not select device driver "foo" with capabilities: [[gpu]]'),
         (["--gpus", "driver=nvidia"], 'could not select device driver "nvidia" with capabilities: [[gpu]]'),
@@ -108,7 +110,7 @@ def test_what_cannot_be_had(daemon: Wharfd, words: list[str], told: str) -> None
 def test_info_lists_devices_and_what_is_wrong(daemon: Wharfd) -> None:
     found = json.loads(daemon.docker("info", "-f", "{{json .}}").stdout)
     assert found["CDISpecDirs"] == [daemon.flags[1]]
-    names = [f"wharf.example/{name}" for name in ("gpu=0", "gpu=1", "toy=gone", "toy=hooked", "toy=one")]
+    names = [f"wharf.example/{name}" for name in ("gpu=0", "gpu=1", "toy=gone", "toy=one", "toy=rdt")]
     assert found["DiscoveredDevices"] == [{"Source": "cdi", "ID": name} for name in names]
     assert [line for line in found["Warnings"] if "bad.json: failed to load CDI Spec failed to parse" in line]
 
@@ -120,6 +122,90 @@ def test_the_request_is_shown(daemon: Wharfd) -> None:
     assert shown == [
         {"Driver": "cdi", "Count": 0, "DeviceIDs": ["wharf.example/toy=one"], "Capabilities": None, "Options": None}
     ]
+
+
+# What a vendor's hook does: find the container's root by the state it is given, and link what was bound there.
+LINKER = """
+import json, os, sys
+state = json.load(sys.stdin)
+config = json.load(open(state["bundle"] + "/config.json"))
+root = os.path.join(state["bundle"], config["root"]["path"])
+os.symlink("libtoy.so.1", root + "/etc/libtoy.so")
+print(state["status"], sorted(os.listdir(root + "/driver")), file=open(sys.argv[1], "a"))
+"""
+
+
+@pytest.fixture(scope="module")
+def hooked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Wharfd, Path]]:
+    """A daemon that knows `wharf.example/hook=…`, and the file that its hooks write to."""
+    place = tmp_path_factory.mktemp("hooks")
+    (place / "link.py").write_text(LINKER)
+    (place / "driver").mkdir()
+    (place / "driver/libtoy.so.1").touch()
+    said = place / "said"
+
+    def shell(point: str, script: str, **more: object) -> dict[str, object]:
+        return {"hookName": point, "path": "/bin/sh", "args": ["sh", "-c", script], **more}
+
+    points = ("prestart", "createRuntime", "poststart", "poststop")
+    link = {"hookName": "createContainer", "path": sys.executable,
+            "args": ["python", str(place / "link.py"), str(said)]}  # fmt: skip
+    driver = {"hostPath": str(place / "driver"), "containerPath": "/driver", "options": ["ro"]}
+    whole = {"mounts": [driver], "hooks": [shell(point, f"echo {point} >> {said}") for point in points]}
+    whole["hooks"] += [link, shell("startContainer", "echo $TOY > /tmp/started", env=["TOY=yes"])]
+    devices = {
+        "whole": whole,
+        "fails": {"hooks": [shell("createContainer", "echo out; echo no driver >&2; exit 3")]},
+        "slow": {"hooks": [shell("createContainer", "exec sleep 60", timeout=1)]},
+        "missing": {"hooks": [{"hookName": "createContainer", "path": "/no/such"}]},
+    }
+    listed = [{"name": name, "containerEdits": edits} for name, edits in devices.items()]
+    (place / "hook.json").write_text(
+        json.dumps({"cdiVersion": "0.7.0", "kind": "wharf.example/hook", "devices": listed})
+    )
+    bad = {"cdiVersion": "0.7.0", "kind": "wharf.example/bad",
+           "devices": [{"name": "one", "containerEdits": {"hooks": [shell("nosuch", "true")]}}]}  # fmt: skip
+    (place / "bad.json").write_text(json.dumps(bad))
+    with Wharfd("--cdi-spec-dir", str(place)) as running:
+        running.load_busybox()
+        yield running, said
+
+
+def test_hooks_of_a_device_run_at_their_points(hooked: tuple[Wharfd, Path]) -> None:
+    daemon, said = hooked
+    device = ("--device", "wharf.example/hook=whole")
+    daemon.docker("run", "-d", "--name", "toys", "--network", "none", *device, "busybox", "sleep", "1000")
+    daemon.kill()
+    daemon.start()
+    seen = daemon.docker("exec", "toys", "sh", "-c", "readlink /etc/libtoy.so; cat /tmp/started; ls /driver").stdout
+    assert seen == "libtoy.so.1\nyes\nlibtoy.so.1\n"
+    daemon.docker("rm", "-f", "toys")
+    assert said.read_text().splitlines() == [
+        "prestart", "createRuntime", "creating ['libtoy.so.1']", "poststart", "poststop",
+    ]  # fmt: skip
+    assert os.listdir(f"{daemon.root}/exec/foreign") == os.listdir(f"{daemon.root}/exec/monitors") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "code"),
+    [
+        ("fails", "error running createContainer hook #0: exit status 3, stdout: out\n, stderr: no driver\n", 125),
+        ("slow", "error running createContainer hook #0: hook ran past specified timeout of 1.0s\n", 125),
+        ("missing", "error running createContainer hook #0: fork/exec /no/such: no such file or directory\n", 127),
+    ],
+)
+def test_a_hook_that_fails_ends_the_start(hooked: tuple[Wharfd, Path], name: str, told: str, code: int) -> None:
+    daemon, _ = hooked
+    device = f"wharf.example/hook={name}"
+    out = daemon.docker("run", "--rm", "--network", "none", "--device", device, "busybox", "true", check=False)
+    assert f"error during container init: {told}" in out.stderr and out.returncode == code
+    assert os.listdir(f"{daemon.root}/exec/foreign") == os.listdir(f"{daemon.root}/exec/monitors") == []
+
+
+def test_a_hook_of_no_point_spoils_its_file(hooked: tuple[Wharfd, Path]) -> None:
+    found = json.loads(hooked[0].docker("info", "-f", "{{json .Warnings}}").stdout)
+    words = 'invalid CDI Spec: failed add device "one": invalid device "one": invalid hook name "nosuch"'
+    assert [line for line in found if line.endswith(f"bad.json: failed to load CDI Spec {words}")]
 
 
 def test_without_descriptions_there_is_no_gpu(tmp_path: Path) -> None:

@@ -151,7 +151,10 @@ def test_a_failing_poststop_is_told_and_the_others_still_run(oci: OciLab) -> Non
     log = oci.directory / "poststop.log"
     oci.ok("delete", name, log=log)
     line = json.loads(log.read_text().splitlines()[0])
-    assert (line["level"], line["msg"]) == ("warning", "error running poststop hook #0: exit status 6, output: ")
+    assert (line["level"], line["msg"]) == (
+        "warning",
+        "error running poststop hook #0: exit status 6, stdout: , stderr:",
+    )
     assert mark.exists()
     assert "does not exist" in oci.fails("state", name)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 POINTS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 _SHOWN = 2048
-"""Bytes of a failed hook's output that go into the error."""
+"""Bytes of each stream of a failed hook that go into the error."""
 
 
 class HookFailed(Exception):
@@ -51,11 +51,11 @@ def run_poststop(config: dict[str, Any], state: dict[str, Any]) -> list[str]:
 
 
 def _run(hook: dict[str, Any], state: dict[str, Any]) -> None:
-    given, output = os.memfd_create("state"), os.memfd_create("output")
+    given, output, errors = os.memfd_create("state"), os.memfd_create("stdout"), os.memfd_create("stderr")
     try:
         os.write(given, json.dumps(state).encode())
         os.lseek(given, 0, os.SEEK_SET)
-        actions = [(os.POSIX_SPAWN_DUP2, given, 0), (os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]
+        actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((given, output, errors))]
         environment = dict(entry.partition("=")[::2] for entry in hook.get("env") or ())
         try:
             pid = os.posix_spawn(
@@ -70,11 +70,11 @@ def _run(hook: dict[str, Any], state: dict[str, Any]) -> None:
             raise HookFailed(f"fork/exec {hook['path']}: {os.strerror(error.errno or 0).lower()}") from None
         status = _wait(pid, hook.get("timeout"))
         if status != 0:
-            said = os.pread(output, _SHOWN, 0).decode("utf-8", "replace").strip()
-            raise HookFailed(f"{_describe(status)}, output: {said}")
+            said = [os.pread(fd, _SHOWN, 0).decode("utf-8", "replace") for fd in (output, errors)]
+            raise HookFailed(f"{_describe(status)}, stdout: {said[0]}, stderr: {said[1]}".rstrip())
     finally:
-        os.close(given)
-        os.close(output)
+        for fd in (given, output, errors):
+            os.close(fd)
 
 
 def _wait(pid: int, timeout: int | None) -> int:

@@ -20,6 +20,10 @@ def is_sealed() -> bool:
 def run_sealed(arguments: list[str]) -> None:
     """Execute this command again from a sealed copy, with the same descriptors, environment and arguments."""
     interpreter = sealed_interpreter()
+    os.execve(f"/proc/self/fd/{interpreter}", [*own_command(), *arguments], dict(os.environ))
+
+
+def own_command() -> tuple[str, ...]:
+    """The command with this interpreter, however it was installed: program and first arguments."""
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-    options = ["-I", "-S", "-X", "utf8", "-c", _CODE, package]
-    os.execve(f"/proc/self/fd/{interpreter}", [sys.executable, *options, *arguments], dict(os.environ))
+    return (sys.executable, "-I", "-S", "-X", "utf8", "-c", _CODE, package)
