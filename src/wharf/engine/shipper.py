@@ -2,11 +2,12 @@
 
     rung -> work (in the pool) -> drained: wait for the bell
                                -> the receiver lags: wait until it takes more
-                               -> the receiver is gone: wait and connect again
+                               -> the receiver is gone: wait and connect again (dialling.py)
 
-Nothing waits in a thread. An entry is sent at least once: after wharfd was killed the last half second may come again.
-In blocking mode entries stay in the log until they are sent; the monitor keeps them and makes the container wait when
-its files are full (rotation.py). In non-blocking mode what exceeds the buffer is dropped, and stays in the cache.
+Nothing waits in a thread of the pool. An entry is sent at least once: after wharfd was killed the last half second may
+come again. In blocking mode entries stay in the log until they are sent; the monitor keeps them and makes the container
+wait when its files are full (rotation.py). In non-blocking mode what exceeds the buffer is dropped, and stays in the
+cache.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wharf.engine.cursor import Cursor
+from wharf.engine.dialling import Dialling
 from wharf.engine.doorbell import Doorbell
 from wharf.engine.loop import EngineLoop, Timer, resolve
 from wharf.engine.turns import Turns
@@ -72,6 +74,7 @@ class Shipper:
         self._running: Running | None = None
         self._doorbell: Doorbell | None = None
         self._connection: Connection | None = None
+        self._dialling: Dialling | None = None
         self._items: deque[_Item] = deque()
         self._size = self._offset = self._dropped = self._failures = 0
         self._heard = b""
@@ -85,7 +88,7 @@ class Shipper:
     # -- from outside
 
     def connect(self) -> None:
-        """Connect now. Raises OSError, WharfError; blocks for a bounded time."""
+        """Connect now, before the container starts. Raises OSError, WharfError; blocks for a bounded time."""
         self._connection = connect(self.driver.address)
 
     def follow(self, running: Running) -> None:
@@ -188,10 +191,16 @@ class Shipper:
                 return
 
     def _connected(self) -> bool:
+        """False while it is not: a turn follows when an attempt has ended."""
         if self._connection is not None:
             return True
+        if self._dialling is None:
+            self._dialling = Dialling(self.driver.address, self._turns.ask)
+        if not self._dialling.ended:
+            return False
+        made, self._dialling = self._dialling, None
         try:
-            self.connect()
+            self._connection = made.connection()
         except (OSError, WharfError) as error:
             self._lost(error)
             return False
@@ -330,6 +339,8 @@ class Shipper:
             timer.cancel()
         if self._doorbell is not None:
             self._doorbell.close()
+        if self._dialling is not None:
+            self._dialling.abandon()
         self._drop_connection(goodbye=True)
         self._reader.close()
         resolve(self.over)

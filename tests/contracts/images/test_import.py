@@ -86,7 +86,7 @@ def test_a_bad_archive_is_refused_and_leaves_nothing(engine: Any, data: bytes, w
         ({"repo": "UP"}, "must be lowercase"),
         ({"repo": "a", "tag": "b c"}, "invalid tag format"),
         ({"changes": ["RUN x"]}, "RUN is not a valid change command"),
-        ({"platform": "linux/a/b/c"}, "invalid platform specifier"),
+        ({"platform": "linux/a/b/c"}, "cannot parse platform specifier"),
         ({"platform": "windows/amd64"}, "unsupported operating system"),
     ],
 )
