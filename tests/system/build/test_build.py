@@ -316,6 +316,27 @@ class TestImage:
         words = {"message": f"forbidden path outside the build context: {path} ()"}
         assert (answer.status_code, answer.json()) == (500, words)
 
+    def test_capabilities_of_a_program_stay_with_a_new_owner(self, context: Context, daemon: Wharfd) -> None:
+        value = bytes.fromhex("0100000200200000000000000000000000000000")
+        context.root.mkdir(exist_ok=True)
+        with tarfile.open(context.root / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+            member = tarfile.TarInfo("program")
+            member.mode = 0o755
+            member.pax_headers = {"SCHILY.xattr.security.capability": value.decode("latin-1")}
+            archive.addfile(member)
+        context.build(
+            "FROM scratch AS a\nADD a.tar /\nFROM scratch\nCOPY --from=a --chown=7:7 --chmod=4711 program /p\n"
+        )
+        found = daemon.docker("save", "-o", str(context.root / "out.tar"), "built")
+        assert not found.stderr
+        with tarfile.open(context.root / "out.tar") as saved:
+            manifest = json.load(saved.extractfile("manifest.json"))  # type: ignore[arg-type]
+            (layer,) = manifest[0]["Layers"]
+            with tarfile.open(fileobj=saved.extractfile(layer), encoding="latin-1") as packed:
+                entry = packed.getmember("p")
+        assert (entry.uid, entry.gid, entry.mode) == (7, 7, 0o4711)
+        assert entry.pax_headers["SCHILY.xattr.security.capability"].encode("latin-1") == value
+
 
 class TestCache:
     def test_a_copy_of_unchanged_files_is_a_hit_whatever_their_times(self, context: Context) -> None:
