@@ -248,7 +248,11 @@ def _context(call: _Call, lock: SourceLock) -> Iterator[Tree]:
         finally:
             builder.kept.release(pending)
         return
-    with builder.contexts.remote(call.remote, lock) if call.remote else builder.small.unpacked(call.body) as found:
+    if call.remote:
+        with builder.contexts.remote(call.remote, lock, call.wanted) as found:
+            yield found
+        return
+    with builder.small.unpacked(call.body) as found:
         yield found
 
 

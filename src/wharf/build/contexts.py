@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from wharf.build.git_url import git_source
 from wharf.build.graph import HttpSource
 from wharf.build.lock import SourceLock
-from wharf.build.ops.remote import fetch_git, fetch_http
+from wharf.build.ops.git import DEFAULT_AGENT, fetch_git
+from wharf.build.ops.remote import fetch_http
 from wharf.build.request import BuildRequest
 from wharf.build.small_contexts import CONTEXT_MODE
 from wharf.build.tree import Tree
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
 MAX_DOCKERFILE = 16 << 20
+KEEP_GIT = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
+"""The build argument that leaves a repository's .git in the context."""
 OTHER_FILE = re.compile(r"\.dockerfile\.[0-9a-f]{16,20}\Z")
 
 
@@ -43,20 +46,21 @@ class Contexts:
     downloads: str
 
     @contextlib.contextmanager
-    def remote(self, url: str, lock: SourceLock) -> Iterator[Tree]:
-        """A repository's files, those of an archive behind a URL, or a Dockerfile alone. Raises WharfError."""
+    def remote(self, url: str, lock: SourceLock, request: BuildRequest) -> Iterator[Tree]:
+        """A repository's files (through SSH with the client's agent), those of an archive behind a URL, or a Dockerfile
+        alone. Raises WharfError."""
         fetched: list[str] = []
         try:
-            yield Tree(directory=self._fetched(url, lock, fetched))
+            yield Tree(directory=self._fetched(url, lock, request, fetched))
         finally:
             for directory in fetched:
                 self.engine.trash.discard(directory)
 
     @contextlib.contextmanager
-    def named(self, url: str, lock: SourceLock) -> Iterator[Tree]:
+    def named(self, url: str, lock: SourceLock, request: BuildRequest) -> Iterator[Tree]:
         """As `remote`, but that what is no repository is the one file, under its own name. Raises WharfError."""
         if git_source(url) is not None:
-            with self.remote(url, lock) as tree:
+            with self.remote(url, lock, request) as tree:
                 yield tree
             return
         lock.expected(f"http {url}")
@@ -72,11 +76,11 @@ class Contexts:
         os.mkdir(directory, CONTEXT_MODE)
         return directory
 
-    def _fetched(self, url: str, lock: SourceLock, fetched: list[str]) -> str:
-        git = git_source(url, keep_git=False)
+    def _fetched(self, url: str, lock: SourceLock, request: BuildRequest, fetched: list[str]) -> str:
+        git = git_source(url, keep_git=request.options.build_args.get(KEEP_GIT) == "1")
         if git is not None:
             name = f"git {git.url}#{git.ref}"
-            found = fetch_git(git, self.downloads, commit=lock.expected(name))
+            found = fetch_git(git, self.downloads, commit=lock.expected(name), agent=request.agents.get(DEFAULT_AGENT))
             fetched.append(found.top)
             lock.take(name, found.commit)
             return found.directory

@@ -41,4 +41,5 @@ def git_source(text: str, keep_git: bool | None = None, checksum: str = "") -> G
         if value.startswith("-") or not _SAFE.match(value) or ".." in value.split("/"):
             raise Invalid(f"invalid git reference or directory {value[:100]!r}")
     keep = query.get("keep-git-dir", "").lower() in ("1", "true") if "keep-git-dir" in query else bool(keep_git)
-    return GitSource(url, ref, subdir.strip("/"), keep, query.get("checksum", checksum))
+    submodules = query.get("submodules", "true").lower() not in ("0", "false")
+    return GitSource(url, ref, subdir.strip("/"), keep, query.get("checksum", checksum), submodules)

@@ -42,13 +42,15 @@ class HttpSource:
 
 @dataclass(frozen=True, slots=True)
 class GitSource:
-    """A commit of a repository; `ref` is a branch, tag or commit, `subdir` the part that is wanted."""
+    """A commit of a repository; `ref` is a branch, tag or commit, `subdir` the part that is wanted. `submodules`: with
+    what they hold."""
 
     url: str
     ref: str = ""
     subdir: str = ""
     keep_git: bool = False
     checksum: str = ""
+    submodules: bool = True
 
 
 class MountKind(Enum):

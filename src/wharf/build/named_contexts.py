@@ -52,7 +52,7 @@ def opened(contexts: Contexts, kept: KeptContexts, wanted: BuildRequest, lock: S
             if where.startswith(SENT):
                 tree = stack.enter_context(kept.sent(where.removeprefix(SENT)))
             else:
-                tree = stack.enter_context(contexts.named(where, lock))
+                tree = stack.enter_context(contexts.named(where, lock, wanted))
             local = f"named:{name}"
             text = read_beneath(tree.directory, ".dockerignore")
             trees[local] = replace(tree, ignore=read_ignore(text) if text else ())

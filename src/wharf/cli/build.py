@@ -48,7 +48,8 @@ _FLAGS = (
     ("quiet", "q", "bool", "Suppress the build output and print image ID on success"),
     ("secret", "", "list", "Secret to expose to the build (format: \"id=mysecret[,src=/local/secret|,env=VAR]\")"),
     ("shm-size", "", "bytes", "Shared memory size for build containers"),
-    ("ssh", "", "list", "SSH agent to expose to the build (format: \"default|<id>[=<socket>]\")"),
+    ("ssh", "", "list", "SSH agent socket or keys to expose to the build "
+                        "(format: \"default|<id>[=<socket>|<key>[,<key>]]\")"),
     ("tag", "t", "list", "Image identifier (format: \"[registry/]repository[:tag]\")"),
     ("target", "", "string", "Set the target build stage to build"),
     ("timeout", "", "duration", "End the build when it takes longer"),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wharf.client.http import Connection
 
 MAX_MESSAGE = 256 << 10
+AGENT_START_SECONDS = 10.0
 
 
 @contextlib.contextmanager
@@ -31,28 +32,60 @@ def forwarded(session: Session, given: list[str]) -> Iterator[str]:
         yield ""
         return
     session_id = os.urandom(16).hex()
-    connections: list[Connection] = []
-    names: list[str] = []
-    try:
+    with contextlib.ExitStack() as stack:
+        names: list[str] = []
         for text in given:
             name, _, path = text.partition("=")
             path = path or os.environ.get("SSH_AUTH_SOCK", "")
-            name = name or "default"
             if not path:
                 raise ExitWith("invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set")
+            if all(os.path.isfile(word) for word in path.split(",")):
+                path = stack.enter_context(_agent_of(path.split(",")))
             _connected(path).close()
+            names.append(name or "default")
             connection, _ = session.client().hijack(
-                "/wharf/v1/build/agent" + query({"session": session_id, "id": name})
+                "/wharf/v1/build/agent" + query({"session": session_id, "id": names[-1]})
             )
-            connections.append(connection)
-            names.append(name)
+            stack.callback(_hang_up, connection)
             threading.Thread(target=_serve, args=(connection, path), daemon=True).start()
         yield query({"agents": session_id, "agent": ",".join(names)}).replace("?", "&", 1)
-    finally:
-        for connection in connections:
-            with contextlib.suppress(OSError):
-                connection.sock.shutdown(2)
-            connection.close()
+
+
+def _hang_up(connection: Connection) -> None:
+    with contextlib.suppress(OSError):
+        connection.sock.shutdown(2)
+    connection.close()
+
+
+@contextlib.contextmanager
+def _agent_of(keys: list[str]) -> Iterator[str]:
+    """An agent that has these private keys and nothing else: its socket, within the `with`."""
+    import subprocess
+    import tempfile
+    import time
+
+    with tempfile.TemporaryDirectory(prefix="wharf-agent-") as directory:
+        path = os.path.join(directory, "socket")
+        try:
+            agent = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
+        except FileNotFoundError:
+            raise ExitWith("a key file needs ssh-agent (openssh-client), or name an agent's socket") from None
+        try:
+            until = time.monotonic() + AGENT_START_SECONDS
+            while not os.path.exists(path) and agent.poll() is None and time.monotonic() < until:
+                time.sleep(0.005)
+            for key in keys:
+                environment = {**os.environ, "SSH_AUTH_SOCK": path, "SSH_ASKPASS_REQUIRE": "never"}
+                done = subprocess.run(
+                    ["ssh-add", "-q", "--", key], env=environment, stdin=subprocess.DEVNULL, capture_output=True,
+                    check=False, start_new_session=True,
+                )  # fmt: skip
+                if done.returncode:
+                    raise ExitWith(f"failed to parse {key}: {done.stderr.decode(errors='replace').strip()}")
+            yield path
+        finally:
+            agent.terminate()
+            agent.wait()
 
 
 def _connected(path: str) -> socket.socket:

@@ -20,7 +20,8 @@ from wharf.build.graph import (
 )
 from wharf.build.ops.brought import Brought
 from wharf.build.ops.files import FileWork
-from wharf.build.ops.remote import fetch_git, fetch_http
+from wharf.build.ops.git import DEFAULT_AGENT, fetch_git
+from wharf.build.ops.remote import fetch_http
 from wharf.build.ops.run import StepWork
 from wharf.build.solver.solver import Job
 from wharf.build.tree import Tree
@@ -98,7 +99,8 @@ class Executor:
 
     def _git(self, op: GitSource, brought: Brought, job: Job) -> Tree:
         name = f"git {op.url}#{op.ref}"
-        found = fetch_git(op, self.downloads, job.check, brought.lock.expected(name))
+        agent = brought.agents.get(DEFAULT_AGENT)
+        found = fetch_git(op, self.downloads, job.check, brought.lock.expected(name), agent)
         brought.fetched.append(found.top)
         brought.lock.take(name, found.commit)
         return Tree(directory=found.directory)

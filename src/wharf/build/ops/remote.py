@@ -1,5 +1,5 @@
-"""ADD from elsewhere, and contexts from elsewhere: a file behind a URL, a commit of a git repository. Bounded, and
-never from this host's own services unless that is allowed: a Dockerfile may come from anybody."""
+"""ADD from elsewhere, and contexts from elsewhere: a file behind a URL (git.py has repositories). Bounded, and never
+from this host's own services unless that is allowed: a Dockerfile may come from anybody."""
 
 import email.utils
 import hashlib
@@ -9,7 +9,6 @@ import os
 import secrets
 import shutil
 import socket
-import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -17,12 +16,11 @@ from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from wharf.build.graph import GitSource, HttpSource
+from wharf.build.graph import HttpSource
 from wharf.errors import Denied, Invalid, NotFound, Unavailable
 
 MAX_DOWNLOAD = 8 << 30
 TIMEOUT_S = 60.0
-GIT_TIMEOUT_S = 600.0
 CHUNK = 1 << 20
 ALLOW_PRIVATE = "WHARF_BUILD_PRIVATE_ADDRESSES"
 """Environment of wharfd: `1` lets builds reach loopback and private addresses; networks (CIDR, commas) let them reach
@@ -35,15 +33,6 @@ class Download:
 
     directory: str
     digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Checkout:
-    """`directory` is the wanted part of the files beneath `top`, which is to be removed; `commit` is their commit."""
-
-    directory: str
-    top: str
-    commit: str
 
 
 def nothing() -> None:
@@ -92,7 +81,7 @@ def _connected(address: tuple[str, int], timeout: float, source: Any = None) -> 
     proxies = {urlsplit(url).hostname for url in urllib.request.getproxies().values()}
     for family, kind, protocol, _, found in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
         if address[0] not in proxies:
-            _refuse_private(str(found[0]), address[0])
+            refuse_private(str(found[0]), address[0])
         sock = socket.socket(family, kind, protocol)
         try:
             sock.settimeout(timeout)
@@ -153,7 +142,7 @@ def _check_url(url: str) -> None:
         raise Invalid(f"{url[:200]}: not a URL that can be fetched")
 
 
-def _refuse_private(address: str, host: str) -> None:
+def refuse_private(address: str, host: str) -> None:
     """Raises Denied for an address of this host or of a private network that is not allowed."""
     allowed = os.environ.get(ALLOW_PRIVATE, "")
     where = ipaddress.ip_address(address.partition("%")[0])
@@ -168,76 +157,3 @@ def _refuse_private(address: str, host: str) -> None:
     raise Denied(
         f"{host} leads to {address}, which is no public address; start wharfd with {ALLOW_PRIVATE}=1 to allow it"
     )
-
-
-def _address_for_git(url: str) -> list[str]:
-    """Settings that make git connect to the address that was looked at. Raises Denied, Invalid, Unavailable."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https", "git") or not parts.hostname:
-        raise Invalid(f"{url[:200]}: not a URL that can be fetched")
-    port = parts.port or {"http": 80, "https": 443, "git": 9418}[parts.scheme]
-    try:
-        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise Unavailable(f"cannot find {parts.hostname}: {error.strerror}") from None
-    for *_, address in found:
-        _refuse_private(str(address[0]), parts.hostname)
-    if parts.scheme == "git":
-        return []
-    pinned = f"{parts.hostname}:{port}:{found[0][4][0]}"
-    # A redirect would be followed without being looked at.
-    return ["-c", "http.followRedirects=false", "-c", f"http.curloptResolve={pinned}"]
-
-
-def fetch_git(op: GitSource, downloads: str, check: Callable[[], None] = nothing, commit: str = "") -> Checkout:
-    """The files of a commit: `commit` where it is given, else what the source's ref leads to.
-
-    Raises NotFound, Invalid, Denied, Unavailable with what git said.
-    """
-    if not op.url.startswith(("http://", "https://", "git://")):
-        raise Invalid(f"{op.url[:200]}: no SSH key forwarded from the client")
-    settings = _address_for_git(op.url)
-    check()
-    directory = os.path.join(downloads, secrets.token_hex(8))
-    os.mkdir(directory, 0o755)
-    try:
-        _git(directory, [], "init", "-q")
-        _git(directory, [], "remote", "add", "origin", op.url)
-        _git(directory, settings, "fetch", "-q", "--depth", "1", "--", "origin", commit or op.ref or "HEAD")
-        _git(directory, [], "checkout", "-q", "FETCH_HEAD")
-        found = _git(directory, [], "rev-parse", "HEAD").strip()
-        if op.checksum and not found.startswith(op.checksum):
-            raise Invalid(f"expected checksum to match {op.checksum}, got {found}")
-        if not op.keep_git:
-            shutil.rmtree(os.path.join(directory, ".git"))
-        inner = os.path.realpath(os.path.join(directory, op.subdir))
-        if inner != directory and not inner.startswith(directory + "/"):
-            raise Invalid(f"{op.subdir}: leads out of the repository")
-        if not os.path.isdir(inner):
-            raise NotFound(f"{op.subdir}: not found in {op.url}")
-    except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
-        raise
-    return Checkout(inner, directory, found)
-
-
-def _git(directory: str, settings: list[str], *arguments: str) -> str:
-    environment = {
-        "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
-        "HOME": directory,
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_ALLOW_PROTOCOL": "http:https:git",
-    }
-    command = ["git", "-c", "core.hooksPath=/dev/null", *settings, "-C", directory, *arguments]
-    try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=GIT_TIMEOUT_S, check=False
-        )
-    except FileNotFoundError:
-        raise Unavailable("git is not installed on this host: repositories need it") from None
-    except subprocess.TimeoutExpired:
-        raise Unavailable(f"git {arguments[0]} took longer than {GIT_TIMEOUT_S:.0f} s") from None
-    if done.returncode:
-        raise Invalid(f"failed to fetch the repository: {done.stderr.strip()[-500:]}")
-    return done.stdout
