@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wharf.build.absent import AbsentImage
+from wharf.build.layouts import layout_image
 from wharf.build.lock import SourceLock
 from wharf.build.options import BaseImage
 from wharf.build.request import BuildRequest
@@ -37,6 +38,10 @@ class Bases:
 
     def image(self, reference: str, platform: Platform) -> BaseImage:
         """The image of a name. Raises NotFound, Invalid, what a registry says."""
+        if reference in self.request.layouts:
+            base, absent = layout_image(self.engine, reference, self.request.layouts[reference], platform)
+            self.absent.setdefault(base.image_id, absent)
+            return base
         shown = reference
         with contextlib.suppress(Invalid):
             shown = Reference.parse(reference).with_default_tag().canonical()

@@ -10,12 +10,14 @@ from dataclasses import replace
 
 from wharf.build.contexts import Contexts, read_beneath
 from wharf.build.kept import KeptContexts
+from wharf.build.layouts import OCI_LAYOUT, Layout
 from wharf.build.lock import SourceLock
 from wharf.build.options import NamedContext, context_name
 from wharf.build.request import BuildRequest
 from wharf.build.tree import Tree
 from wharf.dockerfile.ignore import read_ignore
 from wharf.errors import Invalid
+from wharf.spec.digest import Digest
 from wharf.spec.reference import Reference
 
 IMAGE = "docker-image://"
@@ -33,10 +35,18 @@ def check_contexts(raw: Mapping[str, str]) -> dict[str, str]:
     for name, where in raw.items():
         if where.startswith(IMAGE):
             Reference.parse(where.removeprefix(IMAGE))
+        elif where.startswith(OCI_LAYOUT):
+            _layout_of(where)
         elif not where.startswith((SENT, *_REMOTE)):
             raise Invalid(f"unsupported context source {where[:200]!r} for {name[:200]}")
         found[context_name(name)] = where
     return found
+
+
+def _layout_of(where: str) -> tuple[str, Digest]:
+    """The id of a layout that was sent ahead, and the image in it. Raises Invalid."""
+    number, _, digest = where.removeprefix(OCI_LAYOUT).partition("@")
+    return number, Digest.parse(digest)
 
 
 @contextlib.contextmanager
@@ -44,10 +54,17 @@ def opened(contexts: Contexts, kept: KeptContexts, wanted: BuildRequest, lock: S
     """The request with the files of its named contexts, there within the `with`. Raises WharfError."""
     named: dict[str, NamedContext] = {}
     trees: dict[str, Tree] = {}
+    layouts: dict[str, Layout] = {}
     with contextlib.ExitStack() as stack:
         for name, where in wanted.named.items():
             if where.startswith(IMAGE):
                 named[name] = NamedContext(image=where.removeprefix(IMAGE))
+                continue
+            if where.startswith(OCI_LAYOUT):
+                number, digest = _layout_of(where)
+                reference = f"{OCI_LAYOUT}{name}@{digest}"
+                layouts[reference] = Layout(stack.enter_context(kept.sent(number)).directory, digest)
+                named[name] = NamedContext(image=reference)
                 continue
             if where.startswith(SENT):
                 tree = stack.enter_context(kept.sent(where.removeprefix(SENT)))
@@ -57,4 +74,4 @@ def opened(contexts: Contexts, kept: KeptContexts, wanted: BuildRequest, lock: S
             text = read_beneath(tree.directory, ".dockerignore")
             trees[local] = replace(tree, ignore=read_ignore(text) if text else ())
             named[name] = NamedContext(local=local)
-        yield replace(wanted, contexts=trees, options=replace(wanted.options, contexts=named))
+        yield replace(wanted, contexts=trees, layouts=layouts, options=replace(wanted.options, contexts=named))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from wharf.build.layouts import Layout
 from wharf.build.lower import Target
 from wharf.build.options import LowerOptions
 from wharf.build.outputs import DEFAULT, Output
@@ -62,6 +63,8 @@ class BuildRequest:
     """Contexts beside the main one, by name, as the client says where they are."""
     contexts: Mapping[str, Tree] = field(default_factory=dict)
     """Files beside the context, by the names that the options' named contexts have for them (`local`)."""
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    """Images of named contexts that came as OCI layouts, by the references that the options have for them."""
     verify: bool = False
     locked: Mapping[str, str] | None = None
     timeout: float = 0

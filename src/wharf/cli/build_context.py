@@ -62,24 +62,35 @@ def context(flags: dict[str, Any], path: str, ask: Ask | None = None) -> tuple[s
 
 def named(session: Session, given: list[str]) -> dict[str, str]:
     """`name=where` for the engine: directories are sent to it now, as far as it has not got their files."""
-    from wharf.cli.build_delta import offered
+    from wharf.cli.build_layout import PREFIX, image_of
 
     found: dict[str, str] = {}
     for text in given:
         name, equals, where = text.partition("=")
         if not equals or not name or not where:
             raise ExitWith(f"invalid context value: {text}, expected key=value")
+        if where.startswith(PREFIX):
+            path, digest, names = image_of(where)
+            found[name] = f"{PREFIX}{_sent(session, path, names, name)}@{digest}"
+            continue
         if "://" in where or where.startswith("git@"):
             found[name] = where
             continue
         if not os.path.isdir(where):
             raise ExitWith(f"failed to get build context {name}: {where}: not a directory")
         names = [item for item in _names(where, "") if _is_plain(os.path.join(where, item))]
-        number, missing = offered(session, where, names, name)
-        chunks = _tar(_changed(where, names, missing))
-        session.client().upload("POST", f"/wharf/v1/build/context/files?id={number}", chunks).read_all()
-        found[name] = f"sent:{number}"
+        found[name] = f"sent:{_sent(session, where, names, name)}"
     return found
+
+
+def _sent(session: Session, root: str, names: list[str], name: str) -> str:
+    """The id by which the engine has these files of a directory now."""
+    from wharf.cli.build_delta import offered
+
+    number, missing = offered(session, root, names, name)
+    chunks = _tar(_changed(root, names, missing))
+    session.client().upload("POST", f"/wharf/v1/build/context/files?id={number}", chunks).read_all()
+    return number
 
 
 def _is_plain(path: str) -> bool:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from wharf.errors import Invalid, WharfError
 from wharf.kernel import faults
@@ -184,8 +184,18 @@ class Described:
     image: Image
 
 
+class Documents(Protocol):
+    """Where small documents of images are: a registry's repository, or a layout."""
+
+    def manifest(self, name: str) -> Document:
+        """By its digest, as text."""
+
+    def document(self, digest: Digest, limit: int) -> bytes:
+        """A configuration of at most `limit` bytes."""
+
+
 def described(
-    store: ImageStore, repository: Repository, top: Document, platform: Platform, *, lease: bool = False
+    store: ImageStore, repository: Documents, top: Document, platform: Platform, *, lease: bool = False
 ) -> Described:
     """The platform's image behind a document; with `lease` its blobs are kept from the moment they arrive.
 
@@ -219,7 +229,7 @@ def _check(manifest: Manifest) -> None:
             raise Invalid(f"invalid layer {layer.digest}: {layer.size} bytes exceed the limit of {MAX_BLOB_SIZE}")
 
 
-def _config(store: ImageStore, repository: Repository, config: Descriptor) -> bytes:
+def _config(store: ImageStore, repository: Documents, config: Descriptor) -> bytes:
     if store.content.has(config.digest):
         return store.content.read(config.digest, MAX_CONFIG)
     if config.size > MAX_CONFIG:
