@@ -17,6 +17,8 @@ from wharf.registry.client.values import MAX_MANIFEST, Document
 from wharf.spec.digest import Digest
 
 MAX_SMALL = 64 << 10
+PIECE = 4 << 20
+"""Of an upload that goes on and whose end nobody knows yet."""
 _LOST = (404, 416)
 OCTETS = {"Content-Type": "application/octet-stream"}
 
@@ -147,14 +149,26 @@ class Uploads:
         return int(last) + 1, self._location(answer, location)
 
     def _patch(self, location: str, source: Source, offset: int) -> str:
+        if offset and source.size is None:
+            return self._patch_pieces(location, source, offset)
         headers = dict(OCTETS)
         if source.size is not None:
             headers["Content-Length"] = str(source.size - offset)
         if offset:
-            headers["Content-Range"] = f"{offset}-{'' if source.size is None else source.size - 1}"
+            headers["Content-Range"] = f"{offset}-{(source.size or 0) - 1}"
         answer = self._send("PATCH", location, headers, source.chunks(offset))
         answer.finish()
         return self._location(answer, location)
+
+    def _patch_pieces(self, location: str, source: Source, offset: int) -> str:
+        """The rest of what has no known length, in chunks that have one: Content-Range wants both ends (end-5)."""
+        for piece in _pieces(source.chunks(offset)):
+            end = offset + len(piece) - 1
+            headers = {**OCTETS, "Content-Length": str(len(piece)), "Content-Range": f"{offset}-{end}"}
+            answer = self._send("PATCH", location, headers, iter((piece,)))  # never sent twice by itself
+            answer.finish()
+            location, offset = self._location(answer, location), offset + len(piece)
+        return location
 
     def _close(self, location: str, digest: Digest) -> None:
         mark = "&" if "?" in location else "?"
@@ -171,3 +185,15 @@ class Uploads:
         if not target:
             raise Misbehaves(f"{self._place}: the answer to an upload has no Location")
         return self._place.resolve(target)
+
+
+def _pieces(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of PIECE bytes or a little more, the last one smaller."""
+    waiting = bytearray()
+    for chunk in chunks:
+        waiting += chunk
+        if len(waiting) >= PIECE:
+            yield bytes(waiting)
+            waiting.clear()
+    if waiting:
+        yield bytes(waiting)
