@@ -24,6 +24,7 @@ from tests.support.busybox import docker_archive
 from tests.support.fake_registry import tar_of
 from tests.support.registry import ROOT, DockerRegistry, Registry
 from tests.support.wharfd import Wharfd
+from tests.system.images.test_several_platforms import INDEX, Layout
 from tests.system.oci.lab import peer, peer_environment
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -103,23 +104,23 @@ class Lab:
         return shown.strip()
 
 
-def push_docker(lab: Lab, place: Place, name: str) -> None:
-    lab.one.docker("tag", "made:1", f"{place.host}/{name}")
+def push_docker(lab: Lab, place: Place, name: str, image: str = "made:1") -> None:
+    lab.one.docker("tag", image, f"{place.host}/{name}")
     lab.one.docker("push", "-q", f"{place.host}/{name}")
 
 
-def push_wharf(lab: Lab, place: Place, name: str) -> None:
-    lab.wharf("tag", "made:1", f"{place.host}/{name}", daemon=lab.one)
+def push_wharf(lab: Lab, place: Place, name: str, image: str = "made:1") -> None:
+    lab.wharf("tag", image, f"{place.host}/{name}", daemon=lab.one)
     lab.wharf("push", "-q", f"{place.host}/{name}", daemon=lab.one)
 
 
-def push_skopeo(lab: Lab, place: Place, name: str) -> None:
+def push_skopeo(lab: Lab, place: Place, name: str, image: str = "made:1") -> None:
     where = f"docker://{place.host}/{name}"
     lab.skopeo("copy", f"docker-archive:{lab.archive}", where, secure=place.secure, sides=("dest-",))
 
 
-def push_podman(lab: Lab, place: Place, name: str) -> None:
-    lab.podman("push", "made:1", f"docker://{place.host}/{name}", place=place)
+def push_podman(lab: Lab, place: Place, name: str, image: str = "made:1") -> None:
+    lab.podman("push", image, f"docker://{place.host}/{name}", place=place)
 
 
 def pull_docker(lab: Lab, place: Place, name: str) -> tuple[str, str]:
@@ -155,15 +156,18 @@ def pull_podman(lab: Lab, place: Place, name: str) -> tuple[str, str]:
     return digest, f"sha256:{image.removeprefix('sha256:')}"
 
 
-PUSHERS: dict[str, Callable[[Lab, Place, str], None]] = {
+PUSHERS: dict[str, Callable[..., None]] = {
     "docker": push_docker, "wharf": push_wharf, "skopeo": push_skopeo, "podman": push_podman
 }  # fmt: skip
 PULLERS: dict[str, Callable[[Lab, Place, str], tuple[str, str]]] = {
     "docker": pull_docker, "wharf": pull_wharf, "skopeo": pull_skopeo, "podman": pull_podman
 }  # fmt: skip
+MIRRORED = ("ours", "docker-registry")
+"""They are mirrors of a domain as well, which nobody else answers for."""
 CASES = [
     *((kind, pusher) for kind in ("ours", "docker-registry") for pusher in PUSHERS),
-    *((kind, pusher) for kind in ("ours-tls", "docker-registry-tls") for pusher in ("docker", "wharf")),
+    *(("docker-registry-tls", pusher) for pusher in ("docker", "wharf")),
+    *(("ours-tls", pusher) for pusher in PUSHERS),
 ]
 
 
@@ -177,8 +181,6 @@ def lab() -> Iterator[Lab]:
         certificate, key = authority.issue("registry", "127.0.0.1")
         flags = ("--registry-certs", f"{base}/certs.d")
         one = stack.enter_context(Wharfd(*flags))
-        other = stack.enter_context(Neighbour(one, *flags))
-        lab = Lab(base, one, other)
         (base / "htpasswd").write_text(f"{USER}:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}\n")
         tls = f", tls: {{certificate: '{certificate}', key: '{key}'}}"
         auth = f"auth: {{htpasswd: {{realm: test, path: '{base}/htpasswd'}}}}\n"
@@ -190,8 +192,13 @@ def lab() -> Iterator[Lab]:
             "docker-registry-tls": DockerRegistry(auth, enter=one.enter, http=tls),
             "ours-tls": secure,
         }
-        for kind, registry in registries.items():
+        for registry in registries.values():
             stack.enter_context(registry)
+        for kind in MIRRORED:
+            flags += ("--registry-mirror", f"{kind}.example=http://{registries[kind].host}")
+        other = stack.enter_context(Neighbour(one, *flags))
+        lab = Lab(base, one, other)
+        for kind, registry in registries.items():
             place = lab.places[kind] = Place(registry.host, kind.endswith("-tls"))
             if place.secure:
                 authority.trusted_for(base / "certs.d", registry.host)
@@ -212,6 +219,72 @@ def test_pushed_by_one_pulled_by_all(lab: Lab, kind: str, pusher: str) -> None:
     lab.skopeo("delete", f"docker://{place.host}/{name}", secure=place.secure, sides=("",))
     gone = lab.other.docker("pull", f"{place.host}/{name}", check=False)
     assert gone.returncode == 1 and f"manifest for {place.host}/{name} not found: manifest unknown" in gone.stderr
+
+
+@pytest.mark.parametrize("kind", MIRRORED)
+@pytest.mark.parametrize("pusher", ["docker", "wharf", "skopeo"])
+def test_a_platform_is_chosen_by_all(lab: Lab, layout: tuple[Path, dict[str, str]], kind: str, pusher: str) -> None:
+    """An index of two platforms and an attestation goes out whole, and each client takes the platform that is asked."""
+    place, name = lab.places[kind], f"{USER}/two-by-{pusher}:1"
+    path, images = layout
+    if pusher == "skopeo":
+        where = f"docker://{place.host}/{name}"
+        lab.skopeo("copy", "--all", f"oci:{path}:two", where, secure=False, sides=("dest-",))
+    else:
+        PUSHERS[pusher](lab, place, name, "two:1")
+    raw = lab.skopeo("inspect", "--raw", f"docker://{place.host}/{name}", secure=False, sides=("",))
+    assert len(json.loads(raw)["manifests"]) == 3
+    whole = f"{place.host}/{name}"
+    for architecture, image in images.items():
+        platform = f"linux/{architecture}"
+        lab.other.docker("pull", "-q", "--platform", platform, whole)
+        assert lab.other.docker("image", "inspect", "-f", "{{.Id}}", whole).stdout.strip() == image
+        lab.other.docker("rmi", whole)
+        lab.wharf("pull", "-q", "--platform", platform, whole, daemon=lab.other)
+        assert lab.wharf("image", "inspect", "-f", "{{.Id}}", whole, daemon=lab.other).strip() == image
+        lab.other.docker("rmi", whole)
+        target = lab.base / f"chosen-{architecture}"
+        words = (f"docker://{whole}", f"dir:{target}")
+        lab.run("skopeo", f"--override-arch={architecture}", "copy", "--src-tls-verify=false", *words)
+        assert json.loads((target / "manifest.json").read_bytes())["config"]["digest"] == image
+        shutil.rmtree(target)
+        found = lab.podman("pull", "-q", "--platform", platform, f"docker://{whole}", place=place, store="puller")
+        assert f"sha256:{found.strip().removeprefix('sha256:')}" == image
+        lab.podman("rmi", whole, store="puller")
+
+
+@pytest.fixture(scope="module")
+def layout(lab: Lab) -> tuple[Path, dict[str, str]]:
+    """A layout with an index of two platforms and an attestation, here as `two:1` too; the images by architecture."""
+    made = Layout()
+    entries = [made.image("amd64"), made.image("arm64")]
+    index = made.document({"mediaType": INDEX, "manifests": [*entries, made.attestation(entries[0])]})
+    path = lab.base / "two"
+    (path / "blobs/sha256").mkdir(parents=True)
+    for digest, data in made.blobs.items():
+        (path / "blobs/sha256" / digest[7:]).write_bytes(data)
+    (path / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    names = {"org.opencontainers.image.ref.name": "two", "io.containerd.image.name": "docker.io/library/two:1"}
+    top = {"schemaVersion": 2, "manifests": [{**index, "annotations": names}]}
+    (path / "index.json").write_text(json.dumps(top))
+    subprocess.run(["tar", "-C", str(path), "-cf", f"{path}.tar", "."], check=True)
+    lab.one.docker("load", "-q", "-i", f"{path}.tar")
+    configs = [json.loads(made.blobs[entry["digest"]])["config"]["digest"] for entry in entries]
+    return path, dict(zip(("amd64", "arm64"), configs, strict=True))
+
+
+@pytest.mark.parametrize("kind", MIRRORED)
+def test_a_mirror_of_any_domain(lab: Lab, kind: str) -> None:
+    """Nobody but the mirror has heard of the domain: docker and wharf pull by it, by tag and by digest."""
+    place, name = lab.places[kind], f"{USER}/mirrored:1"
+    push_docker(lab, place, name)
+    whole, digest = f"{kind}.example/{name}", lab.digest(place, name)
+    for pull in (pull_docker, pull_wharf):
+        assert pull(lab, Place(f"{kind}.example", secure=False), name) == (digest, lab.image)
+    lab.other.docker("pull", "-q", f"{whole[:-2]}@{digest}")
+    lab.other.docker("rmi", f"{whole[:-2]}@{digest}")
+    missing = lab.other.docker("pull", f"{kind}.example/{USER}/none:1", check=False)
+    assert missing.returncode == 1 and f'Get "https://{kind}.example' in missing.stderr
 
 
 def test_a_wrong_password(lab: Lab) -> None:

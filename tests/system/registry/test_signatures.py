@@ -3,7 +3,9 @@
 import base64
 import json
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import pytest
 
 from tests.support.fake_registry import CONFIG, INDEX, MANIFEST, FakeRegistry, digest_of, tar_of
 from tests.support.images import image_engine
+from tests.support.registry import Registry
+from tests.support.wharfd import ROOT, Wharfd
 from tests.system.registry.test_pull import FAST, nothing_is_left
 from wharf.engine.registries import parse_signatures
 from wharf.errors import Denied, Internal, Invalid
@@ -228,3 +232,79 @@ def test_whose_rule_counts() -> None:
 def test_policies_that_are_none(policy: dict[str, Any]) -> None:
     with pytest.raises(Invalid, match="signature-policy"):
         parse_signatures(policy)
+
+
+class Signed:
+    """A daemon, a registry beside it with `signed:1`, `stranger:1` and `plain:1`, and its settings."""
+
+    def __init__(self, daemon: Wharfd, registry: Registry, settings: Path, keys: dict[str, Key]) -> None:
+        self.daemon, self.registry, self.settings = daemon, registry, settings
+        for name, key in (("signed", keys["ours"]), ("stranger", keys["other"]), ("plain", None)):
+            # Of one layer, and a config of its own: a signature is of one image.
+            daemon.docker("create", "--name", name, "--network", "none", "busybox", "echo", name)
+            daemon.docker("commit", name, self.named(name))
+            daemon.docker("rm", name)
+            daemon.docker("push", self.named(name))
+            digest = daemon.docker("image", "inspect", "-f", "{{index .RepoDigests 0}}", self.named(name)).stdout
+            if key is not None:
+                self._sign(name, digest.strip().partition("@")[2], key)
+            daemon.docker("rmi", self.named(name))
+
+    def named(self, name: str) -> str:
+        return f"{self.registry.host}/team/{name}:1"
+
+    def _sign(self, name: str, digest: str, key: Key) -> None:
+        """What `cosign sign --key` leaves at a registry."""
+        text = payload(digest)
+        layer = {"mediaType": SIMPLE, "digest": digest_of(text), "size": len(text),
+                 "annotations": {NOTE: key.sign(text)}}  # fmt: skip
+        config = {"mediaType": CONFIG, "digest": digest_of(b"{}"), "size": 2}
+        document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}
+        for blob in (text, b"{}"):
+            self._send("POST", f"{name}/blobs/uploads/?digest={digest_of(blob)}", blob, "application/octet-stream")
+        where = f"{name}/manifests/{digest.replace(':', '-')}.sig"
+        self._send("PUT", where, json.dumps(document).encode(), MANIFEST)
+
+    def _send(self, method: str, path: str, data: bytes, media: str) -> None:
+        command = ["curl", "-sf", "-X", method, "-H", f"Content-Type: {media}", "--data-binary", "@-"]
+        url = f"http://{self.registry.host}/v2/team/{path}"
+        subprocess.run([*self.daemon.enter, *command, url], input=data, capture_output=True, check=True)
+
+    def policy(self, rules: dict[str, Any], refused: str) -> None:
+        """Put the policy in force; it is when it refuses what it shall refuse."""
+        assert self.daemon.process
+        self.settings.write_text(json.dumps({"signature-policy": rules}))
+        os.kill(self.daemon.process.pid, signal.SIGHUP)
+        deadline = time.monotonic() + 30
+        while "signature policy" not in (said := self.daemon.docker("pull", refused, check=False).stderr):
+            assert time.monotonic() < deadline, said
+            self.daemon.docker("rmi", refused, check=False)
+
+
+def test_a_daemon_by_its_policy(keys: dict[str, Key], tmp_path: Path) -> None:
+    """daemon.json, SIGHUP, and what docker pull, run and build are told; wharf the same."""
+    settings = tmp_path / "daemon.json"
+    settings.write_text("{}")
+    with Wharfd("--config-file", str(settings)) as daemon, Registry(enter=daemon.enter) as registry:
+        daemon.load_busybox()
+        site = Signed(daemon, registry, settings, keys)
+        signed, stranger, plain = (site.named(name) for name in ("signed", "stranger", "plain"))
+        site.policy({"*": "refuse", registry.host: {"keys": [str(keys["ours"].public)]}}, plain)
+        words = f"pull of {plain} is refused by the signature policy: it has no signature"
+        (tmp_path / "Dockerfile").write_text(f"FROM {plain}\n")
+        daemon.environment["DOCKER_BUILDKIT"] = "0"
+        for arguments, status in ((("run", "--rm", plain), 125), (("build", "-q", str(tmp_path)), 1)):
+            out = daemon.docker(*arguments, check=False)
+            assert (out.returncode, words in out.stderr) == (status, True), out.stderr
+        assert "none of its 1 signatures is right" in daemon.docker("pull", stranger, check=False).stderr
+        elsewhere = daemon.docker("pull", "nowhere.example/app:1", check=False)
+        assert "pull of nowhere.example/app:1 is refused by the signature policy" in elsewhere.stderr
+        assert daemon.docker("run", "--rm", "--network", "none", signed).stdout == "signed\n"
+        assert daemon.docker("run", "--rm", "--network", "none", "busybox", "echo", "here").stdout == "here\n"
+        daemon.docker("rmi", signed)
+        wharf = [str(ROOT / ".venv/bin/wharf")]
+        done = subprocess.run([*wharf, "pull", "-q", plain], env=daemon.environment, capture_output=True, check=False)
+        assert done.returncode == 1 and words.encode() in done.stderr
+        subprocess.run([*wharf, "pull", "-q", signed], env=daemon.environment, capture_output=True, check=True)
+        site.policy({f"{registry.host}/team/signed": "refuse"}, signed)
+        assert daemon.docker("run", "--rm", "--network", "none", plain).stdout == "plain\n"
