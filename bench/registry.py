@@ -113,7 +113,8 @@ def _fill(engine: Engine, work: Path, names: list[str]) -> None:
     """What the rows pull. The images come from Wharf, as what it pushes is the same for everybody."""
     archive = work / "big.tar"
     big = [name for name in names if "1 GB" in name]
-    images = [(work / "image.tar", "files:load", [name for name in names if name not in big])] if names != big else []
+    files = [name for name in names if name.startswith("pull") and name not in big]
+    images = [(work / "image.tar", "files:load", files)] if files else []
     if big:
         archive.write_bytes(docker_archive(big_layer(), "big:load"))
         images.append((archive, "big:load", big))
