@@ -95,6 +95,11 @@ class Place:
         assert status in (None, out.returncode), f"{words}: {out.returncode}\n{out.stdout}\n{out.stderr}"
         return out
 
+    def wharf(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Runs `wharf`; raises CalledProcessError when it fails."""
+        command = [str(ROOT / ".venv/bin/wharf"), *words]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True)
+
     def write(self, text: str, name: str = "compose.yaml") -> None:
         """A file."""
         path = self.path / name

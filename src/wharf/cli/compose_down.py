@@ -129,19 +129,20 @@ def _stop(compose: Compose, names: list[str], timeout: int | None) -> None:
 def _known_services(project: Project, names: list[str], strict: bool) -> None:
     for name in names:
         if name not in project.all_services() and strict:
-            raise ExitWith(f"no such service: {name}: not found")
+            raise ExitWith(f"no such service: {name}")
 
 
 def containers_of(
-    compose: Compose, names: list[str], *, all: bool, one_off: bool | None = False
+    compose: Compose, names: list[str], *, all: bool, one_off: bool | None = False, known: bool = True
 ) -> list[dict[str, Any]]:
-    """The project's containers of these services (or all), by name."""
+    """The project's containers of these services (or all), by name; where they must be `known`, raises ExitWith for one
+    that the project has not."""
     from wharf.compose import labels
     from wharf.compose.observed import project_containers
 
     project, name = compose.project_or_name()
     if project is not None:
-        _known_services(project, names, True)
+        _known_services(project, names, known)
     more = () if one_off is None else (f"{labels.ONE_OFF}={one_off}",)
     found = project_containers(compose.engine().client, name.lower(), *more, all=all)
     chosen = [item for item in found if not names or labels.service_of(item) in names]
@@ -221,6 +222,8 @@ def rm(compose: Compose, args: list[str]) -> int:
         return 0
     if not flags.get("force") and not _confirmed(compose, found):
         return 0
+    if flags.get("force"):
+        compose.session.complain(f"Going to remove {_names(found)}")
     volumes = bool(flags.get("volumes"))
     _each(
         compose,
@@ -231,11 +234,14 @@ def rm(compose: Compose, args: list[str]) -> int:
     return 0
 
 
-def _confirmed(compose: Compose, found: list[dict[str, Any]]) -> bool:
+def _names(found: list[dict[str, Any]]) -> str:
     from wharf.compose import labels
 
-    names = ", ".join(labels.name_of(item) for item in found)
-    compose.session.write(f"? Going to remove {names} (y/N) ")
+    return ", ".join(labels.name_of(item) for item in found)
+
+
+def _confirmed(compose: Compose, found: list[dict[str, Any]]) -> bool:
+    compose.session.write(f"? Going to remove {_names(found)} (y/N) ")
     import sys
 
     sys.stdout.flush()
@@ -298,7 +304,7 @@ def _with_restarted(services: dict[str, Any], chosen: set[str]) -> set[str]:
 def wait(compose: Compose, args: list[str]) -> int:
     """Waits until the services' containers end; the last one's status."""
     flags, names = WAIT.parse(args)
-    found = containers_of(compose, names, all=False, one_off=None)
+    found = containers_of(compose, names, all=False, one_off=None, known=False)
     if not found:
         raise ExitWith(f'no containers for project "{compose.name()}"')
     status = 0

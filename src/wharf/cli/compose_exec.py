@@ -104,6 +104,7 @@ def attach(compose: Compose, args: list[str]) -> int:
     container = one_container(compose, service, flags.get("index"))
     words = ["--no-stdin"] if flags.get("no-stdin") else []
     words += [f"--detach-keys={flags['detach-keys']}"] if flags.get("detach-keys") else []
+    words += [f"--sig-proxy={str(flags['sig-proxy']).lower()}"] if "sig-proxy" in flags else []
     return wharf_attach(compose.session, [*words, container["Id"]])
 
 
@@ -122,12 +123,12 @@ def cp(compose: Compose, args: list[str]) -> int:
     if not from_service and not to_service:
         raise ExitWith("unknown copy direction")
     service = from_service or to_service
-    if from_service or flags.get("index"):
-        found = [one_container(compose, service, flags.get("index"), all=True)]
-    else:
-        found = containers_of(compose, [service], all=True, one_off=None if flags.get("all") else False)
+    one_off = None if flags.get("all") else False
+    found = containers_of(compose, [service], all=True, one_off=one_off, known=False)
     if not found:
         raise ExitWith(f'no container found for service "{service}"')
+    if from_service or flags.get("index"):
+        found = [one_container(compose, service, flags.get("index"), all=True)]
     status = 0
     for item in found:
         name = labels.name_of(item)

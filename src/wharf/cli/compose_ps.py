@@ -223,14 +223,15 @@ def images(compose: Compose, args: list[str]) -> int:
     from wharf.compose import labels
     from wharf.compose.observed import find_images
 
-    found = containers_of(compose, names, all=True, one_off=None)
+    found = containers_of(compose, names, all=True, one_off=None, known=False)
     known = find_images(compose.engine().client, (item["ImageID"] for item in found))
     rows, shown = [], []
     for item in found:
         image = known.get(item["ImageID"], {})
         repository, tag = _split(item["Image"])
         platform = "/".join(filter(None, (image.get("Os"), image.get("Architecture"), image.get("Variant"))))
-        tagged = (image.get("Metadata") or {}).get("LastTagTime") or image.get("Created", "")
+        tagged = (image.get("Metadata") or {}).get("LastTagTime", "0001")
+        tagged = image.get("Created", "") if tagged.startswith("0001") else tagged
         rows.append([labels.name_of(item), repository or "<none>", tag or "<none>", platform,
                      image.get("Id", "").removeprefix("sha256:")[:12], units.human_size(image.get("Size", 0), 3),
                      _age(tagged)])  # fmt: skip
@@ -292,7 +293,7 @@ def one_container(compose: Compose, service: str, index: int | None, all: bool =
     """A service's container, the first unless an index says which; raises ExitWith when it does not run."""
     from wharf.compose import labels
 
-    found = containers_of(compose, [service], all=all, one_off=None)
+    found = containers_of(compose, [service], all=all, one_off=None, known=False)
     if index:
         found = [item for item in found if labels.number_of(item) == index and not labels.is_one_off(item)]
     if not found:
@@ -319,20 +320,16 @@ def port(compose: Compose, args: list[str]) -> int:
 
 
 def volumes(compose: Compose, args: list[str]) -> int:
-    """Lists the volumes that the project's containers use."""
+    """Lists the project's volumes, or those of them that some services' containers use."""
     flags, names = VOLUMES.parse(args)
-    from wharf.client import jsontext
+    from wharf.cli.volumes import show_volumes
+    from wharf.compose import labels
 
     found = containers_of(compose, names, all=True, one_off=None)
     used = {mount["Name"] for item in found for mount in item.get("Mounts") or () if mount.get("Type") == "volume"}
-    listed = (compose.engine().client.get("/volumes") or {}).get("Volumes") or ()
-    for volume in sorted(listed, key=lambda item: str(item["Name"])):
-        if volume["Name"] not in used:
-            continue
-        if flags.get("format") == "json":
-            compose.session.line(jsontext.dumps(volume))
-        else:
-            compose.session.line(volume["Name"] if flags.get("quiet") else f"{volume['Driver']:<10}{volume['Name']}")
+    answer = compose.engine().client.get("/volumes", filters=labels.filters(compose.name()))
+    listed = [item for item in (answer or {}).get("Volumes") or () if not names or item["Name"] in used]
+    show_volumes(compose.session, listed, flags)
     return 0
 
 
@@ -342,7 +339,7 @@ def stats(compose: Compose, args: list[str]) -> int:
     from wharf.cli.stats import stats as wharf_stats
     from wharf.compose import labels
 
-    found = containers_of(compose, names, all=bool(flags.get("all")))
+    found = containers_of(compose, names, all=bool(flags.get("all")), known=False)
     words = [f"--{name}" for name in ("all", "no-stream", "no-trunc") if flags.get(name)]
     words += [f"--format={flags['format']}"] if flags.get("format") else []
     if not found:

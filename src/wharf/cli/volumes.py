@@ -9,6 +9,7 @@ from wharf.client.api import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 LS = Command(
@@ -55,10 +56,15 @@ def ls(session: Session, args: list[str]) -> int:
     """Lists volumes by name."""
     flags, _ = LS.parse(args)
     answer = session.client().get("/volumes", filters=add_filters(flags.get("filter", [])))
-    rows = [_row(volume) for volume in sorted(answer.get("Volumes") or [], key=lambda volume: volume["Name"])]
+    show_volumes(session, answer.get("Volumes") or [], flags)
+    return 0
+
+
+def show_volumes(session: Session, volumes: list[dict[str, Any]], flags: Mapping[str, Any]) -> None:
+    """The listing by name, as `format` and `quiet` of the flags ask for it."""
+    rows = [_row(volume) for volume in sorted(volumes, key=lambda volume: str(volume["Name"]))]
     columns = [Column(field, _HEADERS[field]) for field in ("Driver", "Name")]
     show(session, Listing(columns, _HEADERS, "Name"), rows, flags.get("format", ""), quiet=flags.get("quiet", False))
-    return 0
 
 
 def _row(volume: dict[str, Any]) -> dict[str, Any]:
