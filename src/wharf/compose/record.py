@@ -59,6 +59,10 @@ class Record:
             own.update(named)
             if len(own) < len(cls._fields):
                 self._add_defaults()
+            self.__post_init__()
+
+    def __post_init__(self) -> None:
+        """What a class does when its values are there."""
 
     def _add_defaults(self) -> None:
         own, defaults = self.__dict__, self._defaults

@@ -40,6 +40,19 @@ def test_frozen_records_are_replaced_not_changed() -> None:
     assert progress == Progress(running=1)
 
 
+class Named(Record):
+    name: str
+    seen: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.seen.append(self.name)
+
+
+def test_a_class_does_something_when_its_values_are_there() -> None:
+    assert Named("a").seen == ["a"]
+    assert Named("a", ["b"]).seen == ["b", "a"]
+
+
 @pytest.mark.parametrize(
     ("values", "named"), [((), {}), (("a", (), {}, 1), {}), (("a",), {"id": "b"}), (("a",), {"other": 1})]
 )
