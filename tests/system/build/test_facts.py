@@ -92,3 +92,24 @@ def test_the_name_of_the_dockerfile(daemon: Wharfd, tmp_path: Path, way: str) ->
 def test_a_dockerfile_on_standard_input(daemon: Wharfd, tmp_path: Path, way: str) -> None:
     build(daemon, way, tmp_path, "FROM nosuch", "-", feed="FROM busybox\nENV FED=1\n")
     assert inside(daemon, "echo $FED") == "1\n"
+
+
+def test_a_namespace_of_cache_mounts(daemon: Wharfd, tmp_path: Path, way: str) -> None:
+    text = f"FROM busybox\nRUN --mount=type=cache,id=spaced-{way},target=/c "
+    other = ("--build-arg", "BUILDKIT_CACHE_MOUNT_NS=other")
+    build(daemon, way, tmp_path, text + "echo mine > /c/f")
+    build(daemon, way, tmp_path, text + "test ! -e /c/f && echo other > /c/f", *other)
+    build(daemon, way, tmp_path, text + "cat /c/f > /mine")
+    assert inside(daemon, "cat /mine") == "mine\n"
+    build(daemon, way, tmp_path, text + "cat /c/f > /other", *other)
+    assert inside(daemon, "cat /other") == "other\n"
+
+
+def test_the_argument_for_checks_wins_over_the_directive(daemon: Wharfd, tmp_path: Path, way: str) -> None:
+    text = "# check=error=true\nFROM busybox\nLABEL old form\n"
+    build(daemon, way, tmp_path, text, "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=all")
+    assert config(daemon)["Labels"] == {"old": "form"}
+    with pytest.raises(AssertionError, match="LegacyKeyValueFormat"):
+        build(daemon, way, tmp_path, text)
+    with pytest.raises(AssertionError, match="LegacyKeyValueFormat"):
+        build(daemon, way, tmp_path, text.partition("\n")[2], "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=error=true")

@@ -187,6 +187,11 @@ class TestAdd:
         web.files["/changing"] = b"two"
         assert "Using cache" not in build(daemon, root)
 
+    def test_a_url_without_a_name(self, daemon: Wharfd, web: Web, tmp_path: Path) -> None:
+        web.files["/"] = b"of the root"
+        build(daemon, _dockerfile(tmp_path, f"ADD http://{web.host}/ /d/"), "-t", "unnamed")
+        assert inside(daemon, "unnamed", "cat /d/__unnamed__") == "of the root"
+
     @pytest.mark.parametrize(
         ("text", "words"),
         [
