@@ -87,8 +87,9 @@ class Container:
 
     def wake(self, result: WaitResult, *conditions: Condition) -> None:
         """Answer those who wait for one of the conditions."""
-        ready = [future for condition, future in self.waiting if condition in conditions]
-        self.waiting = [item for item in self.waiting if item[0] not in conditions and not item[1].cancelled()]
+        with self.lock:
+            ready = [future for condition, future in self.waiting if condition in conditions]
+            self.waiting = [item for item in self.waiting if item[0] not in conditions and not item[1].cancelled()]
         for future in ready:
             resolve(future, result)
 

@@ -21,6 +21,7 @@ def wait_container(engine: Engine, name: str, condition: str = "") -> Future[Wai
         raise Invalid(f'invalid condition: "{condition[:100]}"')
     container = engine.containers.live(name)
     with container.lock:
+        engine.containers.live(container.id)  # gone while we waited for the lock: nobody is woken any more
         state = container.record.state
         if condition in ("", "not-running") and not (state.running and not state.restarting):
             return done(WaitResult(state.exit_code))

@@ -1,9 +1,14 @@
-"""A container that is being removed is not committed or exported; Docker's words."""
+"""A container that is being removed is not committed or exported, in Docker's words; who waits for it is told."""
+
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from wharf.engine.container import Container, Containers, WaitResult
 from wharf.engine.status import refuse_going
-from wharf.errors import Conflict
+from wharf.engine.wait import wait_container
+from wharf.errors import Conflict, NotFound
 from wharf.spec.container import ContainerConfig, ContainerRecord, ContainerState, HostConfig
 
 ID = "5f" * 32
@@ -26,3 +31,23 @@ def test_what_goes_is_refused(state: ContainerState, words: str) -> None:
 
 def test_what_stays_is_not() -> None:
     refuse_going(record(ContainerState(running=True)), "commit")
+
+
+class Hesitant(Containers):
+    """Gives a container to who asks for it, and lets it go before he has its lock."""
+
+    def live(self, name: str) -> Container:
+        found = super().live(name)
+        with found.lock:
+            self.discard(found)
+        found.wake(WaitResult(0), "removed", "next-exit", "not-running")
+        return found
+
+
+@pytest.mark.parametrize("condition", ["removed", "next-exit"])
+def test_a_wait_that_comes_as_it_goes_does_not_wait_for_ever(condition: str) -> None:
+    containers = Hesitant()
+    containers.add(Container(record(ContainerState(removal_in_progress=True))))
+    engine: Any = SimpleNamespace(containers=containers)
+    with pytest.raises(NotFound, match="No such container"):
+        wait_container(engine, ID, condition)
