@@ -1,33 +1,17 @@
 """Image mounts: another image's files in a container, read-only, whatever becomes of the image and of the daemon."""
 
-import io
 import json
 import os
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.busybox import docker_archive, layer_tar
+from tests.support.layers import layer
 from tests.support.wharfd import Wharfd
 
 LINKS = {"abs": "/etc", "up": "../../../etc", "within": "data/deep"}
-
-
-def layer(files: dict[str, str], links: dict[str, str] | None = None) -> bytes:
-    """A plain layer; `.wh.` names are whiteouts."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, text in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.uid, entry.gid, entry.mode = len(text), 7, 8, 0o640
-            tar.addfile(entry, io.BytesIO(text.encode()))
-        for name, target in (links or {}).items():
-            entry = tarfile.TarInfo(name)
-            entry.type, entry.linkname = tarfile.SYMTYPE, target
-            tar.addfile(entry)
-    return out.getvalue()
 
 
 def load(daemon: Wharfd, name: str, *layers: bytes) -> None:
