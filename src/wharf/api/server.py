@@ -29,7 +29,8 @@ STREAM_WORKERS = 32
 """Threads for bodies that are produced or consumed by blocking code (save, load, export, cp): clients pace them."""
 READY = 4
 """Threads of each of these pools that are there from the start, and stay whatever limit is reached."""
-BACKLOG = 512
+BACKLOG = 4096
+"""As Go's listeners have it: a connect(2) that does not wait fails at once where it is full (unix(7))."""
 
 log = logging.getLogger("wharf.api")
 
