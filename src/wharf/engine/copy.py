@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from wharf.engine.bind_sources import make_bind_sources
 from wharf.engine.id_maps import maps_of_process
 from wharf.engine.volume_mounts import held
 from wharf.errors import Conflict, Invalid, WharfError
@@ -91,6 +92,7 @@ def _rooted(
     namespace = engine.containers.open_mount_namespace(record)
     args: dict[str, Any] = {"path": path, "container": container, "mounts": mounts, "running": namespace is not None}
     if namespace is None:
+        make_bind_sources(record)  # as for a start: the copy looks through the mounts
         try:
             with held(engine, record):
                 yield args, ()

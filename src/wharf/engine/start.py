@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from wharf.engine.bind_sources import make_bind_sources
 from wharf.engine.cdi import carry_out, requested_edits
 from wharf.engine.container import Container
 from wharf.engine.container_events import publish_container_event, publish_network_event, publish_volume_events
@@ -113,7 +114,7 @@ def _record_failure(engine: Engine, container: Container, message: str, exit_cod
 
 def _start(engine: Engine, container: Container, undo: contextlib.ExitStack) -> None:
     record = container.record
-    _make_bind_sources(record)
+    make_bind_sources(record)
     faults.done("start:sources")
     check_mounts(record, engine.host, engine.config.data_root)
     hold(engine, record, undo)
@@ -253,17 +254,6 @@ def files_owner(engine: Engine, record: ContainerRecord) -> str:
         seen.add(record.id)
         record = engine.containers.find(record.host_config.network_mode.partition(":")[2])
     return record.id
-
-
-def _make_bind_sources(record: ContainerRecord) -> None:
-    """Directories that -v names and that are missing are made, as Docker does; for --mount they must be there."""
-    for point, request in zip(record.mounts, record.mount_requests, strict=True):
-        if point.type != "bind" or os.path.lexists(point.source):
-            continue
-        if request.bind_options and request.bind_options.create_mountpoint:
-            os.makedirs(point.source, mode=0o755, exist_ok=True)
-        else:
-            raise Invalid(f'invalid mount config for type "bind": bind source path does not exist: {point.source}')
 
 
 # -- the monitor
