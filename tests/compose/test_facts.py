@@ -46,12 +46,12 @@ def facts() -> list[Fact]:
 class Stack:
     """The project, up; answers of the containers are fetched once."""
 
-    def __init__(self, daemon: Wharfd) -> None:
+    def __init__(self, daemon: Wharfd, made: str) -> None:
         self._daemon = daemon
         self.project = f"facts{os.getpid()}"
         self.environment = {
             **daemon.environment, "COMPOSE_PROJECT_NAME": self.project, "NAME": self.project, "FROM_SHELL": "shell",
-            "SECRET_VARIABLE": "hush", "PORT": "18181", "BRIDGE": f"brf{os.getpid()}"[:15],
+            "SECRET_VARIABLE": "hush", "PORT": "18181", "BRIDGE": f"brf{os.getpid()}"[:15], "MADE": made,
         }  # fmt: skip
         self._answers: dict[str, dict[str, str]] = {}
 
@@ -111,11 +111,13 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    """The project up and waited for; away afterwards."""
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The project up and waited for, with a network and a volume that it has not made; away afterwards."""
     with Wharfd() as daemon:
         daemon.load_busybox()
-        made = Stack(daemon)
+        made = Stack(daemon, str(tmp_path_factory.mktemp("host")))
+        for kind in ("network", "volume"):
+            daemon.docker(kind, "create", f"{made.project}-elsewhere")
         out = made.wharf("compose", "up", "-d", "--wait")
         try:
             assert out.returncode == 0, out.stderr + daemon.log()
@@ -123,6 +125,8 @@ def stack() -> Iterator[Stack]:
         finally:
             down = made.wharf("compose", "down", "-v", "--remove-orphans")
             assert down.returncode == 0, down.stderr
+            for kind in ("network", "volume"):  # what is external stays
+                daemon.docker(kind, "rm", f"{made.project}-elsewhere")
 
 
 @pytest.mark.parametrize("fact", facts(), ids=lambda fact: fact.attribute)

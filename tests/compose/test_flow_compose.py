@@ -295,3 +295,14 @@ volumes: {{data: }}
     place.compose("up", "-d")
     place.compose("stop")
     assert place.compose("run", "--rm", "-T", "web", "cat", "/data/got").stdout == "usr1\n"
+
+
+def test_a_second_up_waits_for_a_job_that_takes_a_while(place: Place) -> None:
+    place.write(f"""
+services:
+  job: {{image: busybox, command: sleep 0.7}}
+  web: {{image: busybox, {RUN}, depends_on: {{job: {{condition: service_completed_successfully}}}}}}
+""")
+    place.compose("up", "-d")
+    place.compose("up", "-d")
+    assert place.compose("ps", "--services").stdout == "web\n"

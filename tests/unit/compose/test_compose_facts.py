@@ -9,6 +9,7 @@ import wharf.compose.schema as schema
 
 _SCHEMA = json.loads(Path(schema.__file__).with_name("compose-spec.json").read_text())
 ELSEWHERE = {
+    "attach": "tests/compose/test_flow_compose.py: what a service without it writes is not shown",
     "build": "tests/compose/test_flow_compose.py builds",
     "credential_spec": "Windows only: refused nowhere, without an effect",
     "cpu_rt_period": "needs a kernel with real-time group scheduling",
@@ -34,6 +35,36 @@ def test_every_attribute_of_a_health_check_and_of_deploy_is_tested() -> None:
     for definition, prefix in (("healthcheck", "healthcheck"), ("deployment", "deploy")):
         for name in _SCHEMA["definitions"][definition]["properties"]:
             assert f"{prefix}.{name}" in there, name
+
+
+OF_OTHERS = {
+    "secret.external": "refused, as docker compose does: tests/compose/config",
+    "secret.name": "of external ones only",
+    "secret.labels": "of swarm only: ignored",
+    "secret.driver": "of swarm only: ignored",
+    "secret.driver_opts": "of swarm only: ignored",
+    "secret.template_driver": "of swarm only: ignored",
+    "config.external": "refused, as docker compose does: tests/compose/config",
+    "config.name": "of external ones only",
+    "config.labels": "of swarm only: ignored",
+    "config.template_driver": "of swarm only: ignored",
+}
+
+
+def test_every_attribute_of_networks_volumes_secrets_and_configs_is_tested() -> None:
+    there = {fact.attribute for fact in facts()}
+    for definition in ("network", "volume", "secret", "config"):
+        names = {f"{definition}.{name}" for name in _SCHEMA["definitions"][definition]["properties"]}
+        assert not names - there - set(OF_OTHERS)
+
+
+def test_every_kind_of_mount_and_its_options_are_tested() -> None:
+    there = {fact.attribute for fact in facts()}
+    service = _SCHEMA["definitions"]["service"]["properties"]
+    mount = next(form for form in service["volumes"]["items"]["oneOf"] if "properties" in form)["properties"]
+    assert not {f"volumes.{kind}" for kind in ("bind", "volume", "tmpfs", "image")} - there
+    options = {f"volumes.bind.{name}" for name in mount["bind"]["properties"]}
+    assert not options - there - {"volumes.bind.propagation", "volumes.bind.selinux"}  # in volumes.bind; needs SELinux
 
 
 def test_rows_are_named_once() -> None:
