@@ -76,6 +76,7 @@ def create_container(engine: Engine, request: CreateRequest, image: ImageRecord 
     _check_sizes(request)
     check_config(config)
     fill_host_config(host_config, engine.config, engine.host)
+    step = image is not None  # nobody is told of it before its end: it need not outlive a power loss
     image = image or find_image(engine, config.image)
     _check_platform(request, image)
     merge_image(config, image.image.config)
@@ -119,7 +120,7 @@ def create_container(engine: Engine, request: CreateRequest, image: ImageRecord 
         faults.done("create:volumes")
         record.state.removal_in_progress = record.remove_volumes = False
         container = Container(record)
-        engine.database.containers.put(record)
+        engine.database.containers.put(record, durable=not step)
         faults.done("create:recorded")
         engine.containers.add(container)
         undo.pop_all()

@@ -74,9 +74,12 @@ def remove_in_background(engine: Engine, container: Container) -> None:
     engine.loop.pool.submit(remove_now, engine, container, True)
 
 
-def remove_now(engine: Engine, container: Container, volumes: bool) -> Future[None]:
+def remove_now(engine: Engine, container: Container, volumes: bool, *, step: bool = False) -> Future[None]:
     """Remove a container that does not run; one that is gone already is fine. The future has its result, or an Internal
-    that was logged, when this returns, unless some of its log is still to be sent: no thread and no lock waits."""
+    that was logged, when this returns, unless some of its log is still to be sent: no thread and no lock waits.
+
+    `step`: of a build, of which nobody was told. Nothing waits for the disk, and no image goes with it.
+    """
     finished: Future[None] = Future()
     with container.lock:
         record, state = container.record, container.record.state
@@ -87,8 +90,8 @@ def remove_now(engine: Engine, container: Container, volumes: bool) -> Future[No
             return finished
 
     def go_on() -> None:
-        if _attempt(lambda: _take_away(engine, container), engine, container, finished):
-            _tell(engine, container)
+        if _attempt(lambda: _take_away(engine, container, step), engine, container, finished):
+            _tell(engine, container, step)
             resolve(finished)
 
     sent = end_shipping(engine, container)
@@ -128,13 +131,13 @@ def _mark(engine: Engine, container: Container) -> None:
     faults.done("remove:marked")
 
 
-def _take_away(engine: Engine, container: Container) -> None:
+def _take_away(engine: Engine, container: Container, step: bool) -> None:
     record = container.record
     with container.lock:
         discard(engine, record.id, views_of(record))
-        with engine.database.transaction():
-            engine.database.containers.delete(record.id)
-            for image_id in images_of(record):
+        with engine.database.transaction(durable=not step):
+            engine.database.containers.delete(record.id, durable=not step)
+            for image_id in () if step else images_of(record):
                 note_use(engine, image_id)
             if record.remove_volumes:
                 _remove_volumes(engine, container)
@@ -142,11 +145,11 @@ def _take_away(engine: Engine, container: Container) -> None:
         faults.done("remove:recorded")
 
 
-def _tell(engine: Engine, container: Container) -> None:
+def _tell(engine: Engine, container: Container, step: bool) -> None:
     record = container.record
     with container.lock:
         engine.containers.discard(container)
-        if any(engine.database.images.get(image_id) is None for image_id in images_of(record)):
+        if not step and any(engine.database.images.get(image_id) is None for image_id in images_of(record)):
             engine.images.operations.request_sweep()  # it was the last to stand on a deleted image's layers
         container.drop_attaching()
     publish_container_event(engine, record, "destroy")

@@ -1,7 +1,9 @@
 """Builds by `docker build` without BuildKit: what ends up in the image, what the cache does, what is left behind."""
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import tarfile
 from pathlib import Path
@@ -374,6 +376,15 @@ def test_nothing_is_left_behind(context: Context, daemon: Wharfd) -> None:
     after = settled(daemon, (before,))
     grown = {key for key in after if after[key] > before.get(key, 0) and not key.startswith(("file:", "nft"))}
     assert not grown
+
+
+def test_a_step_leaves_no_row_behind(context: Context, daemon: Wharfd) -> None:
+    """What stands beneath a step is no image, whose last use somebody would ask for."""
+    query = "SELECT key FROM settings WHERE key LIKE 'image-used:%'"
+    with contextlib.closing(sqlite3.connect(f"file:{daemon.root}/data/wharf.db?mode=ro", uri=True)) as database:
+        before = set(database.execute(query))
+        context.build("FROM busybox\nRUN echo rows > /rows\nRUN cat /rows")
+        assert set(database.execute(query)) == before
 
 
 def test_a_daemon_killed_in_mid_build_leaves_nothing(tmp_path: Path) -> None:

@@ -117,11 +117,11 @@ class StepWork:
 
     def _remove(self, container: Container) -> None:
         try:
-            remove_now(self.engine, container, True).result()
+            remove_now(self.engine, container, True, step=True).result()
         except WharfError:  # on a full disk no row can be written: what the step wrote goes first, then the row
             shutil.rmtree(self.engine.snapshots.layers(container.id).upper, ignore_errors=True)
             with contextlib.suppress(WharfError):
-                remove_now(self.engine, container, True).result()
+                remove_now(self.engine, container, True, step=True).result()
 
     def _run(self, container: Container, job: Job) -> int:
         stream: Future[Any] = Future()
