@@ -26,13 +26,14 @@ def main(arguments: list[str]) -> int:
         tar = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".tar"))
         tar.write(archive(find_busybox()))
         tar.flush()
-        client, host = docker_client(), place
+        client, host, enter = docker_client(), place, list[str]()
         if place.startswith("peer:"):
             peer = stack.enter_context(Peer(Path(place.removeprefix("peer:"))))
-            client, host = peer.client, peer.host
+            client, host, enter = peer.client, peer.host, peer.enter
         elif place == "wharfd":
-            host = stack.enter_context(Wharfd()).host
-        runner = Runner(client, host, Path(tar.name))
+            daemon = stack.enter_context(Wharfd())
+            host, enter = daemon.host, daemon.enter
+        runner = Runner(client, host, Path(tar.name), enter)
         stack.callback(runner.close)
         recorded = recording.newest_for(runner.docker("version", "--format", "{{.Client.Version}}").strip())
         if recorded is None:

@@ -28,7 +28,7 @@ def engine() -> Iterator[Runner]:
     with Wharfd(*runtime_flags()) as daemon, tempfile.NamedTemporaryFile(suffix=".tar") as tar:
         tar.write(archive(find_busybox()))
         tar.flush()
-        runner = Runner(docker_client(), daemon.host, Path(tar.name))
+        runner = Runner(docker_client(), daemon.host, Path(tar.name), daemon.enter)
         try:
             runner.docker("load", "-i", tar.name)
             yield runner

@@ -31,7 +31,7 @@ class Difference:
         stderr = stderr if self.stderr is None else self.stderr
         if self.less or self.more:
             kept = [line for line in stdout.splitlines() if line not in self.less]
-            stdout = "\n".join(sorted([*kept, *self.more])) + "\n"
+            stdout = "\n".join(sorted([*kept, *self.more])) + ("\n" if stdout.endswith("\n") else "")
         return code, stdout, stderr
 
 
@@ -70,6 +70,129 @@ def _build(scenario: str, line: str, reason: str, stdout: str | None, stderr: st
     """A build; `stderr` without what its client says of the builder."""
     return Difference(f"build: {scenario}", f"docker build {line}", reason, code, stdout, _BUILD_HEAD + stderr)
 
+
+_REAL_TIME = (
+    "Docker writes real time down and leaves the running container as it is; here the kernel is asked, and says no"
+)
+_UPDATES = (
+    Difference(
+        "flags: run",
+        "docker update --cpu-rt-period 1000000 --cpu-rt-runtime 100 keys",
+        _REAL_TIME,
+        code=1,
+        stdout="",
+        stderr="Error response from daemon: Cannot update container <id 5.1 in full>: runc did not terminate "
+        'successfully: exit status 1: failed to write "100": write '
+        "/sys/fs/cgroup/cpu/<parent>/<id 5.1 in full>/cpu.rt_runtime_us: invalid argument\n",
+    ),
+)
+_NO_PLUGINS = (
+    "Error response from daemon: managed plugins are not part of Wharf: its drivers are built in "
+    "(docker info lists them)\n"
+)
+_PLUGINS = tuple(
+    Difference("plugins: none", line, "there are no managed plugins, and none can be made", stderr=_NO_PLUGINS)
+    for line in (
+        "docker plugin install --alias a --disable --grant-all-permissions --disable-content-trust 127.0.0.1:1/nosuch",
+        "docker plugin create --compress made {tmp}/p",
+    )
+)
+_OCI = "what is made here is pushed as an OCI manifest, not in Docker's older form"
+_MANIFESTS = "manifests of images are told of, as by Docker with containerd's image store"
+_SCHEMA = ("config.digest: text", "config.mediaType: text", "config.size: number", "layers[].digest: text",
+           "layers[].mediaType: text", "layers[].size: number", "mediaType: text", "schemaVersion: number")  # fmt: skip
+_IMAGES = (
+    Difference(
+        "flags: images",
+        "docker load --platform linux/arm64 -i {tmp}/s.tar",
+        "Docker prints an empty line where nothing in the archive is of that platform",
+        stdout="",
+    ),
+    Difference(
+        "flags: images as a tree",
+        "docker images --tree ## sorted",
+        _MANIFESTS,
+        less=("boxed:1  <id 0.1>  <size>  0B", "box:1  <id 0.2>  <size>  0B"),
+        more=(
+            "",
+            "",
+            "boxed:1  <id 0.1>  <size>  <size>",
+            "└─ linux/amd64  <id 0.2>  <size>  <size>",
+            "box:1  <id 0.3>  <size>  <size>",
+            "└─ linux/amd64  <id 0.4>  <size>  <size>",
+        ),
+    ),
+    Difference(
+        "registry: who may",
+        "docker push --platform linux/amd64 {registry}/team/box:1 ## sorted",
+        _OCI,
+        less=("1: digest: sha256:<id 11.1 in full> size: 527",),
+        more=("1: digest: sha256:<id 11.1 in full> size: 405",),
+    ),
+    Difference(
+        "registry: who may",
+        "docker manifest inspect --insecure -v {registry}/team/box:1 ## json",
+        _OCI,
+        less=tuple(f".SchemaV2Manifest.{row}" for row in _SCHEMA),
+        more=tuple(f".OCIManifest.{row}" for row in _SCHEMA),
+    ),
+)
+_API = (
+    Difference(
+        "api: classes of errors",
+        "api POST /v1.51/images/create",
+        "what is missing is said; Docker asks a registry without a name",
+        code=400,
+        stdout='{\n "message": "either fromImage or fromSrc is needed"\n}\n',
+    ),
+    Difference(
+        "api: classes of errors",
+        "api POST /v1.51/auth nosuch",
+        "a body that is no JSON is refused alike everywhere",
+        code=400,
+        stdout="{\n \"message\": \"invalid JSON: invalid character 'o' in literal null (expecting 'u')\"\n}\n",
+    ),
+    Difference(
+        "api: classes of errors",
+        "api GET /v1.51/images/json?manifests=1 ## json",
+        _MANIFESTS,
+        more=tuple(
+            f"[].Manifests[].{row}"
+            for row in (
+                "Available: boolean",
+                "Descriptor.digest: text",
+                "Descriptor.mediaType: text",
+                "Descriptor.platform.architecture: text",
+                "Descriptor.platform.os: text",
+                "Descriptor.size: number",
+                "ID: text",
+                "ImageData.Containers: []",
+                "ImageData.Containers[]: text",
+                "ImageData.Platform.architecture: text",
+                "ImageData.Platform.os: text",
+                "ImageData.Size.Unpacked: number",
+                "Kind: text",
+                "Size.Content: number",
+                "Size.Total: number",
+            )
+        ),
+    ),
+    Difference(
+        "registry: who may",
+        "api GET /v1.51/distribution/{registry}/team/box:1/json",
+        "the first refusal of a registry is told, as everywhere; Docker lists both of its attempts here",
+        stdout='{\n "message": "denied: requested access to the resource is denied"\n}\n',
+    ),
+    *(
+        Difference(
+            "api: stats and top",
+            f"api GET /v1.51/containers/{name}/stats?stream=0&one-shot=1 ## json",
+            "Docker leaves out in one shot which container it is of",
+            more=(".id: text", ".name: text"),
+        )
+        for name in ("rr", "lone")
+    ),
+)
 
 WORDS = "Dockerfiles are read by one front, whose words are those of BuildKit's"
 MORE = "what Docker leaves to BuildKit is there in every build"
@@ -136,6 +259,10 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     _udp_twice("twice3", "-p 8324:80/udp -p 8324:80/udp", 28),
     _udp_twice("twice5", "-p 127.0.0.1:8325:80/udp -p 8325:80/udp", 30),
+    *_UPDATES,
+    *_PLUGINS,
+    *_IMAGES,
+    *_API,
     Difference(
         "inspect: keys of other documents",
         "docker info --format json ## json",
@@ -174,7 +301,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "update: running",
         "docker update --cpu-rt-runtime 100 rr",
-        "Docker writes real time down and leaves the running container as it is; here the kernel is asked, and says no",
+        _REAL_TIME,
         code=1,
         stdout="",
         stderr="Error response from daemon: Cannot update container <id 0.1 in full>: runc did not terminate "

@@ -65,6 +65,11 @@ class Peer:
         self.client = str(root / "usr/bin/docker")
         self.process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def enter(self) -> list[str]:
+        """Prefix of a command that shall run in dockerd's network namespace."""
+        return ["nsenter", f"--net=/proc/{self.process.pid}/ns/net"] if self.process else []
+
     def __enter__(self) -> Peer:
         flags = ["--data-root", self.data, "--exec-root", "/run/docker", "-H", self.host]
         flags += ["--pidfile", f"{self.work}/pid"]

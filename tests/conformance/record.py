@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.NamedTemporaryFile(suffix=".tar") as tar, Peer(root) as peer:
         tar.write(archive(find_busybox()))
         tar.flush()
-        runner = Runner(options.client or peer.client, peer.host, Path(tar.name))
+        runner = Runner(options.client or peer.client, peer.host, Path(tar.name), peer.enter)
         try:
             record_lines(runner, set(options.only))
             if not options.no_probes and not options.only:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import pty
 import select
@@ -13,11 +14,14 @@ import tarfile
 import tempfile
 import termios
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.conformance import api
 from tests.conformance.table import Line, Scenario
+from tests.support.registry import Registry
 
 LINE_SECONDS = 40.0
 """No line of the table needs more; a client that does not end is killed and answers with code -1."""
@@ -38,18 +42,30 @@ class Answer:
 
 
 class Runner:
-    """One docker client and one engine. `archive` is the file that `docker load` reads the base images from."""
+    """One docker client and one engine. `archive` is the file that `docker load` reads the base images from.
 
-    def __init__(self, client: str, host: str, archive: Path) -> None:
-        self.client = client
+    `enter` is the prefix of a command in the network namespace of the engine.
+    """
+
+    def __init__(self, client: str, host: str, archive: Path, enter: Sequence[str] = ()) -> None:
+        self.client, self.host, self.enter = client, host, list(enter)
         self.archive = archive
+        self._stack = ExitStack()
         self.home = tempfile.mkdtemp(prefix="conf-client-", dir="/tmp")
         keep = {name: value for name, value in os.environ.items() if not name.startswith(("DOCKER_", "BUILDKIT_"))}
         self.environment = {**keep, "DOCKER_HOST": host, "DOCKER_CONFIG": self.home, "HOME": self.home, "TZ": "UTC",
                             "DOCKER_BUILDKIT": "0"}  # fmt: skip
 
     def close(self) -> None:
+        self._stack.close()
         shutil.rmtree(self.home, ignore_errors=True)
+
+    @functools.cached_property
+    def registry(self) -> Registry:
+        """Ours, where the engine runs; it is started when the first line names it."""
+        registry = Registry(enter=self.enter)
+        registry.run("user", "add", "bob", "--admin", feed="bob-secret\n")
+        return self._stack.enter_context(registry)
 
     def docker(self, *words: str) -> str:
         """stdout of a command of the harness itself."""
@@ -102,11 +118,15 @@ class _Play:
 
     def __init__(self, runner: Runner, scratch: Path) -> None:
         self.runner, self.scratch = runner, scratch
-        self.values: dict[str, str] = {"tmp": str(scratch), "start": f"{time.time():.9f}"}
+        self.values: dict[str, str] = {"tmp": str(scratch), "start": f"{time.time():.9f}", "host": runner.host}
+        self.enter: list[str] = []
         self.behind: list[tuple[Line, subprocess.Popen[str]]] = []
 
     def play(self, scenario: Scenario) -> list[Answer]:
         answers = []
+        if any("{registry}" in word for line in scenario.lines for word in line.words):
+            self.values["registry"] = self.runner.registry.host
+            self.enter = self.runner.enter
         try:
             for line in scenario.lines:
                 self.values["now"] = f"{time.time():.9f}"
@@ -122,6 +142,9 @@ class _Play:
         match line.verb:
             case "docker":
                 return self._docker(line, words)
+            case "api":
+                reply = api.ask(self.runner.host, words, int(line.directives.get("lines", "0")))
+                return Answer(line.text, reply.status, self._plain(reply.text), f"{reply.kind}\n")
             case "file":
                 path = self.scratch / words[0]
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +162,7 @@ class _Play:
         return Answer(line.text, 0, "", "")
 
     def _docker(self, line: Line, words: list[str]) -> Answer:
-        command = [self.runner.client, *words]
+        command = [*self.enter, self.runner.client, *words]
         if "tty" in line.directives:
             return self._terminal(line, command)
         feed = line.directives.get("stdin")
@@ -169,7 +192,9 @@ class _Play:
         return Answer(text, code, self._plain(out), self._plain(err))
 
     def _plain(self, text: str) -> str:
-        return text.replace(str(self.scratch), "{tmp}").replace(self.runner.home, "{home}")
+        text = text.replace(str(self.scratch), "{tmp}").replace(self.runner.home, "{home}")
+        text = text.replace(self.runner.host, "{host}")
+        return text.replace(self.values["registry"], "{registry}") if "registry" in self.values else text
 
     def _terminal(self, line: Line, command: list[str]) -> Answer:
         """The client on a terminal of 24 by 80; what it printed there is stdout."""

@@ -8,14 +8,17 @@ A file is a list of scenarios; each has its own containers, volumes and scratch 
     & docker logs -f web                    started in the background; `join` waits for it and gives its answer
     file env A=1\\nB=2                       writes a file in the scratch directory
     read out/motd                           its answer is the text of a file there
+    api GET /containers/x/json              a request to the API, with a body of JSON behind the path if there is one
     tar image.tar                           its answer is the sorted names in an archive there
     sleep 1.1                               where the time itself is what is asked for
 
 In a line {tmp} is the scratch directory, {start} the time at which the scenario began and {now} the time at which
-the line begins, both in seconds with nine decimals.
+the line begins, both in seconds with nine decimals; {host} is the engine's address, {registry} that of a registry
+which both see (`bob` with the password `bob-secret` may push and pull).
 
 Directives: `stdin=TEXT`; `tty` (the client gets a terminal); `sorted` (the order of stdout's lines is free);
-`json` (compare the set of keys and the types, not the values); `classic` (what a build tells of the ids of its steps
+`json` (compare the set of keys and the types, not the values);
+`lines=N` (of an answer of the API that goes on: the first N); `classic` (what a build tells of the ids of its steps
 and of their containers is left out).
 """
 
@@ -27,6 +30,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 LINES = Path(__file__).parent / "lines"
+_COMPARING = ("sorted", "json", "classic")
+"""Directives that change nothing of how a line is run."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Line:
     def key(self) -> str:
         """What a recording is found by: the line without the directives that only compare."""
         body, _, tail = self.text.partition(" ## ")
-        kept = [word for word in tail.split(" ; ") if word.strip() not in ("", "sorted", "json", "classic")]
+        kept = [word for word in tail.split(" ; ") if word.strip() not in ("", *_COMPARING)]
         return " ## ".join([body.rstrip(), " ; ".join(kept)]) if kept else body.rstrip()
 
 
@@ -65,9 +70,15 @@ def parse_line(text: str) -> Line:
     background = body.startswith("& ")
     body = body.removeprefix("& ").strip()
     verb, _, rest = body.partition(" ")
-    if verb not in ("docker", "file", "read", "tar", "sleep", "join"):
+    if verb not in ("docker", "api", "file", "read", "tar", "sleep", "join"):
         raise ValueError(f"{text!r}: unknown verb {verb}")
-    words = tuple(shlex.split(rest)) if verb != "file" else tuple(rest.split(" ", 1))
+    match verb:
+        case "file":
+            words = tuple(rest.split(" ", 1))
+        case "api":
+            words = tuple(rest.split(" ", 2))
+        case _:
+            words = tuple(shlex.split(rest))
     return Line(text, verb, words, background, directives)
 
 

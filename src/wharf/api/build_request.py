@@ -34,6 +34,8 @@ def build_request(api: Api, request: Request) -> BuildRequest:
         raise Invalid(f'invalid version "{version[:100]}"')
     if isolation.lower() not in ("", "default"):
         raise Invalid(f'unsupported isolation: "{isolation[:100]}"')
+    if request.all("securityopt"):
+        raise Invalid("security options are not supported on linux")
     if version == "2":
         raise NotImplementedYet("BuildKit's builder is not there yet: build with DOCKER_BUILDKIT=0 or 'wharf build'")
     if request.flag("squash"):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from wharf.engine.filters import Filters, parse_time
+from wharf.engine.filters import Filters, labels_match, parse_time
 from wharf.errors import Invalid
 from wharf.spec.build_record import BuildRecord, CacheEntry
 
@@ -42,7 +42,11 @@ def wanted(filters: Filters, *, everything: bool, now: float) -> Callable[[Cache
     tests: list[Callable[[CacheEntry], bool]] = [lambda entry: not entry.in_use]
     if not everything and "shared" not in filters:
         tests.append(lambda entry: not entry.shared)
+    if not labels_match(filters, None):  # what is cached has no labels
+        return lambda entry: False
     for name, values in filters.items():
+        if name in ("label", "label!"):
+            continue
         if name not in (*FIELDS, "until", "unused-for"):
             raise Invalid(f"failed to prune build cache: invalid filter '{name[:200]}'")
         if len(values) > 1:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from wharf.engine.bind_sources import make_bind_sources
+from wharf.engine.container_events import publish_volume_events
 from wharf.engine.id_maps import maps_of_process
 from wharf.engine.volume_mounts import held
 from wharf.errors import Conflict, Invalid, WharfError
@@ -30,7 +31,8 @@ _MOUNT_READ_ONLY = "mounted volume is marked read-only"
 def stat_path(engine: Engine, container: str, path: str) -> PathStat:
     """A path in a container, the link itself where it is one. Raises NotFound with Docker's words, Invalid."""
     record = engine.containers.find(container)
-    return _stat(engine, record, container, path)
+    with _volumes(engine, record):
+        return _stat(engine, record, container, path)
 
 
 def get_archive(engine: Engine, container: str, path: str) -> tuple[PathStat, Callable[[Sink], None]]:
@@ -39,9 +41,10 @@ def get_archive(engine: Engine, container: str, path: str) -> tuple[PathStat, Ca
     stat = _stat(engine, record, container, path)
 
     def write(out: Sink) -> None:
-        with _rooted(engine, record, container, path) as (args, fds):
-            job_to_sink(lambda pipe: engine.worker.run("archive.get", args, (*fds, pipe)), out)
-        _publish(engine, record, "archive-path", path)
+        with _volumes(engine, record):
+            with _rooted(engine, record, container, path) as (args, fds):
+                job_to_sink(lambda pipe: engine.worker.run("archive.get", args, (*fds, pipe)), out)
+            _publish(engine, record, "archive-path")
 
     return stat, write
 
@@ -60,7 +63,7 @@ def put_archive(
     Raises NotFound for a missing directory, Invalid for what is none, for a read-only target or a damaged tar.
     """
     record = engine.containers.find(container)
-    with _rooted(engine, record, container, path) as (args, fds):
+    with _volumes(engine, record), _rooted(engine, record, container, path) as (args, fds):
         args.update(
             no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
             copy_uid_gid=copy_uid_gid,
@@ -72,7 +75,7 @@ def put_archive(
         except (WharfError, OSError):
             engine.containers.find(container)  # says it when the container was removed meanwhile
             raise
-    _publish(engine, record, "extract-to-dir", path)
+        _publish(engine, record, "extract-to-dir")
 
 
 def _stat(engine: Engine, record: ContainerRecord, container: str, path: str) -> PathStat:
@@ -123,7 +126,17 @@ def _read_only(record: ContainerRecord) -> list[list[str]]:
     return places
 
 
-def _publish(engine: Engine, record: ContainerRecord, action: str, path: str) -> None:
+@contextlib.contextmanager
+def _volumes(engine: Engine, record: ContainerRecord) -> Iterator[None]:
+    """Docker mounts a container's volumes for a copy, and says so."""
+    publish_volume_events(engine, record, "mount")
+    try:
+        yield
+    finally:
+        publish_volume_events(engine, record, "unmount")
+
+
+def _publish(engine: Engine, record: ContainerRecord, action: str) -> None:
     labels = record.config.labels or {}
-    attributes = {**labels, "image": record.config.image, "name": record.name, "path": path}
+    attributes = {**labels, "image": record.config.image, "name": record.name}
     engine.events.publish("container", action, record.id, attributes)

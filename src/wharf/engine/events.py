@@ -104,9 +104,11 @@ def make_event(kind: str, action: str, actor_id: str, attributes: Mapping[str, s
     """Docker's JSON of an event; container and image events repeat their fields in the old form."""
     event: Event = {}
     if kind in _OLD_FORM:
-        event = {"status": action, "id": actor_id}
-        if kind == "container":
-            event["from"] = attributes.get("image", "")
+        event = {"status": action}
+        if actor_id:  # a prune is nobody's
+            event["id"] = actor_id
+        if kind == "container" and "image" in attributes:
+            event["from"] = attributes["image"]
     return event | {
         "Type": kind,
         "Action": action,

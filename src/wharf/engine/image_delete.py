@@ -128,7 +128,7 @@ class _Deletion:
         before = set(self._engine.images.snapshots.chain_ids())
         self._engine.images.remove(image)
         forget_use(self._engine, str(image.id))
-        publish_image_event(self._engine, "delete", image)
+        publish_image_event(self._engine, "delete", image, labels=False)
         self.items.append(DeleteItem(deleted=str(image.id)))
         gone = before - set(self._engine.images.snapshots.chain_ids())
         self.items += [DeleteItem(deleted=str(item)) for item in reversed(image.chain) if item in gone]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from wharf.engine.hosts_files import read_text, write_file
 from wharf.engine.validate import LINKS_WITH_HOST
-from wharf.errors import Conflict, Internal, Invalid, NotFound
+from wharf.errors import Internal, Invalid, NotFound
 from wharf.spec.container import ContainerRecord, EndpointSettings
 from wharf.spec.network import Port
 
@@ -75,11 +75,11 @@ def _target(engine: Engine, name: str) -> ContainerRecord:
 
 
 def remove_link(engine: Engine, name: str) -> None:
-    """`rm --link container/alias`; raises NotFound, Conflict in Docker's words."""
+    """`rm --link container/alias`; raises NotFound, Internal in Docker's words."""
     engine.containers.find(name)
     parent, slash, alias = name.removeprefix("/").rpartition("/")
     if not slash:
-        raise Conflict("Conflict, cannot remove the default link name of the container")
+        raise Internal("Conflict, cannot remove the default link name of the container")
     container = engine.containers.live(parent)
     with container.lock:
         if container.record.links.pop(alias, None) is None:

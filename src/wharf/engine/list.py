@@ -123,7 +123,8 @@ def _exited(engine: Engine, values: list[str]) -> Test:
 def _health(engine: Engine, values: list[str]) -> Test:
     for value in values:
         if value not in HEALTH:
-            raise Invalid(f"invalid filter 'health={value[:100]}': unrecognised filter value for health: {value[:100]}")
+            problem = f"invalid value for health ({value[:100]}): must be one of {', '.join(HEALTH)}"
+            raise Invalid(f"invalid filter 'health={value[:100]}': {problem}")
     return lambda record: (record.state.health.status if record.state.health else "none") in values
 
 

@@ -40,6 +40,8 @@ def push_image(engine: Engine, request: PushRequest, progress: Progress) -> None
     reference = requested(request.name, request.tag)
     if reference.digest:
         raise Invalid("cannot push a digest reference")
+    if request.platform and reference.tag and (image := engine.images.named(reference)):
+        of_platform(engine, reference.familiar(), image, request.platform)  # refused before the answer begins
     progress({"status": f"The push refers to repository [{reference.name}]"})
     names = [
         item.reference

@@ -49,12 +49,16 @@ def _split(term: str) -> tuple[str, str]:
 
 
 def _ask(engine: Engine, host: str, words: str, limit: int, login: RegistryLogin) -> list[Any]:
-    from wharf.registry.client.errors import for_push  # the HTTP client comes with it
+    from wharf.registry.client.errors import Refused, for_push  # the HTTP client comes with it
 
     place = engine.registries.client(engine.config.registries).place(host, credentials_of(login))
     try:
         answer = place.get("GET", f"/v1/search?q={quote(words, safe='')}&n={limit}", "", {"X-Docker-Token": "true"})
         raw = load_json(answer.read(MAX_ANSWER), "search result", MAX_ANSWER)
+    except Refused as error:
+        if str(error).startswith("unexpected status from "):
+            raise Internal(f"Unexpected status code {error.status}") from None
+        raise for_push(error) from None
     except WharfError as error:
         raise for_push(error) from None
     results = raw.get("results")

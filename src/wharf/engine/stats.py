@@ -46,8 +46,7 @@ def sample_stats(engine: "Engine", name: str, previous: dict[str, Any] | None = 
     out |= {
         "read": format_time(time.time_ns()),
         "pids_stats": _pids(usage),
-        "blkio_stats": dict.fromkeys(_BLKIO)
-        | {_BLKIO[0]: usage.get("io_bytes") or None, _BLKIO[1]: usage.get("io_operations") or None},
+        "blkio_stats": _blkio(usage),
         "cpu_stats": _cpu(usage),
         "memory_stats": _memory(usage),
     }
@@ -69,11 +68,24 @@ _BLKIO = (
 )
 
 
+def _blkio(usage: dict[str, Any]) -> dict[str, Any]:
+    """Docker has empty lists in v1, and no lists in v2, where there is nothing to tell."""
+    nothing: list[Any] | None = [] if _is_v1(usage) else None
+    counted = {_BLKIO[0]: usage.get("io_bytes") or nothing, _BLKIO[1]: usage.get("io_operations") or nothing}
+    return dict.fromkeys(_BLKIO, nothing) | counted
+
+
+def _is_v1(usage: dict[str, Any]) -> bool:
+    return "cpu_per_cpu_ns" in usage
+
+
 def _pids(usage: dict[str, Any]) -> dict[str, Any]:
     out = {"current": usage.get("pids_current") or 0}
     limit = usage.get("pids_limit")
-    # Docker writes the largest uint64 where there is no limit.
-    return out | {"limit": limit if limit and limit < (1 << 63) - 1 else (1 << 64) - 1}
+    if limit and limit < (1 << 63) - 1:
+        return out | {"limit": limit}
+    # Without a limit Docker writes nothing in v1, the largest uint64 in v2.
+    return out if _is_v1(usage) else out | {"limit": (1 << 64) - 1}
 
 
 def _cpu(usage: dict[str, Any]) -> dict[str, Any]:

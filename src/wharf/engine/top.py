@@ -31,22 +31,29 @@ def top_container(engine: "Engine", name: str, ps_args: str = "-ef") -> dict[str
         record.id,
         {**(record.config.labels or {}), "image": record.config.image, "name": record.name},
     )
-    return parse_ps(_run_ps(ps_args.split() or ["-ef"]), set(pids))
+    return parse_ps(_run_ps(ps_args.split() or ["-ef"], pids), set(pids))
 
 
-def _run_ps(arguments: list[str]) -> str:
+def _run_ps(arguments: list[str], pids: Collection[int]) -> str:
+    """What ps prints of these processes, or of all where an argument (`f`) does not go with a list. Raises Internal."""
+    out = _ps([*arguments, "-q" + ",".join(map(str, pids))])
+    if out.returncode != 0:
+        out = _ps(arguments)
+    if out.returncode != 0:
+        first = out.stderr.decode(errors="replace").strip().partition("\n")[0]
+        raise Internal(f"ps: {first[:500]}")
+    return out.stdout.decode(errors="replace")
+
+
+def _ps(arguments: list[str]) -> subprocess.CompletedProcess[bytes]:
     try:
-        out = subprocess.run(
+        return subprocess.run(
             ["ps", *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=PS_SECONDS, check=False
         )
     except FileNotFoundError:
         raise Internal("ps is not installed on the host (package procps)") from None
     except subprocess.TimeoutExpired:
         raise Internal(f"ps did not end within {PS_SECONDS:.0f} seconds") from None
-    if out.returncode != 0:
-        first = out.stderr.decode(errors="replace").strip().partition("\n")[0]
-        raise Internal(f"ps: {first[:500]}")
-    return out.stdout.decode(errors="replace")
 
 
 def parse_ps(text: str, pids: Collection[int]) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class VolumeCreate:
     driver: str = ""
     driver_opts: dict[str, str] | None = None
     labels: dict[str, str] | None = None
+    cluster_volume_spec: dict[str, object] | None = None
+    """What a volume of a swarm would be."""
 
 
 @dataclass(slots=True)

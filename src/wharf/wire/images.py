@@ -51,4 +51,16 @@ def summary(view: dict[str, Any], version: Version) -> dict[str, Any]:
         view["Containers"] = -1
     if version < (1, 44):
         view["VirtualSize"] = view["Size"]
+    if version < (1, 43):
+        if not view["RepoTags"] and not view["RepoDigests"]:
+            view["RepoTags"], view["RepoDigests"] = ["<none>:<none>"], ["<none>@<none>"]
+        view["RepoTags"], view["RepoDigests"] = view["RepoTags"] or None, view["RepoDigests"] or None
+    return view
+
+
+def usage(view: dict[str, Any], version: Version) -> dict[str, Any]:
+    """One image of GET /system/df: without digests it has none at all, in Go a list that is nil."""
+    view["RepoDigests"] = view["RepoDigests"] or None
+    if version < (1, 44):
+        view["VirtualSize"] = view["Size"]
     return view

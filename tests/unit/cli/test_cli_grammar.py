@@ -1,26 +1,40 @@
 """docker's grammar, command by command and flag by flag: what `wharf` has of it, and what it leaves out and why.
 
-`docker-flags.tsv` lists every command and flag of docker 28.5 outside Swarm, buildx and compose.
+`tests/support/docker-flags.tsv` lists every command and flag of docker 28.5 outside Swarm, buildx and compose.
 """
 
 import importlib
-from pathlib import Path
 
 import pytest
+from tests.support.docker_flags import Flag, docker_flags
 
 from wharf.cli import main
-from wharf.cli.flags import Command
+from wharf.cli.flags import Command, HelpWanted
 from wharf.cli.session import Session
 
-TABLE = Path(__file__).with_name("docker-flags.tsv")
 _SWARM = "it belongs to Swarm, which is not there"
 _PLUGINS = "there are no managed plugins: the server refuses them"
+_NO_TRUST = "content trust (Notary) is not there: signatures are looked at by a policy, docs/flow-pull.md"
+_NO_CHECKPOINTS = "checkpoints are experimental in docker and not there"
 _BUILDKIT = "a build with it is buildx's: docker buildx build speaks to wharfd"
 ABSENT = {
-    "container start --checkpoint": "checkpoints are experimental in docker and not there",
-    "container start --checkpoint-dir": "checkpoints are experimental in docker and not there",
-    "start --checkpoint": "checkpoints are experimental in docker and not there",
-    "start --checkpoint-dir": "checkpoints are experimental in docker and not there",
+    "container start --checkpoint": _NO_CHECKPOINTS,
+    "container start --checkpoint-dir": _NO_CHECKPOINTS,
+    "start --checkpoint": _NO_CHECKPOINTS,
+    "start --checkpoint-dir": _NO_CHECKPOINTS,
+    **{f"checkpoint {verb}": _NO_CHECKPOINTS for verb in ("create", "ls", "rm")},
+    **{
+        f"trust {verb}": _NO_TRUST
+        for verb in (
+            "inspect",
+            "key generate",
+            "key load",
+            "revoke",
+            "sign",
+            "signer add",
+            "signer remove",
+        )
+    },
     "network inspect --verbose": _SWARM,
     "volume ls --cluster": _SWARM,
     "volume update": _SWARM,
@@ -48,13 +62,9 @@ _CLUSTER_VOLUME = (
 )  # fmt: skip
 
 
-def rows() -> dict[str, list[str]]:
-    """command -> its flags, long names."""
-    found: dict[str, list[str]] = {}
-    for line in TABLE.read_text().splitlines():
-        command, _, flags = line.partition("\t")
-        found[command] = flags.split()
-    return found
+def rows() -> dict[str, dict[str, Flag]]:
+    """command -> its flags by long name, of what are commands."""
+    return {name: flags for name, flags in docker_flags().items() if name not in ("docker", "build (legacy)")}
 
 
 def command_of(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Command | None:
@@ -97,6 +107,22 @@ def test_wharf_has_the_command_and_its_flags(name: str, monkeypatch: pytest.Monk
     missing -= NOT_YET.get(name, set())
     assert missing - absent - {"help"} == set(), f"{name}: flags that wharf has not"
     assert not (absent | NOT_YET.get(name, set())) & have, f"{name}: listed as absent, but there"
+
+
+@pytest.mark.parametrize("name", rows())
+def test_flags_are_dockers_to_the_letter_and_in_the_help(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = command_of(name.split(), monkeypatch)
+    if command is None:
+        return
+    docker = rows()[name]
+    ours = {flag[0]: flag for flag in command.flags if flag[0] in docker}
+    assert {flag: docker[flag].short for flag in ours} == {flag: ours[flag][1] for flag in ours}
+    assert {flag for flag in ours if docker[flag].value == (ours[flag][2] == "bool")} == set(), "takes a value or not"
+    with pytest.raises(HelpWanted) as asked:
+        command.parse(["--help"])
+    text = str(asked.value)
+    assert [flag for flag in ours if f"--{flag}" not in text] == []
+    assert command.example and command.example in text
 
 
 def test_what_is_absent_is_dockers() -> None:

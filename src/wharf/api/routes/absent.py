@@ -1,9 +1,10 @@
 """What is not there: answered as Docker does where that feature is off, else 501 with its name."""
 
 from wharf.api.http import Answer, Request
-from wharf.api.requests import json_reply
+from wharf.api.requests import filters_of, json_reply
 from wharf.api.router import Handler, Route
 from wharf.api.server import Api
+from wharf.engine.filters import check_filters
 from wharf.errors import Internal, Invalid, NotFound, NotImplementedYet, Unavailable, WharfError
 
 NO_SWARM = (
@@ -11,7 +12,7 @@ NO_SWARM = (
     'Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.'
 )
 
-
+NOT_IN_A_SWARM = "This node is not part of a swarm"
 NO_SWARM_EVER = "Swarm is not part of Wharf: run services with wharf compose, on one machine"
 NO_PLUGINS = "managed plugins are not part of Wharf: its drivers are built in (docker info lists them)"
 NO_EXPERIMENTS = (
@@ -26,8 +27,16 @@ async def swarm(api: Api, request: Request) -> Answer:
     raise Unavailable(NO_SWARM)
 
 
+async def swarm_logs(api: Api, request: Request) -> Answer:
+    """GET /services/{id}/logs and /tasks/{id}/logs: Docker looks at the streams first."""
+    if not request.flag("stdout") and not request.flag("stderr"):
+        raise Internal("Bad parameters: you must choose at least one stream")
+    raise Unavailable(NO_SWARM)
+
+
 async def plugin_list(api: Api, request: Request) -> Answer:
     """GET /plugins: none."""
+    check_filters(filters_of(request), ("enabled", "capability"))
     return json_reply([])
 
 
@@ -76,7 +85,6 @@ def refusing(kind: type[WharfError], text: str) -> Handler:
 
 _SWARM = (
     ("GET", "/swarm"),
-    ("POST", "/swarm/leave"),
     ("POST", "/swarm/update"),
     ("GET", "/swarm/unlockkey"),
     ("POST", "/swarm/unlock"),
@@ -98,7 +106,9 @@ NO_PLUGIN = "404 no such plugin"
 
 
 ROUTES = (
+    *(Route("GET", f"/{noun}/{{id}}/logs", swarm_logs, NOT_A_MANAGER) for noun in ("services", "tasks")),
     *(Route(method, pattern, swarm, NOT_A_MANAGER) for method, pattern in _SWARM),
+    Route("POST", "/swarm/leave", refusing(Unavailable, NOT_IN_A_SWARM), "503 not part of a swarm"),
     Route("POST", "/swarm/init", refusing(NotImplementedYet, NO_SWARM_EVER), "501 Swarm is not part of Wharf"),
     Route("POST", "/swarm/join", refusing(NotImplementedYet, NO_SWARM_EVER), "501 Swarm is not part of Wharf"),
     Route("GET", "/plugins", plugin_list),

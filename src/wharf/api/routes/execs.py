@@ -23,7 +23,7 @@ async def exec_create(api: Api, request: Request) -> Answer:
     config = await json_body(request, ExecConfig)
     if not config.cmd:
         raise Invalid("No exec command specified")
-    parse_keys(config.detach_keys)
+    parse_keys(config.detach_keys, "escape")
     made = await api.run(create_exec, api.engine, request.names["id"], config)
     return json_reply({"Id": made}, 201)
 
@@ -38,7 +38,7 @@ async def exec_start(api: Api, request: Request) -> Answer:
     if started.stream is None:
         return Hijack(say(failure_bytes(started.failure, wanted.tty)), kind)
     # Stdin that is not attached passes nowhere; the monitor drops it.
-    stdin = DetachFilter(parse_keys(started.detach_keys)) if started.tty else None
+    stdin = DetachFilter(parse_keys(started.detach_keys, "escape")) if started.tty else None
 
     def ended(detached: bool) -> None:
         if detached:

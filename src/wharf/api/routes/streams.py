@@ -172,13 +172,16 @@ async def resize(api: Api, request: Request) -> Answer:
 async def stats(api: Api, request: Request) -> Answer:
     """GET /containers/{id}/stats: one sample a second, or one."""
     name = request.names["id"]
+    streaming = request.flag("stream", default=True)
+    if streaming and request.flag("one-shot"):
+        raise Invalid("cannot have stream=true and one-shot=true")
     first = await api.run(sample_stats, api.engine, name, None)
-    if not request.flag("stream", default=True):
+    if not streaming:
         if not request.flag("one-shot") and first.get("pids_stats"):
             await asyncio.sleep(STATS_SECONDS)
             first = await api.run(sample_stats, api.engine, name, first)
         return Reply(200, encode(first))
-    return Stream(_samples(api, name, first), at_once=True)
+    return Stream(_samples(api, name, first), content_type="", at_once=True)  # Docker names none for a stream
 
 
 async def _samples(api: Api, name: str, sample: Any) -> AsyncIterator[bytes]:

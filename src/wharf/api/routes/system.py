@@ -23,6 +23,7 @@ from wharf.engine.version import version_info
 from wharf.errors import Invalid
 from wharf.spec.image import MAX_MANIFEST_SIZE
 from wharf.wire.codec import dumps, to_wire
+from wharf.wire.images import usage as image_usage
 from wharf.wire.registry import login_of, parse_auth
 
 MAX_EVENTS_QUEUED = 8192
@@ -109,13 +110,15 @@ async def df(api: Api, request: Request) -> Answer:
     if unknown:
         raise Invalid(f"unknown object type: {sorted(unknown)[0][:100]}")
     usage = await api.run(disk_usage, api.engine, types)
-    containers = None
+    images = containers = None
+    if "image" in types:
+        images = [image_usage(to_wire(image), request.version) for image in usage.images or ()]
     if "container" in types:
         containers = await api.run(list_containers, api.engine, ListRequest(all=True, size=True))
     return json_reply(
         {
             "LayersSize": usage.layers_size,
-            "Images": usage.images if "image" in types else None,
+            "Images": images,
             "Containers": containers,
             "Volumes": usage.volumes if "volume" in types else None,
             "BuildCache": await _build_cache(api, request) if "build-cache" in types else None,

@@ -3,6 +3,7 @@
 from wharf.api.http import Answer, Request
 from wharf.api.requests import NO_CONTENT, filters_of, json_body, json_reply
 from wharf.api.router import Route
+from wharf.api.routes.absent import NO_SWARM
 from wharf.api.server import Api
 from wharf.engine.volumes import (
     create_volume,
@@ -11,6 +12,7 @@ from wharf.engine.volumes import (
     prune_volumes,
     remove_volume,
 )
+from wharf.errors import Unavailable
 from wharf.spec.volume import VolumeCreate
 
 
@@ -22,6 +24,8 @@ async def volume_list(api: Api, request: Request) -> Answer:
 async def volume_create(api: Api, request: Request) -> Answer:
     """POST /volumes/create"""
     wanted = await json_body(request, VolumeCreate)
+    if wanted.cluster_volume_spec is not None:
+        raise Unavailable(NO_SWARM)
     return json_reply(await api.run(create_volume, api.engine, wanted), 201)
 
 

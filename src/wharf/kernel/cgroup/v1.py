@@ -10,6 +10,16 @@ UNLIMITED = 0x7FFFFFFFFFFFF000
 FREEZE_TRIES = 500
 
 
+_MEMORY = """
+cache rss rss_huge mapped_file dirty writeback pgpgin pgpgout pgfault pgmajfault inactive_anon active_anon
+inactive_file active_file unevictable
+""".split()  # noqa: SIM905
+MEMORY_COUNTERS = frozenset(
+    (*_MEMORY, *(f"total_{name}" for name in _MEMORY), "hierarchical_memory_limit", "hierarchical_memsw_limit")
+)
+"""What of memory.stat Docker shows; newer kernels write more."""
+
+
 class CgroupV1:
     """A path below each hierarchy. `roots`: controller -> mount point (`name=systemd` is a hierarchy too)."""
 
@@ -205,7 +215,9 @@ class CgroupV1:
             "memory_max_usage": files.number(f"{memory}/memory.max_usage_in_bytes"),
             "memory_limit": files.number(f"{memory}/memory.limit_in_bytes"),
             "memory_failures": files.number(f"{memory}/memory.failcnt"),
-            "memory": files.keyed(f"{memory}/memory.stat"),
+            "memory": {
+                name: value for name, value in files.keyed(f"{memory}/memory.stat").items() if name in MEMORY_COUNTERS
+            },
             "pids_current": files.number(self._dirs.get("pids", "") + "/pids.current"),
             "pids_limit": files.number(self._dirs.get("pids", "") + "/pids.max"),
             "io_bytes": self._block_counters("io_service_bytes_recursive"),
