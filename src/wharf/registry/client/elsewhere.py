@@ -73,7 +73,9 @@ class Elsewhere:
             except Misbehaves as error:
                 refused = error
                 continue
-            if there.scheme == "http" and not is_insecure(self._client.config, there.host, there.netloc):
+            if there.scheme == "http" and not is_insecure(
+                self._client.config, there.host, f"{there.host}:{there.port}"
+            ):
                 refused = Misbehaves(f"the address {url[:200]!r} of layer {blob.digest} is refused: it is not https")
                 continue
             found.append((self._client.place(self._domain, mirror=str(there)), url))
