@@ -62,14 +62,19 @@ class Soak:
     # -- measures
 
     def sizes(self) -> dict[str, tuple[int, int]]:
-        """Descriptors and memory in kB (proportional set size) of each helper by its name, once garbage has gone."""
+        """Descriptors and memory of its own in kB of each helper by its name, once garbage has gone.
+
+        Pages of files are left out: how many of them are counted for one process changes with every other program on
+        the machine that has the same interpreter or library loaded.
+        """
         found: dict[str, tuple[int, int]] = {}
         for pid in processes(self.daemon):
             with contextlib.suppress(OSError):
                 name = Path(f"/proc/{pid}/comm").read_text().strip()
                 if name in ("wharfd", "wharf-launcher", "wharf-netd"):
                     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-                    memory = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+                    own = [line.split() for line in rollup.splitlines() if line.startswith(("Pss_Anon", "Pss_Shmem"))]
+                    memory = sum(int(kilobytes) for _, kilobytes, _ in own)
                     found[name] = len(os.listdir(f"/proc/{pid}/fd")), memory
         return found
 
