@@ -5,6 +5,7 @@ The monitor alone writes; it rings a doorbell (a pipe) that the loop listens to.
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
 import time
@@ -17,16 +18,23 @@ from wharf.engine.doorbell import Doorbell
 from wharf.engine.events import parse_stamp
 from wharf.engine.log_options import log_file
 from wharf.engine.loop import EngineLoop, Timer, done, resolve
+from wharf.engine.times import to_nanoseconds
 from wharf.errors import Invalid, NotImplementedYet
 from wharf.runtime.logfile import LogReader
 from wharf.runtime.logforms import Form, JsonForm, LocalForm, LogEntry
 
 if TYPE_CHECKING:
+    from wharf.engine.container import Container
     from wharf.engine.engine import Engine
     from wharf.runtime.running import Running
 
 CHUNK = 256 << 10
 """Bytes that one read gathers."""
+FIRST_WORD_SECONDS = 0.1
+"""How long after its start a container that has said nothing yet is waited for by a reading that follows nothing.
+
+A start answers once the program is executed, in a tenth of the time that clients know; many ask for the log right
+behind it and take what is there for all there is."""
 FORMS: dict[str, Form] = {"json": JsonForm(), "local": LocalForm()}
 _STREAMS = {"stdout": 1, "stderr": 2}
 
@@ -49,9 +57,16 @@ class LogStream:
     """One reading. `read` from one thread at a time; `changed` and `close` from anywhere."""
 
     def __init__(
-        self, loop: EngineLoop, reader: LogReader, request: LogsRequest, tty: bool, running: Running | None
+        self,
+        loop: EngineLoop,
+        reader: LogReader,
+        request: LogsRequest,
+        tty: bool,
+        running: Running | None,
+        patience: float = 0.0,
     ) -> None:
-        """`running`: what writes the log and is followed, if it is. Raises Internal for a bad time."""
+        """`running`: what writes the log and is followed, if it is; `patience`: only so many seconds, and only until it
+        has said something. Raises Internal for a bad time."""
         self.tty = tty
         self.finished = False
         self._request = request
@@ -61,6 +76,7 @@ class LogStream:
         self._lock = threading.Lock()
         self._rung = True
         self._ended = running is None
+        self._brief = patience > 0
         self._closed = False
         self._waiting: list[Future[None]] = []
         self._timer: Timer | None = None
@@ -69,6 +85,8 @@ class LogStream:
             self._doorbell = Doorbell(loop, running.doorbell(), self._wake, self._end)
             if self._until:
                 self._timer = loop.after(max(0.0, (self._until - time.time_ns()) / 1e9), self._end)
+            elif patience:
+                self._timer = loop.after(patience, self._end)
 
     def read(self) -> bytes:
         """What is there now, framed unless there is a terminal; b"" for nothing at the moment or `finished`."""
@@ -89,6 +107,7 @@ class LogStream:
         elif out:
             with self._lock:
                 self._rung = True  # look again: what is written meanwhile may have rung before
+                self._ended = self._ended or self._brief
         return bytes(out)
 
     def _format(self, entry: LogEntry, number: int) -> bytes:
@@ -141,8 +160,22 @@ def open_logs(engine: Engine, name: str, request: LogsRequest) -> LogStream:
     if found is None:
         raise NotImplementedYet("configured logging driver does not support reading")
     path, form = found
-    followed = container.running if request.follow else None
-    return LogStream(engine.loop, LogReader(path, FORMS[form]), request, record.config.tty, followed)
+    patience = 0.0 if request.follow or request.until else _patience(container, path)
+    followed = container.running if request.follow or patience else None
+    return LogStream(engine.loop, LogReader(path, FORMS[form]), request, record.config.tty, followed, patience)
+
+
+def _patience(container: Container, path: str) -> float:
+    """Seconds to wait for the first word of a container that was started just now; 0 for any other."""
+    started = to_nanoseconds(container.record.state.started_at)
+    if container.running is None or started is None:
+        return 0.0
+    age = (time.time_ns() - started) / 1e9
+    try:
+        silent = os.stat(path).st_size == 0
+    except FileNotFoundError:
+        silent = True
+    return FIRST_WORD_SECONDS - age if silent and 0 <= age < FIRST_WORD_SECONDS else 0.0
 
 
 def _tail(text: str) -> int:

@@ -264,3 +264,20 @@ def test_a_signal_that_is_none_is_read_where_it_would_be_sent(daemon: Wharfd) ->
     unknown = api.ask("POST", "/containers/nosuch/kill?signal=NOPE")
     assert (unknown.status, unknown.message) == (400, "cannot kill container: nosuch: invalid signal: NOPE")
     daemon.docker("rm", "-f", "hears")
+
+
+def test_the_log_asked_for_right_behind_a_start_holds_the_first_word(daemon: Wharfd) -> None:
+    """Programs read it once, without following, as if a start took as long as Docker's."""
+    api = Client(daemon.socket)
+    for wait, said in (("0.03", b"hello"), ("1000", b"")):
+        api.create({"Cmd": ["sh", "-c", f"sleep {wait}; echo hello; sleep 1000"]}, "talks")
+        api.ask("POST", "/containers/talks/start")
+        asked = time.monotonic()
+        assert said in api.ask("GET", "/containers/talks/logs?stdout=1").body
+        assert time.monotonic() - asked < 5.0
+        assert api.ask("GET", "/containers/talks/logs?stderr=1").body == b""
+        daemon.docker("rm", "-f", "talks")
+    api.create({"Cmd": ["true"]}, "silent")
+    api.ask("POST", "/containers/silent/start")
+    assert api.ask("GET", "/containers/silent/logs?stdout=1").body == b""
+    daemon.docker("rm", "-f", "silent")
