@@ -70,13 +70,12 @@ class Connection:
 
     def _send_in_file(self, data: memoryview) -> int:
         """journald takes what is too large for a datagram as a sealed memfd (systemd, Native Journal Protocol)."""
-        import fcntl
+        from wharf.kernel import memfile
 
         memfd = os.memfd_create("wharf-journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.write(memfd, data)
-            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
-            fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, seals)
+            memfile.seal(memfd)
             socket.send_fds(self._sock, [b""], [memfd])
         finally:
             os.close(memfd)

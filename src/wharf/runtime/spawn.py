@@ -5,7 +5,6 @@ sealed copy, never the host's interpreter on disk. posix_spawn, since a threaded
 """
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from wharf import errors
+from wharf.kernel import memfile
 from wharf.runtime import messages
 from wharf.runtime.running import Channel
 
@@ -22,7 +22,6 @@ MAX_IDLE = 4
 """Workers that wait for another job."""
 _LAUNCHER_FD = 3
 _CODE = "import sys; sys.path.insert(0, sys.argv[1]); from wharf.launcherd import main; main(int(sys.argv[2]))"
-_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 def sealed_interpreter() -> int:
@@ -34,7 +33,7 @@ def sealed_interpreter() -> int:
         while done < size:
             done += os.sendfile(fd, source.fileno(), done, size - done)
     os.fchmod(fd, 0o555)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    memfile.seal(fd)
     return fd
 
 
