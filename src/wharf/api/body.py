@@ -35,6 +35,11 @@ class Decoder:
         self._trailer = 0
         self.done = length == 0
 
+    @property
+    def known_left(self) -> int:
+        """Bytes still to come, 0 where the framing does not tell."""
+        return 0 if self._chunked else self._left
+
     def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
         """Returns the payload found and the bytes behind the body; raises BadFraming."""
         if self.done:
@@ -145,6 +150,18 @@ class Body:
         self._ready.set()
 
     # The reader's side.
+
+    @property
+    def asked(self) -> bool:
+        """Whether somebody has begun to read."""
+        return self._asked
+
+    async def discard(self, limit: int) -> None:
+        """Throw away what comes until the end, or until more than `limit` bytes have; raises Invalid as `chunks`."""
+        async for chunk in self.chunks():
+            limit -= len(chunk)
+            if limit < 0:
+                return
 
     def _ask(self) -> None:
         if not self._asked:

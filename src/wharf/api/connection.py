@@ -11,17 +11,16 @@ hijack the same means "end of stdin" and is the new protocol's business.
 
 import asyncio
 import contextlib
-import functools
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from email.utils import formatdate
 from typing import Any, cast
 
 import httptools
 
 from wharf.api.body import BadFraming, Body, Decoder
-from wharf.api.http import MAX_HEAD_BYTES, Answer, Hijack, Reply, Request, Stream, head
+from wharf.api.http import MAX_HEAD_BYTES, Answer, Hijack, Reply, Request, Stream, date_of, head
+from wharf.errors import WharfError
 
 Handle = Callable[[Request, str], Awaitable[Answer]]
 """Answers a request given its raw target; never raises (errors are answers already)."""
@@ -31,6 +30,9 @@ MAX_AHEAD = 256 << 10
 MAX_LINGER = 64 << 20
 """Bytes of an unread body that are thrown away before the connection is closed."""
 LINGER_SECONDS = 5.0
+MAX_REST = 256 << 10
+"""Bytes of an unread body that are awaited before an answer goes out, as Go's server does: what a client says while it
+sends comes before what the daemon says, and it does not send into an answer."""
 HEAD_SECONDS = 120.0
 """Time a client has to send a head; Docker's ReadHeaderTimeout is five minutes."""
 
@@ -231,6 +233,7 @@ class Connection(asyncio.Protocol):
                 self._hijack(request, answer)
                 return
             if isinstance(answer, Reply):
+                await self._take_rest(request)
                 self._send_reply(request, answer)
             else:
                 await self._send_stream(request, answer)
@@ -242,6 +245,17 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             return
         self._finished()
+
+    async def _take_rest(self, request: Request) -> None:
+        """Read a short body that nobody has read to its end."""
+        body, decoder = self._body, self._decoder
+        if body is None or decoder is None or decoder.done or self._eof or decoder.known_left > MAX_REST:
+            return
+        if "expect" in request.headers and not body.asked:
+            return
+        with contextlib.suppress(WharfError, TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                await body.discard(MAX_REST)
 
     def _finished(self) -> None:
         self._task = None
@@ -288,7 +302,7 @@ class Connection(asyncio.Protocol):
     # Answers.
 
     def _headers(self, content_type: str, extra: Mapping[str, str]) -> dict[str, Any]:
-        headers: dict[str, Any] = {**self._common, "Date": _date(int(time.time()))}
+        headers: dict[str, Any] = {**self._common, "Date": date_of(int(time.time()))}
         if content_type:
             headers["Content-Type"] = content_type
         headers.update(extra)
@@ -353,12 +367,6 @@ class Connection(asyncio.Protocol):
         self._stop_timer()
         self._flow(True)
         self._transport.set_protocol(answer.take(self._transport, early, self._eof))
-
-
-@functools.lru_cache(maxsize=1)
-def _date(second: int) -> str:
-    """The Date header at this second of Unix time (RFC 9110, section 5.6.7): made once a second, not per answer."""
-    return formatdate(second, usegmt=True)
 
 
 def _body_length(headers: Mapping[str, str]) -> int | None:

@@ -5,9 +5,11 @@ No socket is touched here. A handler is `async def handler(api, request) -> Answ
 """
 
 import asyncio
+import functools
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
@@ -136,6 +138,12 @@ def parse_query(text: str) -> dict[str, list[str]]:
     for name, value in pairs:
         fields.setdefault(name, []).append(value)
     return fields
+
+
+@functools.lru_cache(maxsize=1)
+def date_of(second: int) -> str:
+    """The Date header at this second of Unix time (RFC 9110, section 5.6.7): made once a second, not per answer."""
+    return formatdate(second, usegmt=True)
 
 
 def head(status: int, headers: Mapping[str, Any], reason: str | None = None) -> bytes:

@@ -93,3 +93,23 @@ def test_slow_clients_keep_nobody_waiting(api: Client) -> None:
             assert api.ask("GET", "/_ping").body == b"OK"
             assert volumes(api) == []
     assert api.ask("GET", "/_ping").body == b"OK"
+
+
+def test_a_short_body_is_read_before_an_answer_that_needs_none(api: Client) -> None:
+    """As Go's server does; a longer one, or one that the client asks leave for, is answered at once."""
+    for size, more, early in ((10, "", False), (300 << 10, "", True), (10, "Expect: 100-continue\r\n", True)):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(api.path)
+            client.sendall(f"POST /nothing HTTP/1.1\r\nHost: d\r\n{more}Content-Length: {size}\r\n\r\n".encode())
+            client.settimeout(20.0 if early else 0.2)
+            if early:
+                assert client.recv(4096).startswith(b"HTTP/1.1 404 ")
+                continue
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            client.settimeout(20.0)
+            client.sendall(b"x" * size + b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n")
+            got = b""
+            while not got.endswith(b"OK"):
+                got += client.recv(4096)
+            assert got.startswith(b"HTTP/1.1 404 ")
