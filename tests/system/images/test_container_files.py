@@ -17,7 +17,7 @@ from wharf.engine.export import export_container, root_view
 from wharf.engine.image_inspect import history
 from wharf.engine.volumes import ensure_volume, populate
 from wharf.errors import Conflict, Invalid, NotFound
-from wharf.spec.container import ContainerConfig, MountPoint
+from wharf.spec.container import ContainerConfig, MountPoint, MountRequest
 
 
 def base_layer() -> bytes:
@@ -178,6 +178,7 @@ def test_put_refusals(engine: Any, container: Any, tmp_path: Path) -> None:
         put_archive(engine, "c1", "/nope", empty)
     with pytest.raises(Invalid, match="extraction point is not a directory"):
         put_archive(engine, "c1", "/etc/hostname", empty)
+    container.mount_requests.append(MountRequest("bind"))
     container.mounts.append(MountPoint("bind", source=str(tmp_path), destination="/data/sub", rw=False))
     with pytest.raises(Invalid, match="mounted volume is marked read-only"):
         put_archive(engine, "c1", "/link", empty)
@@ -191,6 +192,7 @@ def test_put_refusals(engine: Any, container: Any, tmp_path: Path) -> None:
 
 def test_copy_goes_into_and_out_of_a_volume(engine: Any, container: Any) -> None:
     volume = ensure_volume(engine, "vol")
+    container.mount_requests.append(MountRequest("volume"))
     container.mounts.append(MountPoint("volume", "vol", volume.mountpoint, "/data/sub"))
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w:gz") as archive:
