@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+WITH = {"tests/system/recovery/test_kill.py": "tests/system/recovery/test_steps.py"}
+"""Files of few tests that take minutes, with one of many tests: units go out by their number of tests, and one that
+comes last leaves the other workers idle."""
+
 _SCENARIO = re.compile(r"test_lines\.py::test_line\[(?P<name>.+?)-\d\d ")
 
 
@@ -18,7 +22,8 @@ def place_of(nodeid: str) -> str:
     """The unit that a test belongs to: its tests share fixtures and run one after another."""
     if found := _SCENARIO.search(nodeid):
         return found["name"]
-    return nodeid if "/probes/" in nodeid else nodeid.partition("::")[0]
+    file = nodeid.partition("::")[0]
+    return nodeid if "/probes/" in nodeid else WITH.get(file, file)
 
 
 class ByPlace(LoadScopeScheduling):

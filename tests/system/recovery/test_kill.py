@@ -21,7 +21,6 @@ SHORT = "i=0; while [ $i -lt 30 ]; do echo line $i; i=$((i+1)); usleep 5000; don
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("recovery")
 def test_fifty_kills_lose_nothing() -> None:
     moments = random.Random(SEED)
     with Wharfd() as daemon:
