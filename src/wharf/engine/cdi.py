@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wharf.engine.config import EngineConfig
-from wharf.engine.oci_spec import Device
+from wharf.engine.oci_resources import Device
 from wharf.errors import Internal, NotImplementedYet
 from wharf.runtime.oci.hooks import POINTS
 from wharf.spec.container import DeviceRequest

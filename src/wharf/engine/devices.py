@@ -5,7 +5,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 
-from wharf.engine.oci_spec import Device
+from wharf.engine.oci_resources import Device
 from wharf.errors import Internal
 from wharf.spec.container import DeviceMapping, HostConfig, ThrottleDevice
 

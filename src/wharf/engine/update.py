@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from wharf.engine.check_resources import check_resources
 from wharf.engine.container_events import publish_container_event
-from wharf.engine.oci_spec import resources_of
+from wharf.engine.oci_resources import resources_of
 from wharf.engine.validate import check_update
 from wharf.errors import Conflict, Internal
 from wharf.kernel.cgroup.files import LimitRefused

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from wharf.engine.oci_spec import Found, build_spec, parse_device_rule, replace_env, resources_of, tmpfs_options
+from wharf.engine.oci_resources import parse_device_rule, resources_of
+from wharf.engine.oci_spec import Found, build_spec, replace_env, tmpfs_options
 from wharf.engine.security import DEFAULT_CAPABILITIES, Security
 from wharf.errors import Invalid
 from wharf.spec.container import ContainerConfig, ContainerRecord, HostConfig, MountPoint, MountRequest
