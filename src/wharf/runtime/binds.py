@@ -87,11 +87,7 @@ def mount_layers(root: int, item: Mount, layers: dict[str, Any], options: Option
         mnt.overlay(layers["lower"], "", "", fd_path(place), layers["options"], append=False)
     finally:
         os.close(place)
-    mounted = open_in_root(root, target)
-    try:
-        _finish(fd_path(mounted), options)
-    finally:
-        os.close(mounted)
+    _finish_in(root, target, options)
 
 
 def clone(item: Mount, options: Options, userns: int = -1) -> int:
@@ -166,6 +162,11 @@ def bind_by_path(root: int, item: Mount, options: Options) -> None:
             os.close(place)
     finally:
         os.close(source)
+    _finish_in(root, target, options)
+
+
+def _finish_in(root: int, target: str, options: Options) -> None:
+    """`_finish` for what was mounted at a path of the root."""
     mounted = open_in_root(root, target)
     try:
         _finish(fd_path(mounted), options)
