@@ -172,9 +172,9 @@ class Launcher:
     def _worker(self) -> "Worker":
         with self._lock:
             found = self._idle.pop() if self._idle else None
-        if found is not None and found.channel.waits():
-            return found
         if found is not None:
+            if found.channel.waits():
+                return found
             found.close()
         return Worker(self._fork("worker"))
 
