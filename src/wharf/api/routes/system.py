@@ -143,14 +143,12 @@ async def auth(api: Api, request: Request) -> Answer:
 
 async def distribution(api: Api, request: Request) -> Answer:
     """GET /distribution/{name}/json: what a name stands for at its registry."""
-    found = await _distributed(api, request)
-    return json_reply({"Descriptor": found.descriptor.to_json(), "Platforms": found.platforms or None})
+    return _descriptor(await _distributed(api, request))
 
 
 async def wharf_distribution(api: Api, request: Request) -> Answer:
     """GET /wharf/v1/distribution/{name}/json?insecure=: the same, of a registry that may speak plain HTTP."""
-    found = await _distributed(api, request, insecure=request.flag("insecure"))
-    return json_reply({"Descriptor": found.descriptor.to_json(), "Platforms": found.platforms or None})
+    return _descriptor(await _distributed(api, request, insecure=request.flag("insecure")))
 
 
 async def distribution_manifest(api: Api, request: Request) -> Answer:
@@ -167,6 +165,10 @@ async def distribution_push(api: Api, request: Request) -> Answer:
     login = parse_auth(request.headers.get("x-registry-auth", ""))
     wanted = ManifestPush(request.names["name"], media, document, request.all("from"), request.flag("insecure"))
     return json_reply({"Digest": str(await api.run(push_manifest, api.engine, wanted, login))}, 201)
+
+
+def _descriptor(found: Distributed) -> Answer:
+    return json_reply({"Descriptor": found.descriptor.to_json(), "Platforms": found.platforms or None})
 
 
 async def _distributed(api: Api, request: Request, *, insecure: bool = False) -> Distributed:
