@@ -3,19 +3,19 @@
 Rows whose name begins with `api`; asked over the engine's socket without a client program.
 """
 
-import io
 import json
 import os
 import resource
 import select
 import socket
 import statistics
-import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+
+from tests.support.large import incompressible
 
 from bench import memory
 from bench.asking import Asker, asker, create
@@ -234,7 +234,7 @@ def bodies(engine: Engine) -> float:
     watching.start()
     try:
         with asker(engine) as ask:
-            ask.upload("/images/create?fromSrc=-&repo=bench-body", _archive())
+            ask.upload("/images/create?fromSrc=-&repo=bench-body", incompressible(BODY))
             ask.send("GET", "/images/bench-body/get")
             ask.head()
             while ask.chunk():
@@ -244,16 +244,3 @@ def bodies(engine: Engine) -> float:
         over.set()
         watching.join()
     return most[0] / 1e6
-
-
-def _archive() -> Iterator[bytes]:
-    """A tar of one file that does not compress, made as it is sent."""
-    head = tarfile.TarInfo("body")
-    head.size = BODY
-    yield head.tobuf()
-    block = os.urandom(1 << 20)
-    for _ in range(BODY >> 20):
-        yield block
-    end = io.BytesIO()
-    tarfile.open(fileobj=end, mode="w").close()
-    yield end.getvalue()

@@ -2,17 +2,15 @@
 beside Docker's: `make bench ONLY=api`."""
 
 import contextlib
-import io
-import os
 import resource
 import select
 import socket
-import tarfile
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.large import incompressible
 from tests.support.wharfd import Wharfd
 from tests.system.api.conftest import memory
 from tests.system.api.raw import Client, parse, request
@@ -101,25 +99,12 @@ def test_readers_that_do_not_read_cost_no_memory(daemon: Wharfd, api: Client) ->
     assert api.ask("DELETE", target).status == 204
 
 
-def archive() -> Iterator[bytes]:
-    """A tar of one file that does not compress, made as it is sent."""
-    head = tarfile.TarInfo("body")
-    head.size = BODY
-    yield head.tobuf()
-    block = os.urandom(1 << 20)
-    for _ in range(BODY >> 20):
-        yield block
-    end = io.BytesIO()
-    tarfile.open(fileobj=end, mode="w").close()
-    yield end.getvalue()
-
-
 def test_bodies_pass_through_with_flat_memory(daemon: Wharfd, api: Client) -> None:
     before, most = held(daemon), 0
     with contextlib.ExitStack() as stack:
         head = b"POST /v1.51/images/create?fromSrc=-&repo=body HTTP/1.1\r\nHost: d\r\nConnection: close\r\n"
         client = connected(stack, api, head + b"Transfer-Encoding: chunked\r\n\r\n")
-        for number, part in enumerate(archive()):
+        for number, part in enumerate(incompressible(BODY)):
             client.sendall(b"%x\r\n%b\r\n" % (len(part), part))
             most = max(most, held(daemon)) if number % 16 == 0 else most
         client.sendall(b"0\r\n\r\n")
