@@ -50,7 +50,7 @@ test-testcontainers: setup  ## Testcontainers' own tests/core against wharfd: TE
 test-dockerode: setup  ## Node's client runs, streams, execs and builds against wharfd (skips aloud without npm or its registry)
 	$(BIN)/python -m tests.suites.dockerode
 
-bench: setup  ## times Wharf beside a peer given by PEER="..." and prints medians and ratios
+bench: setup  ## times Wharf beside Docker (PEERS=, ENTER=) or another checkout of it (BEFORE=), and prints medians and ratios
 	$(BIN)/python -m bench
 
 soak-network: setup  ## hundreds of kills between the steps of networks, a thousand networks, 500 endpoints on one bridge

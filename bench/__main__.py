@@ -28,7 +28,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make bench",
         description=__doc__,
-        epilog="example: make bench PEERS=/opt/peers ENTER=/path/to/enter-script REPEAT=20",
+        epilog="example: make bench PEERS=/opt/peers ENTER=/opt/enter REPEAT=20; or: make bench BEFORE=../old",
     )
     env = os.environ.get
     parser.add_argument("--peers", default=env("PEERS", ""), help="root directory that holds the peer's dockerd")
@@ -36,7 +36,7 @@ def arguments() -> argparse.Namespace:
         "--enter", default=env("ENTER", ""), help="script that runs a command in it: SCRIPT enter ROOT CMD"
     )
     parser.add_argument(
-        "--peer", default=env("PEER", ""), help="or: a client command of a running peer, as 'docker -H …'"
+        "--before", default=env("BEFORE", ""), help="or: a checkout of Wharf with its set-up done, to compare with"
     )
     parser.add_argument("--repeat", type=int, default=int(env("REPEAT", "20")))
     parser.add_argument("--only", default=env("ONLY", ""), help="rows whose name contains this")
@@ -70,6 +70,9 @@ def main() -> int:
         print_daemon_memory(peers[0])
         if options.peers:
             peers.append(stack.enter_context(engines.docker(client, place, options.peers, options.enter)))
+            print_daemon_memory(peers[1])
+        elif options.before:
+            peers.append(stack.enter_context(engines.wharf(client, place, options.before, "before")))
             print_daemon_memory(peers[1])
         for engine in peers:
             engine.run("load", "-i", str(work / "busybox.tar"))

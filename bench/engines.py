@@ -63,16 +63,16 @@ class Engine:
 
 
 @contextmanager
-def wharf(client: list[str], place: str) -> Iterator[Engine]:
-    """A wharfd of this checkout with its data beneath `place`."""
+def wharf(client: list[str], place: str, checkout: str = ".", name: str = "wharf") -> Iterator[Engine]:
+    """A wharfd of a checkout, this one or another, with its data beneath `place`."""
     with _directory(place, "wharf-bench-") as root:
         socket = f"{root}/s"
         command = [
-            str(Path(".venv/bin/wharfd").absolute()), "-H", f"unix://{socket}", "--data-root", f"{root}/data",
+            str(Path(checkout, ".venv/bin/wharfd").absolute()), "-H", f"unix://{socket}", "--data-root", f"{root}/data",
             "--exec-root", f"{root}/exec", "--pidfile", f"{root}/pid",
         ]  # fmt: skip
         with _daemon([*IN_OWN_NETWORK, *command], f"{root}/log") as pid:
-            yield _ready(Engine("wharf", client, f"unix://{socket}", pid, ("wharf",)))
+            yield _ready(Engine(name, client, f"unix://{socket}", pid, ("wharf",)))
 
 
 @contextmanager
