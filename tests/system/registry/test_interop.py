@@ -2,7 +2,7 @@
 
 pushed by   docker, wharf (one daemon), skopeo, podman
 pulled by   docker (another daemon), wharf, skopeo, podman
-through     ours; docker-registry; docker-registry with htpasswd over TLS; ours with tokens over TLS
+through     ours; docker-registry; docker-registry with htpasswd; the same over TLS; ours with tokens over TLS
 """
 
 import json
@@ -49,7 +49,10 @@ class Place:
     """A registry as the clients see it."""
 
     host: str
-    secure: bool
+    secure: bool = False
+    """Over TLS."""
+    login: bool = False
+    """Only for USER."""
     digests: dict[str, str] = field(default_factory=dict)
 
 
@@ -79,19 +82,18 @@ class Lab:
             name: daemon.environment[name] for name in ("DOCKER_HOST", "DOCKER_CONFIG")
         })  # fmt: skip
 
-    def skopeo(self, verb: str, *words: str, secure: bool, sides: tuple[str, ...]) -> str:
+    def skopeo(self, verb: str, *words: str, place: Place, side: str = "") -> str:
         """skopeo, with the authority and the user where they are needed."""
-        for side in sides:
-            flags = [f"--{side}cert-dir={self.base}/ca", f"--{side}creds={USER}:{PASSWORD}"]
-            words = (*(flags if secure else [f"--{side}tls-verify=false"]), *words)
+        trust = f"--{side}cert-dir={self.base}/ca" if place.secure else f"--{side}tls-verify=false"
+        words = (trust, *([f"--{side}creds={USER}:{PASSWORD}"] if place.login else ()), *words)
         return self.run("skopeo", verb, *words)
 
     def podman(self, verb: str, *words: str, place: Place | None = None, store: str = "podman") -> str:
         """podman with a storage of its own, in a mount namespace of its own."""
         flags: list[str] = []
         if place:
-            flags = ["--cert-dir", f"{self.base}/ca", "--creds", f"{USER}:{PASSWORD}"] if place.secure else []
-            flags = flags or ["--tls-verify=false"]
+            flags = ["--cert-dir", f"{self.base}/ca"] if place.secure else ["--tls-verify=false"]
+            flags += ["--creds", f"{USER}:{PASSWORD}"] if place.login else []
         storage = ["--root", f"{self.base}/{store}", "--runroot", f"{self.base}/{store}-run", "--storage-driver", "vfs"]
         own = ["unshare", "-m", "--propagation", "private", peer("podman"), *storage]
         own += ["--events-backend", "none", "--conmon", peer("conmon"), "--cgroup-manager", "cgroupfs"]
@@ -100,7 +102,7 @@ class Lab:
     def digest(self, place: Place, name: str) -> str:
         """Of the manifest that the registry has."""
         where = f"docker://{place.host}/{name}"
-        shown = self.skopeo("inspect", "--format", "{{.Digest}}", where, secure=place.secure, sides=("",))
+        shown = self.skopeo("inspect", "--format", "{{.Digest}}", where, place=place)
         return shown.strip()
 
 
@@ -116,7 +118,7 @@ def push_wharf(lab: Lab, place: Place, name: str, image: str = "made:1") -> None
 
 def push_skopeo(lab: Lab, place: Place, name: str, image: str = "made:1") -> None:
     where = f"docker://{place.host}/{name}"
-    lab.skopeo("copy", f"docker-archive:{lab.archive}", where, secure=place.secure, sides=("dest-",))
+    lab.skopeo("copy", f"docker-archive:{lab.archive}", where, place=place, side="dest-")
 
 
 def push_podman(lab: Lab, place: Place, name: str, image: str = "made:1") -> None:
@@ -142,7 +144,7 @@ def pull_wharf(lab: Lab, place: Place, name: str) -> tuple[str, str]:
 def pull_skopeo(lab: Lab, place: Place, name: str) -> tuple[str, str]:
     target = lab.base / "pulled"
     where = f"docker://{place.host}/{name}"
-    lab.skopeo("copy", where, f"dir:{target}", secure=place.secure, sides=("src-",))
+    lab.skopeo("copy", where, f"dir:{target}", place=place, side="src-")
     manifest = (target / "manifest.json").read_bytes()
     shutil.rmtree(target)
     return lab.digest(place, name), json.loads(manifest)["config"]["digest"]
@@ -166,8 +168,12 @@ MIRRORED = ("ours", "docker-registry")
 """They are mirrors of a domain as well, which nobody else answers for."""
 CASES = [
     *((kind, pusher) for kind in ("ours", "docker-registry") for pusher in PUSHERS),
-    *(("docker-registry-tls", pusher) for pusher in ("docker", "wharf")),
-    *(("ours-tls", pusher) for pusher in PUSHERS),
+    *(
+        (kind, pusher)
+        for kind in ("docker-registry-login", "docker-registry-login-tls")
+        for pusher in ("docker", "wharf")
+    ),
+    *(("ours-login-tls", pusher) for pusher in PUSHERS),
 ]
 
 
@@ -189,8 +195,9 @@ def lab() -> Iterator[Lab]:
         registries = {
             "ours": Registry(enter=one.enter),
             "docker-registry": DockerRegistry(enter=one.enter),
-            "docker-registry-tls": DockerRegistry(auth, enter=one.enter, http=tls),
-            "ours-tls": secure,
+            "docker-registry-login": DockerRegistry(auth, enter=one.enter),
+            "docker-registry-login-tls": DockerRegistry(auth, enter=one.enter, http=tls),
+            "ours-login-tls": secure,
         }
         for registry in registries.values():
             stack.enter_context(registry)
@@ -199,9 +206,10 @@ def lab() -> Iterator[Lab]:
         other = stack.enter_context(Neighbour(one, *flags))
         lab = Lab(base, one, other)
         for kind, registry in registries.items():
-            place = lab.places[kind] = Place(registry.host, kind.endswith("-tls"))
+            place = lab.places[kind] = Place(registry.host, secure=kind.endswith("-tls"), login="-login" in kind)
             if place.secure:
                 authority.trusted_for(base / "certs.d", registry.host)
+            if place.login:
                 for daemon in (one, other):
                     daemon.docker("login", "-u", USER, "--password-stdin", registry.host, feed=PASSWORD)
         one.docker("load", "-q", "-i", str(lab.archive))
@@ -216,7 +224,7 @@ def test_pushed_by_one_pulled_by_all(lab: Lab, kind: str, pusher: str) -> None:
     digest = lab.digest(place, name)
     for client, pull in PULLERS.items():
         assert pull(lab, place, name) == (digest, lab.image), client
-    lab.skopeo("delete", f"docker://{place.host}/{name}", secure=place.secure, sides=("",))
+    lab.skopeo("delete", f"docker://{place.host}/{name}", place=place)
     gone = lab.other.docker("pull", f"{place.host}/{name}", check=False)
     assert gone.returncode == 1 and f"manifest for {place.host}/{name} not found: manifest unknown" in gone.stderr
 
@@ -228,10 +236,10 @@ def test_a_platform_is_chosen_by_all(lab: Lab, layout: tuple[Path, dict[str, str
     path, images = layout
     if pusher == "skopeo":
         where = f"docker://{place.host}/{name}"
-        lab.skopeo("copy", "--all", f"oci:{path}:two", where, secure=False, sides=("dest-",))
+        lab.skopeo("copy", "--all", f"oci:{path}:two", where, place=place, side="dest-")
     else:
         PUSHERS[pusher](lab, place, name, "two:1")
-    raw = lab.skopeo("inspect", "--raw", f"docker://{place.host}/{name}", secure=False, sides=("",))
+    raw = lab.skopeo("inspect", "--raw", f"docker://{place.host}/{name}", place=place)
     assert len(json.loads(raw)["manifests"]) == 3
     whole = f"{place.host}/{name}"
     for architecture, image in images.items():
@@ -279,7 +287,7 @@ def test_a_mirror_of_any_domain(lab: Lab, kind: str) -> None:
     push_docker(lab, place, name)
     whole, digest = f"{kind}.example/{name}", lab.digest(place, name)
     for pull in (pull_docker, pull_wharf):
-        assert pull(lab, Place(f"{kind}.example", secure=False), name) == (digest, lab.image)
+        assert pull(lab, Place(f"{kind}.example"), name) == (digest, lab.image)
     lab.other.docker("pull", "-q", f"{whole[:-2]}@{digest}")
     lab.other.docker("rmi", f"{whole[:-2]}@{digest}")
     missing = lab.other.docker("pull", f"{kind}.example/{USER}/none:1", check=False)
@@ -287,7 +295,7 @@ def test_a_mirror_of_any_domain(lab: Lab, kind: str) -> None:
 
 
 def test_a_wrong_password(lab: Lab) -> None:
-    for kind in ("docker-registry-tls", "ours-tls"):
+    for kind in ("docker-registry-login", "docker-registry-login-tls", "ours-login-tls"):
         host = lab.places[kind].host
         wrong = lab.other.docker("login", "-u", USER, "--password-stdin", host, feed="no", check=False)
         assert wrong.returncode == 1 and "unauthorized" in wrong.stderr.lower(), wrong.stderr
