@@ -177,6 +177,7 @@ class Compose:
             Progress(mode),
             lambda text: self.warn([text]),
             self._credentials,
+            self._all_credentials,
             self._build,
             self._workers(),
         )
@@ -194,6 +195,11 @@ class Compose:
         from wharf.cli.credentials import Credentials  # late: most runs pull nothing
 
         return Credentials(self.session.config).header(image)
+
+    def _all_credentials(self) -> str:
+        from wharf.cli.credentials import Credentials
+
+        return Credentials(self.session.config).alone()
 
     def _build(self, project: Project, name: str) -> None:
         from wharf.cli.compose_build import build_service

@@ -107,10 +107,23 @@ class Credentials:
 
     def headers_of_all(self) -> dict[str, str]:
         """X-Registry-Config for builds: every server that is known, by its key; none where nothing is."""
-        servers = {server_key(name) for name in (*self._map("auths"), *self._map("credHelpers"))}
-        found = {server: self.get(server) for server in sorted(servers)}
+        found = {server: self.get(server) for server in sorted(self._servers())}
         known = {server: auth for server, auth in found.items() if auth}
         return {"X-Registry-Config": encoded(known)} if known else {}
+
+    def alone(self) -> str:
+        """A config.json with every server's credentials and nothing else, helpers asked; "" where there are none."""
+        found = {server: self.get(server) for server in sorted(self._servers())}
+        auths: dict[str, dict[str, str]] = {}
+        for server, auth in found.items():
+            if auth:
+                pair = f"{auth.get('username', '')}:{auth.get('password', '')}".encode()
+                token = {"identitytoken": auth["identitytoken"]} if auth.get("identitytoken") else {}
+                auths[server] = {"auth": base64.b64encode(pair).decode(), **token}
+        return json.dumps({"auths": auths}) if auths else ""
+
+    def _servers(self) -> set[str]:
+        return {server_key(name) for name in (*self._map("auths"), *self._map("credHelpers"))}
 
     def _helper(self, key: str) -> str:
         helpers = self._map("credHelpers")

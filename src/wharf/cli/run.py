@@ -94,6 +94,11 @@ def _create(session: Session, flags: dict[str, Any], body: dict[str, Any]) -> st
     if pull not in ("always", "missing", "never"):
         raise ExitWith(f'invalid pull option: \'{pull}\': must be one of "always", "missing" or "never"', 125)
     id_file = _IdFile(flags.get("cidfile", ""))
+    credentials = ""
+    if flags.get("use-api-socket"):
+        from wharf.cli.api_socket import prepare
+
+        credentials = prepare(session, body)
     if pull == "always":
         _pull(session, flags, body["Image"])
     try:
@@ -109,6 +114,10 @@ def _create(session: Session, flags: dict[str, Any], body: dict[str, Any]) -> st
         answer = _post_create(session, flags, body)
     for warning in answer.get("Warnings") or []:
         session.complain(f"WARNING: {warning}")
+    if credentials:
+        from wharf.cli.api_socket import give_credentials
+
+        give_credentials(session, answer["Id"], credentials)
     id_file.write(answer["Id"])
     return str(answer["Id"])
 

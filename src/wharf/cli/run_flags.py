@@ -106,6 +106,7 @@ FLAGS: tuple[Flag, ...] = (
     ("tmpfs", "", "list", "Mount a tmpfs directory"),
     ("tty", "t", "bool", "Allocate a pseudo-TTY"),
     ("ulimit", "", "list:ulimit", "Ulimit options"),
+    ("use-api-socket", "", "bool", "Bind mount the engine's API socket and the user's credentials for registries"),
     ("user", "u", "string", "Username or UID (format: <name|uid>[:<group|gid>])"),
     ("userns", "", "string", "User namespace to use"),
     ("uts", "", "string", "UTS namespace to use"),

@@ -34,6 +34,8 @@ class Surroundings(Record):
     warn: Callable[[str], None] = lambda text: None
     auth: Callable[[str], dict[str, str]] = lambda image: {}
     """Headers with the credentials for an image's registry."""
+    credentials: Callable[[], str] = lambda: ""
+    """The text of a config.json with all of them; "" where there are none."""
     build: Callable[[Project, str], None] | None = None
     """Builds a service's image."""
     workers: int = 16

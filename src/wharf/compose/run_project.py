@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
 from wharf.client.api import Client
@@ -108,7 +107,7 @@ def down(name: str, project: Project | None, around: Surroundings, options: Down
 
 def in_surroundings(project: Project, around: Surroundings) -> Project:
     """The project with what only the place where it runs can say: platforms, the engine's socket, models."""
-    project = use_api_socket(with_platforms(project), around.engine.address.path)
+    project = use_api_socket(with_platforms(project), around)
     if project.models:
         from wharf.compose.models import with_models
 
@@ -116,11 +115,12 @@ def in_surroundings(project: Project, around: Surroundings) -> Project:
     return project
 
 
-def use_api_socket(project: Project, path: str) -> Project:
-    """Services with `use_api_socket` get the engine's socket (docker's, where it is) and the user's credentials."""
+def use_api_socket(project: Project, around: Surroundings) -> Project:
+    """Services with `use_api_socket` get the engine's socket, where docker's is, and the user's credentials."""
     if not any(service.get("use_api_socket") for service in project.services.values()):
         return project
-    socket = DOCKER_SOCKET if os.path.exists(DOCKER_SOCKET) or not path else path
+    socket = around.engine.address.path or DOCKER_SOCKET
+    credentials = around.credentials() or '{"auths": {}}'
     services: dict[str, Any] = {}
     for name, service in project.services.items():
         services[name] = service
@@ -135,18 +135,5 @@ def use_api_socket(project: Project, path: str) -> Project:
             "configs": [*(service.get("configs") or ()), file],
             "environment": environment,
         }
-    configs = {**project.configs, "#apisocket": {"name": "#apisocket", "content": _credentials()}}
+    configs = {**project.configs, "#apisocket": {"name": "#apisocket", "content": credentials}}
     return replace(project, services=services, configs=configs)
-
-
-def _credentials() -> str:
-    """The user's config.json with its credentials alone."""
-    import json
-
-    directory = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
-    try:
-        with open(os.path.join(directory, "config.json"), encoding="utf-8") as file:
-            found = json.load(file).get("auths") or {}
-    except (OSError, ValueError, AttributeError):
-        found = {}
-    return json.dumps({"auths": found})

@@ -49,10 +49,6 @@ NOT_YET = {
     },
 }  # fmt: skip
 _ONE_BUILDER = "buildx's: there is one builder, the daemon's own"
-_NO_SOCKET = (
-    "no daemon is put into a container by a word: -v /run/wharf/wharf.sock:/var/run/docker.sock says what it is"
-)
-ABSENT |= {f"{verb} --use-api-socket": _NO_SOCKET for verb in ("run", "create", "container run", "container create")}
 ABSENT |= {f"builder prune --{flag}": _ONE_BUILDER for flag in ("builder", "debug", "verbose")}
 ABSENT["builder du --debug"] = _ONE_BUILDER
 # Flags of Swarm's volumes, a command that is there otherwise.
