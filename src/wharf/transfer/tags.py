@@ -1,17 +1,14 @@
 """All tags of a repository, page by page (distribution specification, end-8)."""
 
-import re
-
 from wharf.errors import Invalid, WharfError
 from wharf.registry.client.errors import Misbehaves, for_pull
+from wharf.registry.client.paging import MAX_PAGES, next_page
 from wharf.registry.client.repository import Repository
 from wharf.spec.image import load_json
 from wharf.spec.reference import Reference, is_tag
 
 MAX_PAGE = 4 << 20
-MAX_PAGES = 1000
 MAX_TAGS = 100_000
-_NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 
 
 def list_tags(repository: Repository, reference: Reference) -> list[str]:
@@ -21,7 +18,6 @@ def list_tags(repository: Repository, reference: Reference) -> list[str]:
     try:
         for _ in range(MAX_PAGES):
             data, link = repository.listing(path, MAX_PAGE)
-            following = _NEXT.search(link)
             listed = load_json(data, "list of tags", MAX_PAGE).get("tags") or []
             if not isinstance(listed, list):
                 raise Invalid("invalid list of tags: not a list")
@@ -29,11 +25,11 @@ def list_tags(repository: Repository, reference: Reference) -> list[str]:
                 if not isinstance(tag, str) or not is_tag(tag):
                     raise Invalid(f"invalid list of tags: {str(tag)[:200]!r} is none")
             tags.update(dict.fromkeys(listed))
-            if following is None:
+            path = next_page(link)
+            if not path:
                 return list(tags)
             if len(tags) > MAX_TAGS:
                 break
-            path = following[1]
     except WharfError as error:
         raise for_pull(error, reference) from None
     raise Misbehaves(f"the list of tags of {reference.familiar_name} has no end")

@@ -30,6 +30,8 @@ from wharf.transfer.referrers import MAX_REFERRERS
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 SBOM, SIGNED = "application/spdx+json", "application/vnd.example.signature"
+PAGE = 2
+"""Of a list, as a registry gives it."""
 PAGES = re.compile(r"/v2/app/referrers/(sha256:[0-9a-f]{64})")
 
 
@@ -61,8 +63,12 @@ def listing(registry: FakeRegistry, call: Call) -> None:
         for (_, reference), (media, data) in registry.manifests.items()
         if reference.startswith("sha256:") and found and json.loads(data).get("subject", {}).get("digest") == found[1]
     ]
-    document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
-    call.answer(200, json.dumps(document).encode(), Content_Type=INDEX)
+    page = int(call.path.partition("page=")[2] or 0)
+    document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries[page * PAGE : (page + 1) * PAGE]}
+    more = (
+        {"Link": f'<{call.path.partition("?")[0]}?page={page + 1}>; rel="next"'} if entries[(page + 1) * PAGE :] else {}
+    )
+    call.answer(200, json.dumps(document).encode(), Content_Type=INDEX, **more)
 
 
 def refer(registry: FakeRegistry, about: str, kind: str, text: bytes) -> str:
@@ -119,6 +125,14 @@ def test_they_come_stay_and_go_with_the_image(engine: Any, source: FakeRegistry)
     delete_image(engine, str(reference))
     sweep(engine)
     assert not engine.blobs() and not engine.database.referrers.all()
+
+
+def test_a_list_of_several_pages(engine: Any, source: FakeRegistry) -> None:
+    for number in range(2 * PAGE + 1):
+        refer(source, subject(source), SBOM, b"%d" % number)
+    fetch(engine, source.reference("app:1"))
+    assert len(engine.database.referrers.get(subject(source)).documents) == 2 * PAGE + 1
+    assert len([call for call in source.seen("GET", "/referrers/") if subject(source) in str(call)]) == 3
 
 
 def test_those_of_every_platform_come_with_all_of_an_index(engine: Any, source: FakeRegistry) -> None:

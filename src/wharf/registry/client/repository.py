@@ -13,6 +13,7 @@ from wharf.registry.client.download import Sink, Transfer
 from wharf.registry.client.elsewhere import Elsewhere
 from wharf.registry.client.errors import Misbehaves, Refused
 from wharf.registry.client.http import Answer
+from wharf.registry.client.paging import MAX_PAGES, next_page
 from wharf.registry.client.place import Client, Place
 from wharf.registry.client.values import MAX_MANIFEST, NOBODY, Credentials, Document, Head
 from wharf.spec.digest import Digest
@@ -29,6 +30,8 @@ from wharf.spec.reference import Reference
 INDEX_TYPES = (MEDIA_INDEX, MEDIA_DOCKER_INDEX)
 MANIFEST_TYPES = (MEDIA_MANIFEST, MEDIA_DOCKER_MANIFEST)
 ACCEPT = ", ".join((MEDIA_INDEX, MEDIA_DOCKER_INDEX, MEDIA_MANIFEST, MEDIA_DOCKER_MANIFEST))
+MAX_REFERRERS = 1000
+"""More of one document are not asked for."""
 T = TypeVar("T")
 
 
@@ -102,7 +105,7 @@ class Repository:
     def referrers(self, digest: Digest, artifact_type: str = "") -> list[dict[str, Any]]:
         """What refers to a document (of that type only, where one is given), as descriptors in JSON. Unverified.
 
-        Older registries keep the list under a tag.
+        Page by page, until there are more than MAX_REFERRERS. Older registries keep the list under a tag.
 
         Raises Refused, Unreachable, Unauthorized, Misbehaves, Invalid.
         """
@@ -110,8 +113,13 @@ class Repository:
         def ask(place: Place) -> list[dict[str, Any]]:
             url = f"/v2/{self.path}/referrers/{digest}"
             url += f"?artifactType={quote(artifact_type, safe='')}" if artifact_type else ""
-            _, data = place.document(url, self.scope(), MAX_MANIFEST, {"Accept": MEDIA_INDEX})
-            found = _entries(data)
+            found: list[dict[str, Any]] = []
+            for _ in range(MAX_PAGES):
+                answer, data = place.document(url, self.scope(), MAX_MANIFEST, {"Accept": MEDIA_INDEX})
+                found += _entries(data)
+                url = next_page(answer.header("Link"))
+                if not url or len(found) > MAX_REFERRERS:
+                    break
             if not found and place is not self.origin:
                 raise Refused(404, "", f"{place} knows of no referrers")
             return found
