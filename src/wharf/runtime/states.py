@@ -71,7 +71,7 @@ class States:
         """Record a monitor."""
         path = f"{self.directory(container)}/{name}.json"
         with open(path + ".new", "w") as file:
-            json.dump(state, file)
+            file.write(json.dumps(state))  # json.dump would encode in Python, not in C
         os.rename(path + ".new", path)
 
     def cgroup(self, container: str) -> str:
