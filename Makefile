@@ -39,7 +39,7 @@ test-runc: setup  ## the conformance lines with every container run by Debian's 
 
 .PHONY: test-docker-py test-testcontainers test-compose test-dockerode
 test-compose: setup  ## the shop and 45 Compose projects by docker compose and by wharf compose: equal results (five minutes)
-	WHARF_TEST_COMPOSE=1 $(BIN)/pytest -q -n $(WORKERS) tests/compose/test_both.py tests/compose/test_shop.py
+	WHARF_TEST_COMPOSE=1 $(BIN)/pytest -q -n $(WORKERS) tests/compose/test_both.py tests/compose/test_shop.py tests/compose/test_registry.py
 
 test-docker-py: setup  ## docker-py's own integration suite against wharfd: DOCKERPY=<a checkout of docker-py 7.2.0>
 	$(BIN)/python -m tests.suites.docker_py $(DOCKERPY)

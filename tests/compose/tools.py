@@ -41,7 +41,7 @@ class Tools:
     def ask(self, tool: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Runs one of them, however it ends."""
         command = [*self._daemon.enter, *self._commands[tool], *words]
-        environment = {**self._daemon.environment, "PID": str(os.getpid() % 10000)}
+        environment = {**self._daemon.environment, "PID": str(os.getpid() % 10000), "DOCKER_BUILDKIT": "0"}
         return subprocess.run(command, cwd=self._place, env=environment, capture_output=True, text=True,
                               stdin=subprocess.DEVNULL, check=False)  # fmt: skip
 
