@@ -166,6 +166,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         cgroup_driver=cgroup_driver(settings),
         runtimes=added_runtimes(settings),
         default_runtime=settings.default_runtime,
+        build_entitlements=settings.build_entitlements,
         registries=registry_settings(settings),
         image_gc=parse_image_gc(settings.image_gc),
     )

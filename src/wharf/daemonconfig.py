@@ -13,7 +13,7 @@ from typing import Any
 
 from wharf.daemonfile import PROXIES, read_file, refuse_conflicts
 from wharf.daemonflags import flag_parser
-from wharf.engine.config import CDI_SPEC_DIRS, OWN_RUNTIME, RUNTIME_NAME, DnsDefaults
+from wharf.engine.config import CDI_SPEC_DIRS, DEFAULT_BUILD_ENTITLEMENTS, OWN_RUNTIME, RUNTIME_NAME, DnsDefaults
 from wharf.engine.image_gc import parse_image_gc
 from wharf.engine.network_settings import (
     BridgeWords,
@@ -107,6 +107,8 @@ class Settings:
     """Registry or repository -> what its images need. Not one of dockerd's."""
     image_gc: dict[str, str] = field(default_factory=dict)
     """max-size, unused-for, interval: unused images go by themselves. Not one of dockerd's."""
+    build_entitlements: frozenset[str] = DEFAULT_BUILD_ENTITLEMENTS
+    """What builds may ask for by `--allow`; `builder.entitlements` of the file."""
     http_proxy: str = ""
     https_proxy: str = ""
     no_proxy: str = ""
@@ -129,7 +131,7 @@ class Settings:
 
 
 _OF_FLAGS = ("config_file", "warnings", "idle_timeout", "validate")
-_NOT_IN_FILE = (*_OF_FLAGS, *(name.replace("-", "_") for name in PROXIES))
+_NOT_IN_FILE = (*_OF_FLAGS, "build_entitlements", *(name.replace("-", "_") for name in PROXIES))
 
 
 def read_settings(argv: Sequence[str]) -> Settings:

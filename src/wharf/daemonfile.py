@@ -11,7 +11,7 @@ from wharf.spec.network import AddressPool
 MAX_CONFIG_BYTES = 1 << 20
 _REPORTED = """
     allow-nondistributable-artifacts experimental features metrics-addr
-    storage-driver debug-addr builder swarm-default-advertise-addr
+    storage-driver debug-addr swarm-default-advertise-addr
 """
 REPORTED = frozenset(_REPORTED.split())
 """Docker's directives that change nothing here yet and that are safe to leave out."""
@@ -28,6 +28,8 @@ REFUSED = frozenset(_REFUSED.split())
 FILE_DECIDES = ("live_restore",)
 """Given by the flags of the package's unit, which people change in the file: its word counts."""
 PROXIES = ("http-proxy", "https-proxy", "no-proxy")
+DEFAULT_ENTITLEMENTS = {"network-host": True, "security-insecure": False}
+"""As dockerd has them."""
 _KINDS: dict[str, type] = {
     "runtimes": dict,
     "debug": bool, "tls": bool, "tlsverify": bool, "no-new-privileges": bool,
@@ -81,6 +83,8 @@ def _directives(path: str, raw: dict[str, Any], known: dict[str, str], warnings:
             raise _file_error(path, f"the directive {key} is not there yet")
         elif key == "proxies":
             out.update(_proxies(path, value))
+        elif key == "builder":
+            out["build_entitlements"] = _builder(path, value, warnings)
         elif key not in known:
             unknown.append(key)
         else:
@@ -116,6 +120,28 @@ def _proxies(path: str, value: Any) -> dict[str, str]:
     if other := sorted(set(value) - set(PROXIES)):
         raise _file_error(path, f"proxies: {other[0]} is none of {', '.join(PROXIES)}")
     return {name.replace("-", "_"): text for name, text in value.items()}
+
+
+def _builder(path: str, value: Any, warnings: list[str]) -> frozenset[str]:
+    """`{"entitlements": {"network-host": true, "security-insecure": false}}`: what the steps of builds may be given.
+
+    dockerd takes names in any case; its `gc` has no part in it.
+    """
+    if not isinstance(value, dict):
+        raise _file_error(path, "builder has the wrong type: expected dict")
+    parts = {str(key).lower(): item for key, item in value.items()}
+    if other := sorted(set(parts) - {"entitlements", "gc"}):
+        raise _file_error(path, f"builder: {other[0][:50]} is none of entitlements, gc")
+    if "gc" in parts:
+        warnings.append(f"{path}: builder.gc is not used yet")
+    granted = {**DEFAULT_ENTITLEMENTS}
+    asked = parts.get("entitlements") or {}
+    if not isinstance(asked, dict) or not all(isinstance(item, bool) for item in asked.values()):
+        raise _file_error(path, "builder: entitlements must be an object of booleans")
+    if unknown := sorted(set(asked) - set(granted)):
+        raise _file_error(path, f"builder: entitlement {unknown[0][:50]} is none of {', '.join(granted)}")
+    granted |= asked
+    return frozenset(name.replace("-", ".", 1) for name, given in granted.items() if given)
 
 
 def _pool_object(path: str, item: Any) -> AddressPool:

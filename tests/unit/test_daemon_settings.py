@@ -81,6 +81,7 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
 
 def test_directives_without_effect_are_reported(tmp_path: Path) -> None:
     assert "metrics-addr is not used yet" in settings(tmp_path, {"metrics-addr": ""}).warnings[0]
+    assert "builder.gc is not used yet" in settings(tmp_path, {"builder": {"gc": {"enabled": True}}}).warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -143,3 +144,16 @@ def test_the_default_bridge_and_name_servers(tmp_path: Path) -> None:
     assert settings(tmp_path, {}, *flags).default_network_opts == {"bridge": {"a": "1", "b": "2=3"}}
     file = {"default-network-opts": {"macvlan": {"x": "y"}}}
     assert settings(tmp_path, file).default_network_opts == {"macvlan": {"x": "y"}}
+
+
+def test_what_builds_may_be_given(tmp_path: Path) -> None:
+    """As dockerd has it: the host's network without being asked, privileges only where the file says so."""
+    assert settings(tmp_path, {}).build_entitlements == {"network.host"}
+    both = {"builder": {"Entitlements": {"network-host": False, "security-insecure": True}}}
+    assert settings(tmp_path, both).build_entitlements == {"security.insecure"}
+    for wrong, said in (
+        ([], "wrong type"), ({"x": 1}, "x is none of"), ({"entitlements": {"device": True}}, "device is none of"),
+        ({"entitlements": {"network-host": "yes"}}, "booleans"),
+    ):  # fmt: skip
+        with pytest.raises(Invalid, match=said):
+            settings(tmp_path, {"builder": wrong})

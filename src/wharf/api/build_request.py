@@ -11,7 +11,7 @@ from wharf.build.named_contexts import check_contexts
 from wharf.build.options import LowerOptions
 from wharf.build.outputs import parse_outputs
 from wharf.build.request import BuildRequest, CachePlace
-from wharf.errors import Internal, Invalid, NotImplementedYet
+from wharf.errors import Denied, Internal, Invalid, NotImplementedYet
 from wharf.spec.digest import Digest
 from wharf.spec.platform import Platform
 from wharf.spec.reference import Reference
@@ -57,6 +57,7 @@ def build_request(api: Api, request: Request) -> BuildRequest:
         shm_size=request.number("shmsize") or 0,
         ulimits=_ulimits(request.text("ulimits")),
         limits=_limits(request),
+        allow=_allowed(request, api.engine.config.build_entitlements),
     )
     exports = _places(request.text("cacheto"), "cacheto")
     if build_args.get("BUILDKIT_INLINE_CACHE") == "1":
@@ -83,6 +84,19 @@ def _no_cache(request: Request) -> frozenset[str]:
     if request.flag("nocache"):
         return frozenset({"*"})
     return frozenset(word.lower() for word in request.text("nocachefilter").split(",") if word)
+
+
+def _allowed(request: Request, granted: frozenset[str]) -> frozenset[str]:
+    """What a build asks for beyond the usual; raises Denied where the engine's administrator has not granted it."""
+    asked = frozenset(word for word in request.text("entitlements").split(",") if word)
+    if unknown := sorted(asked - {"network.host", "security.insecure"}):
+        raise Invalid(f"unknown entitlement key {unknown[0][:100]}")
+    if refused := sorted(asked - granted):
+        raise Denied(
+            f"granting entitlement {refused[0]} is not allowed by build daemon configuration: "
+            "see builder.entitlements of daemon.json"
+        )
+    return asked
 
 
 def _timeout(request: Request) -> float:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _FLAGS = (
     ("add-host", "", "list", "Add a custom host-to-IP mapping (format: \"host:ip\")"),
+    ("allow", "", "list", "Allow extra privileged entitlement (\"network.host\", \"security.insecure\")"),
     ("build-arg", "", "list", "Set build-time variables"),
     ("build-context", "", "list", "Additional build contexts (e.g., \"name=path\")"),
     ("cache-from", "", "list", "External cache sources (e.g., \"user/app:cache\", \"type=local,src=path/to/dir\")"),
@@ -70,8 +71,8 @@ _RULE = re.compile(r"((?<=[a-z])[A-Z]|[A-Z](?=[a-z]))")
 _FRAME = "-" * 20
 MAX_SECRET = 500 << 10
 MAX_LOCK = 120 << 10
-_OWN = ("output", "push", "cache-to", "lock", "locked", "no-cache-filter", "verify", "timeout", "pids-limit", "ssh",
-        "build-context")  # fmt: skip
+_OWN = ("allow", "output", "push", "cache-to", "lock", "locked", "no-cache-filter", "verify", "timeout", "pids-limit",
+        "ssh", "build-context")  # fmt: skip
 _REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/")
 
 
@@ -165,6 +166,7 @@ def _parameters(flags: dict[str, Any]) -> dict[str, Any]:
         "timeout": -(-timeout // 10**9) if timeout else None,
         "ulimits": [_ulimit(text) for text in flags.get("ulimit", [])] or None,
         "verify": flags.get("verify"),
+        "entitlements": ",".join(word for text in flags.get("allow", []) for word in text.split(",") if word),
     }
 
 

@@ -62,6 +62,9 @@ def build_service(compose: Compose, project: Project, name: str, flags: dict[str
     from wharf.cli.build import build as wharf_build
 
     service = project.services[name]
+    for field in ("provenance", "sbom"):
+        if service["build"].get(field, "false") not in ("", "false", "disabled=true"):
+            raise WharfError(f'Attestation is not supported yet: service "{name}" asks for build.{field}')
     inline = service["build"].get("dockerfile_inline")
     with tempfile.TemporaryDirectory(prefix="wharf-compose-") as place:
         file = ""
@@ -103,6 +106,8 @@ def build_words(project: Project, name: str, service: Service, flags: dict[str, 
     words += [f"--platform={item}" for item in build.get("platforms") or ()]
     words += [f"--ulimit={key}={_ulimit(item)}" for key, item in (build.get("ulimits") or {}).items()]
     words += [f"--ssh={key['id']}{'=' + key['path'] if key.get('path') else ''}" for key in build.get("ssh") or ()]
+    entitlements = [*(build.get("entitlements") or ()), *(["security.insecure"] if build.get("privileged") else ())]
+    words += [f"--allow={item}" for item in dict.fromkeys(entitlements)]
     for field in ("network", "target"):
         if build.get(field):
             words.append(f"--{field}={build[field]}")
@@ -146,7 +151,7 @@ def build(compose: Compose, args: list[str]) -> int:
     from wharf.compose.images import build_order, with_build_needs
     from wharf.compose.platforms import with_platforms
 
-    project = with_platforms(compose.project(names))
+    project = with_platforms(compose.project(names), single=False)
     if names and not flags.get("with-dependencies"):
         project, wanted = with_build_needs(project, names)
     else:

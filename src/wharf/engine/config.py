@@ -41,6 +41,7 @@ class DnsDefaults:
         )
 
 
+DEFAULT_BUILD_ENTITLEMENTS = frozenset({"network.host"})
 CDI_SPEC_DIRS = ("/etc/cdi", "/var/run/cdi")
 
 
@@ -87,6 +88,8 @@ class EngineConfig:
     runtimes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Name -> absolute path and arguments of an added OCI runtime."""
     default_runtime: str = RUNTIME_NAME
+    build_entitlements: frozenset[str] = DEFAULT_BUILD_ENTITLEMENTS
+    """What builds may ask for: `network.host`, `security.insecure`."""
     cgroup_driver: str = ""
     """cgroupfs or systemd; "" is what fits the host."""
     image_gc: "ImageGcRule | None" = None
