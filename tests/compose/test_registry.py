@@ -160,6 +160,23 @@ def test_pull_goes_on_when_told_to(shelf: Shelf, tool: str) -> None:
 
 
 @BOTH
+def test_a_build_with_pull_takes_the_base_that_is_there_now(shelf: Shelf, tool: str) -> None:
+    shelf.publish("base", OLD)
+    for name in ("kept", "app"):
+        (shelf.path / name).mkdir()
+        (shelf.path / name / "Dockerfile").write_text(f"FROM {shelf.name('base')}\n")
+    shelf.write(kept="build: kept", app="build: {context: app, pull: true}")
+    shelf.tools.run(tool, "build", "-q")
+    old = shelf.daemon.docker("image", "inspect", "-f", "{{.Id}}", shelf.name("base")).stdout.strip()
+    shelf.publish("base", NEW)
+    shelf.daemon.docker("tag", old, shelf.name("base"))
+    shelf.tools.run(tool, "build", "-q", "kept")
+    assert shelf.said(tool, "kept") == OLD
+    shelf.tools.run(tool, "build", "-q", "app")
+    assert shelf.said(tool, "app") == NEW
+
+
+@BOTH
 def test_push(shelf: Shelf, tool: str) -> None:
     """Of what is built here; a build's tags beside the image's name are not pushed by `push SERVICE` of another."""
     for name in ("app", "base"):

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from tests.compose.test_build_facts import BUILD, REFUSED
 from tests.compose.test_facts import facts
 
 import wharf.compose.schema as schema
@@ -10,7 +11,7 @@ import wharf.compose.schema as schema
 _SCHEMA = json.loads(Path(schema.__file__).with_name("compose-spec.json").read_text())
 ELSEWHERE = {
     "attach": "tests/compose/test_flow_compose.py: what a service without it writes is not shown",
-    "build": "tests/compose/test_flow_compose.py builds",
+    "build": "its attributes have a table of their own, see below",
     "credential_spec": "Windows only: refused nowhere, without an effect",
     "cpu_rt_period": "needs a kernel with real-time group scheduling",
     "cpu_rt_runtime": "needs a kernel with real-time group scheduling",
@@ -35,6 +36,20 @@ def test_every_attribute_of_a_health_check_and_of_deploy_is_tested() -> None:
     for definition, prefix in (("healthcheck", "healthcheck"), ("deployment", "deploy")):
         for name in _SCHEMA["definitions"][definition]["properties"]:
             assert f"{prefix}.{name}" in there, name
+
+
+BUILD_ELSEWHERE = {
+    "cache_from": "tests/compose/test_build_facts.py: with another builder's steps",
+    "isolation": "Windows only: docker compose does not hand it on, and the table's project has it",
+    "pull": "tests/compose/test_registry.py: with a base that has changed there",
+}
+
+
+def test_every_attribute_of_a_build_is_tested_by_its_effect() -> None:
+    """By a row of the table, or by being refused where there is no effect yet."""
+    properties = _SCHEMA["definitions"]["service"]["properties"]["build"]["oneOf"][1]["properties"]
+    there = {fact.attribute.split(".")[0] for fact in facts(BUILD)} | {"provenance", "sbom"} & set(REFUSED)
+    assert set(properties) == there | set(BUILD_ELSEWHERE)
 
 
 OF_OTHERS = {
@@ -68,5 +83,6 @@ def test_every_kind_of_mount_and_its_options_are_tested() -> None:
 
 
 def test_rows_are_named_once() -> None:
-    names = [fact.attribute for fact in facts()]
-    assert len(names) == len(set(names))
+    for table in (facts(), facts(BUILD)):
+        names = [fact.attribute for fact in table]
+        assert len(names) == len(set(names))
