@@ -62,8 +62,9 @@ class Picture:
         config["Env"] = sorted(config["Env"])  # Go's maps have no order
         for key in ("Binds", "ExtraHosts"):
             host[key] = sorted(host[key] or ())
-        if host.get("Mounts"):
-            host["Mounts"] = sorted(host["Mounts"], key=lambda mount: str(mount["Target"]))
+        for key, name in (("Mounts", "Target"), ("Ulimits", "Name")):
+            if host.get(key):
+                host[key] = sorted(host[key], key=lambda item: str(item[name]))
         if (
             any(str(host[space]).startswith("container:") for space in ("NetworkMode", "PidMode", "IpcMode"))
             or (host["VolumesFrom"])
