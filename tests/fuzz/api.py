@@ -56,6 +56,9 @@ EXPLAINED: dict[str, str] = {
     "unable to apply cgroup configuration: failed to write": "limits that the kernel refuses at the start; likewise",
     'container is marked for removal and cannot be "update"': "an update while it goes; Docker's words and status",
     "POST /build: Cannot locate specified Dockerfile: ": "Docker's words and status",
+    "/tasks/{id}/logs: Bad parameters: ": "of Swarm's logs only; Docker's words and status",
+    "/services/{id}/logs: Bad parameters: ": "likewise",
+    "Conflict, cannot remove the default link name": "the removal of a link that is a container's own name; likewise",
     "http: no Host in request URL": "an import from an address without a host; Docker's words and status",
 }
 """Words in `METHOD path: words` of an answer of 500 -> why Docker, too, answers so."""
