@@ -180,7 +180,7 @@ class Builder:
         storing = [output for output in request.outputs if output.stores or output.pushes]
         if storing:
             names = dict.fromkeys((*request.names, *(name for output in storing for name in output.names)))
-            record(self.engine, images, tuple(names))
+            record(self.engine, images, tuple(names), indexed=request.several)
 
     @contextlib.contextmanager
     def _run(

@@ -60,18 +60,19 @@ def _to_client(
 ) -> None:
     names = tuple(dict.fromkeys((*request.names, *output.names)))
     if output.kind in ("tar", "local"):
-        if len(images) > 1 and output.kind == "tar":
+        if request.several and output.kind == "tar":
             raise Invalid("a tar of several platforms is not there: use type=local or type=oci")
         for image in images:
-            part = str(image.image.platform).replace("/", "_") if len(images) > 1 else ""
+            part = str(image.image.platform).replace("/", "_") if request.several else ""
             write_tree(engine, image, sink_to(request, number, part))
         return
     if output.kind == "docker":
-        if len(images) > 1:
+        if request.several:
             raise Invalid("docker exporter does not currently support exporting manifest lists")
         save(engine.images, [Chosen(images[0], names)], sink_to(request, number, ""))
         return
-    write_layout(engine, images, names, sink_to(request, number, ""), gzip=output.gzip)
+    form = LayoutForm(names, gzip=output.gzip, indexed=request.several)
+    write_layout(engine, images, form, sink_to(request, number, ""))
 
 
 def sink_to(request: BuildRequest, number: int, part: str) -> _Sink:
@@ -92,23 +93,30 @@ def write_tree(engine: Engine, image: ImageRecord, out: _Sink) -> None:
     job_to_sink(lambda pipe: engine.worker.run("archive.export", args, (pipe,)), out)
 
 
-def write_layout(
-    engine: Engine, images: Sequence[ImageRecord], names: Sequence[Reference], out: _Sink, *, gzip: bool
-) -> None:
-    """An OCI image layout; of several images, with an index of them."""
+@dataclass(frozen=True, slots=True)
+class LayoutForm:
+    """How images become a layout: by which names, their layers compressed or not, with an index of them or alone."""
+
+    names: Sequence[Reference] = ()
+    gzip: bool = False
+    indexed: bool = False
+
+
+def write_layout(engine: Engine, images: Sequence[ImageRecord], form: LayoutForm, out: _Sink) -> None:
+    """An OCI image layout."""
     documents: dict[str, bytes] = {}
     blobs: dict[str, Descriptor] = {}
     listed: list[tuple[Descriptor, ImageRecord]] = []
     for image in images:
-        layers = tuple(store_compressed(engine.images, layer) for layer in image.layers) if gzip else image.layers
+        layers = tuple(store_compressed(engine.images, layer) for layer in image.layers) if form.gzip else image.layers
         data = Manifest(image.config, layers).to_bytes()
         manifest = _document(documents, Manifest(image.config, layers).media_type, data)
         listed.append((manifest, image))
         blobs |= {layer.digest.hex: layer for layer in (image.config, *layers)}
     top = listed[0][0]
-    if len(images) > 1:
+    if form.indexed:
         top = _document(documents, MEDIA_INDEX, index_of(listed))
-    write_blobs(engine, documents, blobs, _entries(top, names), out)
+    write_blobs(engine, documents, blobs, _entries(top, form.names), out)
 
 
 def _document(documents: dict[str, bytes], media_type: str, data: bytes) -> Descriptor:
@@ -151,7 +159,7 @@ def write_blobs(
 
 def _push(engine: Engine, images: Sequence[ImageRecord], name: Reference, request: BuildRequest) -> None:
     login = login_for(request, name)
-    if len(images) == 1:
+    if not request.several:
         push_image(engine, PushRequest(name.name, str(name.tag), login), request.told)
         return
     repository = engine.registries.repository(engine.config.registries, name, login)

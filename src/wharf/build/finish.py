@@ -46,16 +46,16 @@ def finished(engine: Engine, target: Target, tree: Tree, extra: dict[str, Any]) 
     )
 
 
-def record(engine: Engine, images: Sequence[ImageRecord], names: Sequence[Reference]) -> None:
+def record(engine: Engine, images: Sequence[ImageRecord], names: Sequence[Reference], *, indexed: bool = False) -> None:
     """Make images the engine's, and give the names to the one of this machine's platform, or the first.
 
-    With several images the names point to an index of all.
+    `indexed`: the names point to an index of all.
     """
     store = engine.images
     store.content.sync()
     here = engine.images.platform
     chosen = next((image for image in images if image.image.platform.architecture == here.architecture), images[0])
-    target = put_index(engine, images) if len(images) > 1 else None
+    target = put_index(engine, images) if indexed else None
     for image in images:
         mine = tuple(names) if image is chosen else ()
         store.add(replace(image, last_tagged=time.time_ns() if mine else 0), mine, target if mine else None)

@@ -38,6 +38,10 @@ class CachePlace:
     ignore_error: bool = False
 
 
+_TRUE = ("1", "t", "T", "true", "True", "TRUE")
+"""strconv.ParseBool of Go."""
+
+
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
     """What a client asks for. `dockerfile` is a path in the context; `text` is a Dockerfile that came beside it.
@@ -74,6 +78,11 @@ class BuildRequest:
     """Hears what went wrong without ending the build."""
     sent: Callable[[int, str, bytes], None] = lambda number, part, data: None
     """Takes the bytes of an output to the client: its number, what part of it, the bytes. The number -1 is a cache."""
+
+    @property
+    def several(self) -> bool:
+        """Whether an index comes out: of several platforms, or of one where BUILDKIT_MULTI_PLATFORM asks for it."""
+        return len(self.platforms) > 1 or self.options.build_args.get("BUILDKIT_MULTI_PLATFORM") in _TRUE
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,18 @@ def test_a_namespace_of_cache_mounts(daemon: Wharfd, tmp_path: Path, way: str) -
     assert inside(daemon, "cat /other") == "other\n"
 
 
+def test_arguments_of_a_builds_surroundings_are_not_the_images(daemon: Wharfd, tmp_path: Path, way: str) -> None:
+    """Who gives a build a name, a front end or a form of its history gets the same image, and is not warned."""
+    text = "FROM busybox\nRUN env > /env\n"
+    build(daemon, way, tmp_path, text)
+    before = config(daemon)
+    given = ("BUILD_NAME=mine", "HISTORY_PROVENANCE_V1=1", "SYNTAX=no.such/frontend:1")
+    flags = [word for name in given for word in ("--build-arg", f"BUILDKIT_{name}")]
+    told = build(daemon, way, tmp_path, text, *flags)
+    assert "consumed" not in told and config(daemon) == before
+    assert "BUILDKIT" not in inside(daemon, "cat /env")
+
+
 def test_the_argument_for_checks_wins_over_the_directive(daemon: Wharfd, tmp_path: Path, way: str) -> None:
     text = "# check=error=true\nFROM busybox\nLABEL old form\n"
     build(daemon, way, tmp_path, text, "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=all")

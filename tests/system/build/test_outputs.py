@@ -122,6 +122,18 @@ def test_a_push(daemon: Wharfd, context: Path) -> None:
 
 
 class TestPlatforms:
+    def test_an_index_of_one_where_it_is_asked_for(self, daemon: Wharfd, context: Path, tmp_path: Path) -> None:
+        words = ("--build-arg", "BUILDKIT_MULTI_PLATFORM=1", "-o", f"type=oci,dest={tmp_path}/o.tar")
+        build(daemon, context, *words, "-o", str(tmp_path / "out"))
+        index, blobs = _layout(tmp_path / "o.tar")
+        (entry,) = index["manifests"]
+        (inner,) = json.loads(blobs[entry["digest"]])["manifests"]
+        architecture = json.loads(blobs[json.loads(blobs[inner["digest"]])["config"]["digest"]])["architecture"]
+        assert inner["platform"] == {"architecture": architecture, "os": "linux"}
+        assert (tmp_path / f"out/linux_{architecture}/etc/a").exists()
+        refused = build(daemon, context, *words[:2], "-o", f"type=docker,dest={tmp_path}/d.tar", check=False)
+        assert "does not currently support exporting manifest lists" in refused
+
     def test_an_index_of_what_only_copies(self, daemon: Wharfd, context: Path, tmp_path: Path) -> None:
         write(
             context,
