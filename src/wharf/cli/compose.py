@@ -165,7 +165,7 @@ class Compose:
             self._engine = Engine(client.address, client)
         return self._engine
 
-    def around(self, quiet: bool = False) -> Surroundings:
+    def around(self, quiet: bool = False, *, quiet_build: bool = False) -> Surroundings:
         """What plans are done with."""
         from wharf.cli.compose_progress import Progress, mode_of
         from wharf.compose.images import Surroundings
@@ -178,7 +178,7 @@ class Compose:
             lambda text: self.warn([text]),
             self._credentials,
             self._all_credentials,
-            self._build,
+            self._quiet_build if quiet_build else self._build,
             self._workers(),
         )
 
@@ -205,6 +205,11 @@ class Compose:
         from wharf.cli.compose_build import build_service
 
         build_service(self, project, name)
+
+    def _quiet_build(self, project: Project, name: str) -> None:
+        from wharf.cli.compose_build import build_service
+
+        build_service(self, project, name, {"quiet": True})
 
     def warn(self, warnings: Iterable[str]) -> None:
         """Shows what is not wrong but worth a word."""

@@ -54,14 +54,19 @@ class _Attached:
             return
         from wharf.cli.compose_watch import active_rules, follow
         from wharf.compose.inotify import Inotify
+        from wharf.compose.watch import Watch
 
         project = self._prepared.project
         rules = active_rules(self._compose, project)
         self._inotify = inotify = Inotify()
-        say = self._printer.lines
-        threading.Thread(
-            target=lambda: follow(self._compose, project, rules, inotify, lambda text: say("⦿", text)), daemon=True
-        ).start()
+        lines = self._printer.lines
+
+        def say(text: str) -> None:
+            lines("⦿", text)
+
+        around = self._compose.around(quiet_build=bool(self._flags.get("quiet-build")))
+        worker = Watch(project, around, say)
+        threading.Thread(target=lambda: follow(self._compose, worker, rules, inotify, say), daemon=True).start()
 
     def _attached_services(self, names: list[str]) -> set[str]:
         project = self._prepared.project

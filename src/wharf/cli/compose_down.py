@@ -251,11 +251,9 @@ def _confirmed(compose: Compose, found: list[dict[str, Any]]) -> bool:
 def restart(compose: Compose, args: list[str]) -> int:
     """Restarts containers in the order of their dependencies, and those that want to be restarted with them."""
     flags, names = RESTART.parse(args)
-    from wharf.client.api import query
-    from wharf.compose import labels
-    from wharf.compose.actions import Context, run_hook
-    from wharf.compose.order import in_order
+    from wharf.compose.actions import Context
     from wharf.compose.plan_down import project_of
+    from wharf.compose.restarts import restart_services, with_dependents
     from wharf.compose.run_project import observe_name
 
     project, name = compose.project_or_name()
@@ -265,40 +263,9 @@ def restart(compose: Compose, args: list[str]) -> int:
     _known_services(known, names, project is not None)
     chosen = set(names or known.services)
     if not flags.get("no-deps"):
-        chosen = _with_restarted(known.services, chosen)
-    context = Context(around.engine, known, observed, around.report)
-    timeout = flags.get("timeout")
-    for service in in_order(known.services):
-        if service not in chosen:
-            continue
-        definition = known.services[service]
-        for container in observed.of_service(service):
-            subject, id = f"Container {labels.name_of(container)}", container["Id"]
-            if container.get("State") == "running":
-                for hook in definition.get("pre_stop") or ():
-                    run_hook(context, id, service, definition, hook)
-            around.report(subject, "Restarting")
-            around.engine.client.post(
-                f"/containers/{id}/restart" + query({"t": None if timeout is None else str(timeout)})
-            )
-            around.report(subject, "Started")
-            for hook in definition.get("post_start") or ():
-                run_hook(context, id, service, definition, hook)
+        chosen = with_dependents(known.services, chosen)
+    restart_services(Context(around.engine, known, observed, around.report), chosen, flags.get("timeout"))
     return 0
-
-
-def _with_restarted(services: dict[str, Any], chosen: set[str]) -> set[str]:
-    """Those that depend with `restart: true` on one that is restarted."""
-    while True:
-        more = {
-            name
-            for name, item in services.items()
-            for other, how in (item.get("depends_on") or {}).items()
-            if other in chosen and how.get("restart")
-        }
-        if more <= chosen:
-            return chosen
-        chosen = chosen | more
 
 
 def wait(compose: Compose, args: list[str]) -> int:

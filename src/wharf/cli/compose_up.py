@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from wharf.compose.images import Surroundings
     from wharf.compose.planning import UpOptions
     from wharf.compose.project import Project
     from wharf.compose.steps import Plan
@@ -85,7 +86,7 @@ def up(compose: Compose, args: list[str]) -> int:
     from wharf.compose.run_project import prepare_up
 
     options = _options(compose, flags, names, project)
-    around = compose.around()
+    around = compose.around(quiet_build=bool(flags.get("quiet-build")))
     if flags.get("dry-run") or compose.dry_run:
         return _dry_run(compose, project, options)
     if flags.get("no-start"):
@@ -93,18 +94,20 @@ def up(compose: Compose, args: list[str]) -> int:
         return 0
     if flags.get("detach"):
         timeout = flags.get("wait-timeout") or None
-        return _detached(compose, project, options, _build(flags), timeout)
+        return _detached(project, around, options, _build(flags), timeout)
     from wharf.cli.compose_attached import run_attached
 
     return run_attached(compose, prepare_up(project, around, options, _build(flags)), flags, names)
 
 
-def _detached(compose: Compose, project: Project, options: UpOptions, build: bool | None, timeout: int | None) -> int:
+def _detached(
+    project: Project, around: Surroundings, options: UpOptions, build: bool | None, timeout: int | None
+) -> int:
     from wharf.compose.apply import TimedOut
     from wharf.compose.run_project import up
 
     try:
-        up(project, compose.around(), options, build, timeout)
+        up(project, around, options, build, timeout)
     except TimedOut as error:
         waited = error.message.partition(": ")[2]
         raise ExitWith(f"application not healthy after {_seconds(timeout or 0)}: {waited}") from None

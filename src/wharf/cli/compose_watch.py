@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from wharf.compose.inotify import Inotify
     from wharf.compose.project import Project
-    from wharf.compose.watch import Rule
+    from wharf.compose.watch import Rule, Watch
 
 WATCH = command(
     "watch",
@@ -23,7 +23,7 @@ WATCH = command(
     "Watch build context for service and rebuild/refresh containers when files are updated",
     (
         ("no-up", "", "bool", "Do not build & start services before watching"),
-        ("prune", "", "bool", "Prune dangling images on rebuild"),
+        ("prune", "", "bool", "Prune dangling images on rebuild (default true)"),
         ("quiet", "", "bool", "Hide build output"),
     ),
 )
@@ -36,7 +36,7 @@ def watch(compose: Compose, args: list[str]) -> int:
     flags, names = WATCH.parse(args)
     project = compose.project(names)
     rules = active_rules(compose, project)
-    around = compose.around()
+    around = compose.around(quiet_build=bool(flags.get("quiet")))
     if not flags.get("no-up"):
         from wharf.compose.planning import UpOptions
         from wharf.compose.run_project import up
@@ -44,11 +44,13 @@ def watch(compose: Compose, args: list[str]) -> int:
         up(project, around, UpOptions(services=tuple(names)))
     say = _say(compose)
     from wharf.compose.inotify import Inotify
+    from wharf.compose.watch import Watch
 
     with Inotify() as inotify:
         signal.signal(signal.SIGINT, lambda number, frame: inotify.stop())
         signal.signal(signal.SIGTERM, lambda number, frame: inotify.stop())
-        follow(compose, project, rules, inotify, say)
+        worker = Watch(project, around, say, prune=bool(flags.get("prune", True)))
+        follow(compose, worker, rules, inotify, say)
     return 0
 
 
@@ -75,11 +77,10 @@ def active_rules(compose: Compose, project: Project) -> list[Rule]:
     return rules
 
 
-def follow(compose: Compose, project: Project, rules: list[Rule], inotify: Inotify, say: Callable[[str], None]) -> None:
+def follow(compose: Compose, worker: Watch, rules: list[Rule], inotify: Inotify, say: Callable[[str], None]) -> None:
     """Does what changes ask for until `inotify.stop()`; a failure is said, and the next change is a new try."""
-    from wharf.compose.watch import Watch, batch_of, files_beneath
+    from wharf.compose.watch import batch_of, files_beneath
 
-    worker = Watch(project, compose.around(), say)
     for path in dict.fromkeys(rule.path for rule in rules):
         inotify.watch(path)
     for rule in rules:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tarfile
 from collections.abc import Callable, Iterable
 
 from wharf.client.api import query
+from wharf.client.http import ApiError
 from wharf.compose import labels
 from wharf.compose.actions import Context, run_hook
 from wharf.compose.images import Surroundings
@@ -15,6 +17,7 @@ from wharf.compose.observed import Observed, project_containers
 from wharf.compose.planning import FORCE, UpOptions
 from wharf.compose.project import Project, Service
 from wharf.compose.record import Record, field
+from wharf.compose.restarts import restart_services, with_dependents
 from wharf.compose.run_project import up
 from wharf.dockerfile.ignore import IgnoreRules, read_ignore
 from wharf.errors import WharfError
@@ -25,8 +28,10 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 64 << 20
 """Bytes of one archive; more files go in the next."""
-_EDITORS = ("**/.git", "**/.idea", "**/*.swp", "**/*.swo", "**/*.swx", "**/*~", "**/4913", "**/.#*", "**/#*#",
-            "**/*___jb_tmp___", "**/*___jb_old___", "**/.DS_Store")  # fmt: skip
+_EDITORS = ("**/.git", "**/.idea", "**/*.swp", "**/*.swo", "**/*.swx", "**/.*.swn", "**/*~", "**/4913", "**/.#*",
+            "**/#*#", "**/.*.kate-swp", "**/*-go-tmp-umask", "**/*___jb_tmp___", "**/*___jb_old___",
+            "**/.DS_Store")  # fmt: skip
+"""What editors (vim, Emacs, Kate, JetBrains') and go write beside a file for a moment."""
 
 
 class Rule(Record, frozen=True):
@@ -128,12 +133,15 @@ def batch_of(rules: Iterable[Rule], paths: Iterable[str]) -> Batch:
 
 
 class Watch:
-    """Does batches; `say` is told what happened."""
+    """Does batches; `say` is told what happened. `prune`: what a new image takes the name of goes."""
 
-    def __init__(self, project: Project, around: Surroundings, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, project: Project, around: Surroundings, say: Callable[[str], None], *, prune: bool = False
+    ) -> None:
         self._project = project
         self._around = around
         self._say = say
+        self._prune = prune
 
     def do(self, batch: Batch) -> None:
         """Rebuilds, copies, restarts, runs; raises WharfError with the first failure."""
@@ -142,10 +150,10 @@ class Watch:
         for service, places in batch.sync.items():
             self._say(f'Syncing service "{service}" after {len(places)} changes were detected')
             self.sync(service, places)
-        for service in sorted(batch.restart):
-            for container in self._containers(service):
-                self._around.engine.client.post(f"/containers/{container['Id']}/restart")
         if batch.restart:
+            observed = Observed(project_containers(self._around.engine.client, self._project.name))
+            names = with_dependents(self._project.services, batch.restart)
+            restart_services(self._context(observed), names)
             self._say(f"service(s) {sorted(batch.restart)} restarted")
         for service, hooks in batch.hooks.items():
             self._run(service, hooks)
@@ -154,8 +162,11 @@ class Watch:
         more = (f"{labels.SERVICE}={service}", f"{labels.ONE_OFF}=False")
         return project_containers(self._around.engine.client, self._project.name, *more, all=False)
 
+    def _context(self, observed: Observed = Observed()) -> Context:
+        return Context(self._around.engine, self._project, observed, self._around.report)
+
     def _run(self, service: str, hooks: list[dict[str, Any]]) -> None:
-        context = Context(self._around.engine, self._project, Observed(), self._around.report)
+        context = self._context()
         for container in self._containers(service):
             for hook in hooks:
                 run_hook(context, container["Id"], service, self._project.services[service], hook)
@@ -170,6 +181,16 @@ class Watch:
         self._say(f"service(s) {names} successfully built")
         selected = project.with_selected(names, dependencies=False)
         up(selected, self._around, UpOptions(recreate=FORCE, ignore_orphans=True), build=False)
+        if self._prune:
+            self._forget_unnamed()
+
+    def _forget_unnamed(self) -> None:
+        """Images of the project that have lost their names, but those that a container still has."""
+        client = self._around.engine.client
+        filters = {"dangling": ["true"], "label": [f"{labels.PROJECT}={self._project.name}"]}
+        for image in client.get("/images/json", filters=filters) or ():
+            with contextlib.suppress(ApiError):
+                client.delete(f"/images/{image['Id']}")
 
     def sync(self, service: str, places: dict[str, str]) -> None:
         """Copies what is there into every container of the service, and removes there what is not."""
@@ -183,8 +204,7 @@ class Watch:
                 client.upload("PUT", target, [archive]).read_all()
             if gone:
                 hook = {"command": ["rm", "-rf", *gone], "user": "0"}
-                context = Context(self._around.engine, self._project, Observed(), self._around.report)
-                run_hook(context, container["Id"], service, {}, hook)
+                run_hook(self._context(), container["Id"], service, {}, hook)
 
 
 def _archives(files: list[tuple[str, str]]) -> Iterable[bytes]:
