@@ -77,7 +77,7 @@ def check_consistency(project: tree.Tree, services: dict[str, Any], disabled: di
     """References and exclusions in the typed project's enabled services; raises PathError."""
     for name in sorted(services):
         service = services[name]
-        for check in (_image_or_build, _networks, _health, _dependencies, _resources_named, _limits, _scales, _targets):
+        for check in _CONSISTENT:
             check(name, service, project, _Known(services, disabled))
     for name, secret in (project.get("secrets") or {}).items():
         if not secret.get("external") and not secret.get("file") and not secret.get("environment"):
@@ -123,11 +123,6 @@ def _networks(name: str, service: tree.Tree, project: tree.Tree, known: _Known) 
     for network in networks:
         if network not in (project.get("networks") or {}):
             raise _fail(name, f'service "{name}" refers to undefined network {network}', "networks")
-    if mode.startswith("service:"):
-        target = mode.removeprefix("service:")
-        if target not in known.services:
-            message = f"service \"{target}\" not found for network_mode 'service:{target}'"
-            raise PathError(message, ("services", name, "network_mode"))
 
 
 def _health(name: str, service: tree.Tree, project: tree.Tree, known: _Known) -> None:
@@ -142,6 +137,14 @@ def _dependencies(name: str, service: tree.Tree, project: tree.Tree, known: _Kno
         if other in known.services or (other in known.disabled and not how.get("required")):
             continue
         raise _fail(name, f'service "{name}" depends on undefined service "{other}"', "depends_on", other)
+
+
+def _shared_network(name: str, service: tree.Tree, project: tree.Tree, known: _Known) -> None:
+    mode = service.get("network_mode", "")
+    target = mode.removeprefix("service:")
+    if target != mode and target not in known.services:  # it need not be there to depend on
+        message = f"service \"{target}\" not found for network_mode 'service:{target}'"
+        raise PathError(message, ("services", name, "network_mode"))
 
 
 def _resources_named(name: str, service: tree.Tree, project: tree.Tree, known: _Known) -> None:
@@ -206,6 +209,12 @@ def _targets(name: str, service: tree.Tree, project: tree.Tree, known: _Known) -
             message = f"{here}: target {target} already mounted as {mounted[target]}"
             raise PathError(message, ("services", name, kind, str(index)))
         mounted[target] = here
+
+
+_CONSISTENT = (
+    _image_or_build, _networks, _health, _dependencies, _shared_network, _resources_named, _limits, _scales, _targets,
+)  # fmt: skip
+"""In compose-go's order: of two errors, people hear the first."""
 
 
 def _cycles(services: dict[str, Any]) -> None:
