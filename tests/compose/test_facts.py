@@ -6,6 +6,7 @@ container; `host` one whose answer is the host's; `outside` a command in the eng
 goes in one exec a service.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -23,6 +24,14 @@ from wharf.compose import labels
 from wharf.compose.observed import project_containers
 
 FACTS = Path(__file__).parent / "facts"
+_DEVICES = {
+    "cdiVersion": "0.6.0", "kind": "example.org/thing",
+    "devices": [
+        {"name": "one", "containerEdits": {"env": ["THING=one"], "deviceNodes": [{"path": "/dev/thing",
+                                                                                  "hostPath": "/dev/null"}]}},
+        {"name": "two", "containerEdits": {"env": ["THING=two"]}},
+    ],
+}  # fmt: skip
 _MARK = "=====fact====="
 
 
@@ -113,9 +122,12 @@ class Stack:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The project up and waited for, with a network and a volume that it has not made; away afterwards."""
-    with Wharfd() as daemon:
+    host = tmp_path_factory.mktemp("host")
+    (host / "cdi").mkdir()
+    (host / "cdi/thing.json").write_text(json.dumps(_DEVICES))
+    with Wharfd("--cdi-spec-dir", f"{host}/cdi") as daemon:
         daemon.load_busybox()
-        made = Stack(daemon, str(tmp_path_factory.mktemp("host")))
+        made = Stack(daemon, str(host))
         for kind in ("network", "volume"):
             daemon.docker(kind, "create", f"{made.project}-elsewhere")
         out = made.wharf("compose", "up", "-d", "--wait")

@@ -108,19 +108,63 @@ services:
     )
 
 
-def test_pre_stop_runs_before_the_stop(place: Place) -> None:
-    place.write("""
+def test_pre_stop_runs_before_the_stop_as_whom_and_where_it_says(place: Place) -> None:
+    say = "echo $$WHO $$(id -u) $$(pwd) $$(( 0x$$(grep CapBnd /proc/self/status | cut -f2) >> 21 & 1 ))"
+    place.write(f"""
+services:
+  web:
+    image: busybox
+    command: [sh, -c, "trap 'cat /out/file > /out/seen; exit 0' TERM; while :; do sleep 0.05; done"]
+    volumes: ["./out:/out"]
+    pre_stop:
+      - command: [sh, -c, "{say} > /out/file"]
+        user: "65534"
+        privileged: true
+        working_dir: /var
+        environment: [WHO=me]
+      - command: [sh, -c, "id -u >> /out/file"]
+""")
+    (place.path / "out").mkdir(0o777)
+    (place.path / "out").chmod(0o777)
+    place.compose("up", "-d")
+    place.compose("stop")
+    assert (place.path / "out/seen").read_text() == "me 65534 /var 1\n0\n"
+
+
+def test_a_hook_that_fails_is_told(place: Place) -> None:
+    place.write(f"services: {{web: {{image: busybox, {RUN}, post_start: [{{command: [sh, -c, 'exit 3']}}]}}}}\n")
+    assert "web hook exited with status 3" in place.compose("up", "-d", status=1).stderr
+
+
+def test_a_start_waits_for_every_condition(place: Place) -> None:
+    """And not for what is not required: one that fails, one that is disabled."""
+    place.write(f"""
 services:
   web:
     image: busybox
     init: true
-    command: sleep 100
-    volumes: ["./out:/out"]
-    pre_stop: [{command: [sh, -c, "echo stopping > /out/file"]}]
+    stop_grace_period: 0s
+    volumes: ["data:/data"]
+    command: sh -c "ls /data; exec sleep 1000"
+    depends_on:
+      plain: {{condition: service_started}}
+      job: {{condition: service_completed_successfully}}
+      sick: {{condition: service_healthy}}
+      fails: {{condition: service_completed_successfully, required: false}}
+      off: {{condition: service_healthy, required: false}}
+  plain: {{image: busybox, {RUN}, post_start: [{{command: touch /data/plain}}], volumes: ["data:/data"]}}
+  job: {{image: busybox, command: sh -c "sleep 0.4; touch /data/job", volumes: ["data:/data"]}}
+  sick:
+    {{image: busybox, init: true, stop_grace_period: 0s, volumes: ["data:/data"],
+      command: sh -c "sleep 0.4; touch /data/well; exec sleep 1000",
+      healthcheck: {{test: test -e /data/well, interval: 100ms, retries: 100}}}}
+  fails: {{image: busybox, command: "false"}}
+  off: {{image: busybox, {RUN}, profiles: [never]}}
+volumes: {{data: }}
 """)
-    place.compose("up", "-d")
-    place.compose("stop", "-t", "0")
-    assert (place.path / "out/file").read_text() == "stopping\n"
+    out = place.compose("up", "-d")
+    assert place.compose("logs", "--no-log-prefix", "web").stdout == "job\nplain\nwell\n"
+    assert "fails" in out.stderr and place.compose("ps", "-a", "--services").stdout == "fails\njob\nplain\nsick\nweb\n"
 
 
 def test_a_health_check_that_never_passes_is_named(place: Place) -> None:
