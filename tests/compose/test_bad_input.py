@@ -40,6 +40,10 @@ BAD: dict[str, tuple[dict[str, str], str]] = {
     "an extends loop": (
         {"compose.yaml": "services: {a: {extends: b, image: x}, b: {extends: a, image: x}}\n"}, "[Cc]ircular reference",
     ),
+    "an include of a remote file": (
+        {"compose.yaml": "include: ['oci://127.0.0.1:1/a/b:1']\nservices: {web: {image: x}}\n"},
+        "remote Compose files are not there yet: oci://127.0.0.1:1/a/b:1",
+    ),
     "an include of nothing": ({"compose.yaml": "include: [gone.yaml]\nservices: {web: {image: x}}\n"}, "gone.yaml"),
     "an env_file that is missing": (
         {"compose.yaml": "services: {web: {image: x, env_file: gone.env}}\n"}, "env file .*gone.env not found",

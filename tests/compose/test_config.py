@@ -6,12 +6,14 @@ compose's do not.
 
 import os
 import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.compose.cases import DIR, Answer, Case, cases, in_place
+from tests.support.wharfd import ROOT
 from wharf.cli.compose import compose
 from wharf.cli.session import Session
 from wharf.errors import WharfError
@@ -94,3 +96,19 @@ def test_there_are_a_hundred_projects() -> None:
     assert len(cases()) >= 100
     assert all((case.path / "expected.json").exists() for case in cases())
     assert Path(DIR).name == DIR
+
+
+def test_a_file_on_standard_input_and_one_above(tmp_path: Path) -> None:
+    """`-f -`; without -f, the first that is found on the way up."""
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "compose.yaml").write_text("services: {above: {image: x}}\n")
+    wharf = [str(ROOT / ".venv/bin/wharf"), "compose"]
+
+    def services(*words: str) -> str:
+        fed = "services: {fed: {image: x}}\n"
+        return subprocess.run([*wharf, *words], cwd=tmp_path / "a/b", input=fed, capture_output=True, text=True,
+                              check=True).stdout  # fmt: skip
+
+    assert services("config", "--services") == "above\n"
+    assert services("-f", "-", "config", "--services") == "fed\n"
+    assert services("-f", "-", "-f", "../../compose.yaml", "config", "--services") == "above\nfed\n"

@@ -350,3 +350,11 @@ services:
     place.compose("up", "-d")
     place.compose("up", "-d")
     assert place.compose("ps", "--services").stdout == "web\n"
+
+
+def test_the_names_of_old(place: Place) -> None:
+    """COMPOSE_COMPATIBILITY=1."""
+    place.write(f"services: {{web: {{image: busybox, {RUN}}}}}\n")
+    place.environment["COMPOSE_COMPATIBILITY"] = "1"
+    place.compose("up", "-d")
+    assert place.compose("ps", "--format", "{{.Name}}").stdout == f"{place.project}_web_1\n"

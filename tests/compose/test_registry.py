@@ -90,7 +90,7 @@ def shelf(daemon: Wharfd, registry: Registry, tmp_path_factory: pytest.TempPathF
 @pytest.mark.parametrize(
     ("policy", "after"),
     [("", OLD), ("missing", OLD), ("if_not_present", OLD), ("always", NEW), ("daily", OLD), ("weekly", OLD),
-     ("every_1s", NEW), ("every_12h", OLD)],
+     ("every_1s", NEW), ("every_12h", OLD), ("refresh", OLD)],
 )  # fmt: skip
 def test_what_a_policy_fetches_again(shelf: Shelf, tool: str, policy: str, after: str) -> None:
     """The image is not here: it comes. It has changed there since: the policy says whether it comes again."""
@@ -113,6 +113,15 @@ def test_never_fetches_nothing(shelf: Shelf, tool: str) -> None:
     assert done.returncode == 1 and "No such image" in done.stderr and not shelf.is_here("app")
     shelf.make("app", NEW)
     assert shelf.said(tool, "app") == NEW
+
+
+@BOTH
+def test_build_as_a_policy_builds_at_every_up(shelf: Shelf, tool: str) -> None:
+    (shelf.path / "app").mkdir()
+    for words in (OLD, NEW):
+        (shelf.path / "app/Dockerfile").write_text(f'FROM busybox\nCMD ["echo", "{words}"]\n')
+        shelf.write(app="build: app, pull_policy: build")
+        assert shelf.said(tool, "app") == words
 
 
 @BOTH

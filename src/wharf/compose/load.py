@@ -14,7 +14,7 @@ from wharf.compose.check import validate
 from wharf.compose.interpolate import PathError, interpolate
 from wharf.compose.merge import enforce_unicity, extend_service, merge
 from wharf.compose.normalize import normalize, resolve_environment
-from wharf.compose.places import join, resolve_paths
+from wharf.compose.places import join, refuse_remote, resolve_paths
 from wharf.compose.record import Record, field
 from wharf.compose.schema import Schema
 from wharf.compose.sources import Sources, check_name, normalize_name, read_env_files
@@ -235,7 +235,9 @@ class Loader:
         if not isinstance(entry, dict) or not entry.get("path"):
             raise PathError("`include` must name a path", ("include",))
         paths = entry["path"] if isinstance(entry["path"], list) else [entry["path"]]
-        absolute = [path if os.path.isabs(path) else join(scope.base, path) for path in map(str, paths)]
+        absolute = [
+            path if os.path.isabs(path) else join(scope.base, path) for path in map(refuse_remote, map(str, paths))
+        ]
         if absolute[0] in included:
             chain = [*included, absolute[0]]
             raise PathError(f"include cycle detected:\n{chain[0]}\n include " + "\n include ".join(chain[1:]),
@@ -329,7 +331,7 @@ class _Extension:
     def _other_file(self, name: str, reference: str, path: str, file: str) -> tuple[tree.Tree, str, list[Path]]:
         """Services of another file, their paths made relative to this one's directory."""
         scope = self._scope
-        local = file if os.path.isabs(file) else join(scope.base, file)
+        local = file if os.path.isabs(file) else join(scope.base, refuse_remote(file))
         where = ("services", name, "extends")
         try:
             source, removed = self._loader.read_base(local, scope)

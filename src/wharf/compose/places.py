@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from wharf.compose import tree
 from wharf.compose.interpolate import PathError
+from wharf.errors import Invalid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     _Resolver = Callable[[Any, tree.Path, str], Any]
 
 _REMOTE = ("https://", "http://", "git://", "ssh://", "github.com/", "git@")
+
+
+def refuse_remote(path: str) -> str:
+    """The path of a Compose file; raises Invalid for a repository or a registry, where docker compose can find some."""
+    if path.startswith(("oci://", *_REMOTE)):
+        raise Invalid(f"remote Compose files are not there yet: {path}")
+    return path
 
 
 def join(base: str, path: str) -> str:

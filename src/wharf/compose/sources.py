@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from wharf.compose.dotenv import parse_variables
+from wharf.compose.places import refuse_remote
 from wharf.compose.record import Record, field
 from wharf.errors import Invalid
 
@@ -110,12 +111,12 @@ class _Finder:
     def find_files(self) -> None:
         """`-f`, COMPOSE_FILE, or a file of a usual name here or above."""
         if self.files:
-            self.files = [file if file == "-" else os.path.abspath(file) for file in self.files]
+            self.files = [file if file == "-" else os.path.abspath(refuse_remote(file)) for file in self.files]
             return
         if "COMPOSE_FILE" in self._environment:
             separator = self._environment.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
             for name in self._environment["COMPOSE_FILE"].split(separator):
-                path = name if name == "-" else os.path.abspath(name)
+                path = name if name == "-" else os.path.abspath(refuse_remote(name))
                 if path != "-" and not os.path.exists(path):
                     raise Invalid(f"stat {path}: no such file or directory")
                 self.files.append(path)
