@@ -129,10 +129,14 @@ class Compose:
         """The project with these services and what they need; warnings are shown. Raises Invalid."""
         from wharf.compose.load import Options
         from wharf.compose.project import load_project
+        from wharf.compose.sources import find_sources
 
         names = list(services)
-        project = load_project(self.request, options or Options())
-        self.warn(project.warnings)
+        sources = find_sources(self.request)
+        try:
+            project = load_project(self.request, options or Options(), sources)
+        finally:
+            self.warn(sources.warnings)
         project = project.with_enabled(names).with_selected(names)
         return project if self.flags.get("all-resources") else project.without_unused()
 

@@ -150,9 +150,10 @@ def _model(compose: Compose, flags: dict[str, Any]) -> dict[str, Any]:
     from wharf.compose.sources import find_sources
 
     loader = Loader(find_sources(compose.request), _options(compose, flags, False))
-    model = loader.load()
-    compose.warn(loader.warnings)
-    return model
+    try:
+        return loader.load()
+    finally:
+        compose.warn(loader.warnings)
 
 
 def _project(compose: Compose, flags: dict[str, Any], names: list[str]) -> Project:

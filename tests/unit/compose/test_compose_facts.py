@@ -1,8 +1,14 @@
 """The table of Compose's attributes has a row for each that the schema has, or a reason why it has none."""
 
+import ast
 import json
+from functools import cache
 from pathlib import Path
 
+import pytest
+from tests.compose.cases import cases
+from tests.compose.test_bad_input import BAD
+from tests.compose.test_both import BOTH
 from tests.compose.test_build_facts import BUILD, REFUSED
 from tests.compose.test_facts import facts
 
@@ -86,3 +92,47 @@ def test_rows_are_named_once() -> None:
     for table in (facts(), facts(BUILD)):
         names = [fact.attribute for fact in table]
         assert len(names) == len(set(names))
+
+
+ROOT = Path(__file__).parents[3]
+TABLE = ROOT / "tests/compose/compose-facts.tsv"
+KNOWN = ROOT.parent / "shared/facts/compose.md"
+
+
+@cache
+def _functions(file: str) -> set[str]:
+    return {node.name for node in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(node, ast.FunctionDef)}
+
+
+def _named() -> set[str]:
+    """How the tests of tables, recordings and projects are named there."""
+    return {
+        *(f"fact:{fact.attribute}" for fact in facts()),
+        *(f"build:{fact.attribute}" for fact in facts(BUILD)),
+        *(f"refused:{name}" for name in REFUSED),
+        *(f"bad:{name}" for name in BAD),
+        *(f"config:{case.path.name}" for case in cases()),
+        *(f"both:{path.name}" for path in BOTH.iterdir()),
+    }
+
+
+def test_every_fact_of_compose_names_tests_that_exist() -> None:
+    """`nothing:` says why there is no effect to see: beside what shows that the file is taken, or refused."""
+    known, missing = _named(), []
+    for line in TABLE.read_text().splitlines()[1:]:
+        names = line.split("\t")[1].split("; ")
+        assert not names[0].startswith("nothing:"), line
+        for where in names:
+            file, _, name = where.partition("::")
+            if where not in known and not where.startswith("nothing:") and not (name and name in _functions(file)):
+                missing.append(where)
+    assert missing == []
+
+
+def test_the_table_has_every_fact_of_compose() -> None:
+    rows = [line.split("\t")[0] for line in TABLE.read_text().splitlines()[1:]]
+    assert len(rows) == len(set(rows)) == 238
+    if not KNOWN.exists():
+        pytest.skip("the list of facts is not here")
+    lines = [line[2:].strip() for line in KNOWN.read_text().splitlines() if line.startswith("- ")]
+    assert [row.partition(": ")[2] for row in rows] == lines
