@@ -224,48 +224,6 @@ def test_what_was_killed_in_the_middle_is_gone_on_with(place: Place) -> None:
     assert len(place.compose("ps", "-q").stdout.split()) == 8
 
 
-def test_watch_copies_restarts_and_runs(place: Place) -> None:
-    place.write("""
-services:
-  web:
-    image: busybox
-    init: true
-    stop_grace_period: 0s
-    command: sleep 100
-    develop:
-      watch:
-        - {path: ./src, action: sync, target: /app, ignore: ["*.tmp"], initial_sync: true}
-        - {path: ./conf, action: sync+exec, target: /conf, exec: {command: [sh, -c, "cp /conf/c /ran"]}}
-""")
-    place.write("old\n", "src/there")
-    place.write("c\n", "conf/c")
-    command = [str(ROOT / ".venv/bin/wharf"), "compose", "watch"]
-    with subprocess.Popen(command, cwd=place.path, env=place.environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            _until(process.stdout, "Watch enabled")
-            assert place.compose("exec", "-T", "web", "cat", "/app/there").stdout == "old\n"
-            place.write("not me\n", "src/x.tmp")
-            place.write("new\n", "src/more")
-            _until(process.stdout, "Syncing")
-            place.write("changed\n", "conf/c")
-            _until(process.stdout, "Syncing")
-            script = (
-                "for n in 1 2 3 4 5 6 7 8 9; do cat /ran 2>/dev/null && break; sleep 0.2; done; cat /app/more; ls /app"
-            )
-            assert place.compose("exec", "-T", "web", "sh", "-c", script).stdout == "changed\nnew\nmore\nthere\n"
-            (place.path / "src/there").unlink()
-            _until(process.stdout, "Syncing")
-        finally:
-            process.terminate()
-        assert process.wait(20) == 0
-    assert place.compose("exec", "-T", "web", "ls", "/app").stdout == "more\n"
-
-
-def _until(lines: Iterator[str], word: str) -> None:
-    assert any(word in line for line in lines), f"{word} did not come"
-
-
 def test_models_are_asked_for_and_named_to_their_services(place: Place) -> None:
     plugin = (
         '#!/bin/sh\necho "$@" >> "$PWD/asked"\ncase $1 in\n'
