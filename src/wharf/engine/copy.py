@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from wharf.engine.bind_sources import make_bind_sources
 from wharf.engine.container_events import publish_volume_events
 from wharf.engine.id_maps import maps_of_process
+from wharf.engine.status import refuse_going
 from wharf.engine.volume_mounts import held
 from wharf.errors import Conflict, Invalid, WharfError
 from wharf.spec.container import ContainerRecord
@@ -99,8 +100,8 @@ def _rooted(
         try:
             with held(engine, record):
                 yield args, ()
-        except FileNotFoundError:
-            engine.containers.find(record.id)  # removed in the meantime: NotFound says so
+        except FileNotFoundError:  # removed in the meantime, or about to be: it says so
+            refuse_going(engine.containers.find(record.id), "copy")
             raise
         return
     try:
