@@ -25,11 +25,15 @@ def _make_until_link(root: int, path: str, mode: int) -> str:
     current = os.dup(root)
     try:
         for index, part in enumerate(parts):
-            if not _exists(current, part):
-                os.mkdir(part, mode, dir_fd=current)
-            elif target := _dangling(root, current, "/".join(parts[: index + 1]), part):
-                return "/".join([target, *parts[index + 1 :]])
-            following = open_in_root(root, "/".join(parts[: index + 1]), _DIRECTORY)
+            here = "/".join(parts[: index + 1])
+            try:
+                following = open_in_root(root, here, _DIRECTORY)
+            except FileNotFoundError:
+                if not _exists(current, part):
+                    os.mkdir(part, mode, dir_fd=current)
+                elif target := _dangling(root, current, here, part):
+                    return "/".join([target, *parts[index + 1 :]])
+                following = open_in_root(root, here, _DIRECTORY)
             os.close(current)
             current = following
     finally:

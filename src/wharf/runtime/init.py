@@ -233,8 +233,11 @@ def raise_loopback() -> None:
 def write_oom_score(value: int) -> None:
     """oom_score_adj of the calling process, while the host's /proc is in sight."""
     try:
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write(str(value))
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, str(value).encode())
+        finally:
+            os.close(fd)
     except OSError as error:
         raise InitFailed(f"can't set oom score adj to {value}: {credentials.errno_text(error)}") from None
 

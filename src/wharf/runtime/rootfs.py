@@ -107,6 +107,8 @@ def _file_system(root: int, kind: str, source: str, target: str, options: Option
             raise MountFailed(_refused(source, target, flags, data, error)) from None
     finally:
         os.close(directory)
+    if flags == options.flags and not options.propagation:
+        return
     mounted = open_in_root(root, target)
     try:
         if flags != options.flags:
@@ -147,6 +149,10 @@ def _cgroup(root: int, target: str, options: Options, points: dict[str, str], ow
     tmpfs = Options(["nosuid", "noexec", "nodev", "mode=755"])
     _file_system(root, "tmpfs", "tmpfs", target, tmpfs)
     read_only = options.flags & mnt.MS_RDONLY
+    plain = Options(options.words())
+    if trees and not own_namespace and not plain.flags & ~_RESTRICTIONS:
+        _bind_hierarchies(root, target, points, plain.flags)
+        points = {}
     for name, directory in points.items():
         folder = name.removeprefix("name=")
         inner = f"{target}/{folder}"
@@ -163,6 +169,27 @@ def _cgroup(root: int, target: str, options: Options, points: dict[str, str], ow
             remount(fd_path(here), tmpfs.flags | mnt.MS_RDONLY, 0)
         finally:
             os.close(here)
+
+
+_RESTRICTIONS = mnt.MS_RDONLY | mnt.MS_NOSUID | mnt.MS_NODEV | mnt.MS_NOEXEC
+
+
+def _bind_hierarchies(root: int, target: str, points: dict[str, str], flags: int) -> None:
+    """One directory for each controller in the tmpfs that was just mounted at `target`: nothing of the image's is in
+    there, so names in it are no paths to be walked. Some ten times in each start, this is worth a way of its own."""
+    here = open_in_root(root, target)
+    try:
+        for name, directory in points.items():
+            folder = name.removeprefix("name=")
+            os.mkdir(folder, 0o755, dir_fd=here)
+            place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+            tree = mnt.clone_tree(directory)
+            mnt.restrict(tree, flags)
+            mnt.move_mount_to(tree, place)
+            os.close(place)
+            os.close(tree)
+    finally:
+        os.close(here)
 
 
 def _bind_directory(root: int, source: str, target: str, options: Options, trees: bool) -> None:

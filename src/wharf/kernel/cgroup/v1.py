@@ -31,20 +31,20 @@ class CgroupV1:
     def create(self, resources: dict[str, Any]) -> None:
         """Make a directory in each hierarchy and write the limits."""
         for name, directory in self._dirs.items():
+            fresh = True
             for attempt in range(files.MAKE_TRIES):  # the end of another container may take the parent away
                 try:
                     os.mkdir(directory, 0o755)
                     break
                 except FileExistsError:
+                    fresh = False
                     break
                 except FileNotFoundError:
                     if attempt == files.MAKE_TRIES - 1:
                         raise
                     self._make_parents(name, directory)
             if name == "cpuset":
-                # The parent too: another start may have made it a moment ago and not filled it yet.
-                _inherit_cpuset(os.path.dirname(directory))
-                _inherit_cpuset(directory)
+                _inherit_cpuset(directory, fresh)
         self._limit_all(resources)
 
     def _make_parents(self, name: str, directory: str) -> None:
@@ -53,7 +53,7 @@ class CgroupV1:
             self._make_parents(name, parent)
             files.make_parent(parent)
             if name == "cpuset":
-                _inherit_cpuset(parent)
+                _inherit_cpuset(parent, fresh=False)
 
     def limit(self, resources: dict[str, Any]) -> None:
         """Write the limits that are given, all or none."""
@@ -245,9 +245,14 @@ def _star(value: Any) -> str:
     return "*" if value is None or value < 0 else str(value)
 
 
-def _inherit_cpuset(directory: str) -> None:
-    """An empty cpuset admits no process, and a child starts empty: copy the parent's."""
+def _inherit_cpuset(directory: str, fresh: bool) -> None:
+    """An empty cpuset admits no process, and a child starts empty: copy the parent's. `fresh`: it is empty for sure."""
     parent = os.path.dirname(directory)
     for file in ("cpuset.cpus", "cpuset.mems"):
-        if not files.read(f"{directory}/{file}").strip():
-            files.write(f"{directory}/{file}", files.read(f"{parent}/{file}").strip())
+        if not fresh and files.read(f"{directory}/{file}").strip():
+            continue
+        value = files.read(f"{parent}/{file}").strip()
+        if not value:  # another start has made the parent a moment ago and not filled it yet
+            _inherit_cpuset(parent, fresh=False)
+            value = files.read(f"{parent}/{file}").strip()
+        files.write(f"{directory}/{file}", value)
