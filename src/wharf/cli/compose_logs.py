@@ -50,9 +50,11 @@ class LogPrinter:
     def register(self, name: str) -> None:
         """A container whose lines will come: the prefixes are as wide as the longest name."""
         with self._lock:
-            if name not in self._names:
-                self._names[name] = _COLORS[len(self._names) % len(_COLORS)]
-                self._width = max(self._width, len(name) + 1)
+            self._colored(name)
+            self._width = max(self._width, len(name) + 1)
+
+    def _colored(self, name: str) -> str:
+        return self._names.setdefault(name, _COLORS[len(self._names) % len(_COLORS)])
 
     def lines(self, name: str, text: str, descriptor: int = 1) -> None:
         """Lines without their last end."""
@@ -64,11 +66,11 @@ class LogPrinter:
             streams.write_all(descriptor, out.encode("utf-8", "surrogateescape"))
 
     def status(self, name: str, text: str) -> None:
-        """A word about a container, among the lines."""
-        self.register(name)
+        """A word about a container, among the lines; one whose own lines are not shown makes no prefix wider."""
         line = f"{name} {text}\n"
         with self._lock:
-            streams.write_all(1, (f"\x1b[{self._names[name]}m{line}\x1b[0m" if self._color else line).encode())
+            color = self._colored(name)
+            streams.write_all(1, (f"\x1b[{color}m{line}\x1b[0m" if self._color else line).encode())
 
     def _start(self, name: str) -> str:
         text = f"{name.ljust(self._width)} | "
