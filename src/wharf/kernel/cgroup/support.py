@@ -4,6 +4,7 @@ v1: the files of each hierarchy's root. v2: the root has none of the files of li
 there counts as all that it does; what only v1 has (swappiness, the switch of the OOM killer, real time) is not there.
 """
 
+import functools
 import os
 from dataclasses import dataclass
 
@@ -35,8 +36,17 @@ class Support:
 
 
 def supported(mounts: dict[str, str]) -> Support:
-    """Of the hierarchies at `mounts` (`Host.cgroup_mounts`): controller -> directory, the key "" meaning v2."""
-    return _of_v2(mounts[""]) if set(mounts) == {""} else _of_v1(mounts)
+    """Of the hierarchies at `mounts` (`Host.cgroup_mounts`): controller -> directory, the key "" meaning v2.
+
+    Looked at once: a kernel does not learn.
+    """
+    return _looked_at(tuple(sorted(mounts.items())))
+
+
+@functools.lru_cache(maxsize=16)
+def _looked_at(mounts: tuple[tuple[str, str], ...]) -> Support:
+    found = dict(mounts)
+    return _of_v2(found[""]) if set(found) == {""} else _of_v1(found)
 
 
 def _of_v1(mounts: dict[str, str]) -> Support:
