@@ -8,6 +8,7 @@ import sys
 
 from wharf.cli.build_context import context, named, read_text
 from wharf.cli.flags import Command
+from wharf.cli.proxies import proxy_variables
 from wharf.cli.session import ExitWith, Session
 from wharf.client.api import query, quote
 
@@ -96,7 +97,7 @@ def build(session: Session, args: list[str]) -> int:
     if kind == "auto":
         kind = "tty" if own and sys.stderr.isatty() and sys.stdout.isatty() else "plain"
     parameters = {
-        **_parameters(flags),
+        **_parameters(flags, session),
         "dockerfile": name,
         "context": known,
         "remote": remote,
@@ -142,16 +143,17 @@ def _is_wharf(session: Session, flags: dict[str, Any]) -> bool:
     return False
 
 
-def _parameters(flags: dict[str, Any]) -> dict[str, Any]:
+def _parameters(flags: dict[str, Any], session: Session) -> dict[str, Any]:
     """The query, as far as flags alone give it."""
     timeout = flags.get("timeout")
+    build_args = _build_args(flags.get("build-arg", []))
     return {
         "target": flags.get("target"),
         "nocache": flags.get("no-cache"),
         "nocachefilter": ",".join(flags.get("no-cache-filter", [])),
         "networkmode": flags.get("network"),
         "platform": ",".join(flags.get("platform", [])),
-        "buildargs": _build_args(flags.get("build-arg", [])),
+        "buildargs": proxy_variables(session, build_args) | build_args,
         "labels": dict(text.partition("=")[::2] for text in flags.get("label", [])),
         "extrahosts": ",".join(flags.get("add-host", [])),
         "shmsize": flags.get("shm-size"),

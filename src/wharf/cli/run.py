@@ -7,6 +7,7 @@ import os
 from wharf.cli.attachment import Attachment
 from wharf.cli.create_body import build
 from wharf.cli.flags import ANY, Command
+from wharf.cli.proxies import proxy_variables
 from wharf.cli.run_flags import CHECKS, FLAGS, RUN_FLAGS
 from wharf.cli.session import ExitWith, Session
 from wharf.client.http import ApiError
@@ -48,7 +49,7 @@ def run(session: Session, args: list[str]) -> int:
     detached = flags.get("detach", False)
     if detached and flags.get("attach"):
         raise ExitWith("conflicting options: cannot specify both --attach and --detach")
-    body = _body(RUN, flags, image, command)
+    body = _body(session, RUN, flags, (image, *command))
     if body["AttachStdin"] and body["Tty"] and not os.isatty(0):
         raise ExitWith("the input device is not a TTY")
     try:
@@ -65,14 +66,17 @@ def run(session: Session, args: list[str]) -> int:
 def create(session: Session, args: list[str]) -> int:
     """Creates a container and prints its id."""
     flags, (image, *command) = CREATE.parse(args)
-    body = _body(CREATE, flags, image, command)
+    body = _body(session, CREATE, flags, (image, *command))
     session.line(_create(session, flags, body))
     return 0
 
 
-def _body(verb: Command, flags: dict[str, Any], image: str, command: list[str]) -> dict[str, Any]:
+def _body(session: Session, verb: Command, flags: dict[str, Any], operands: tuple[str, ...]) -> dict[str, Any]:
     try:
-        return build(flags, image, command)
+        body = build(flags, operands[0], list(operands[1:]))
+        given = [text.partition("=")[0] for text in body["Env"] or ()]
+        proxies = [f"{name}={value}" for name, value in proxy_variables(session, given).items()]
+        return {**body, "Env": [*(body["Env"] or ()), *proxies]} if proxies else body
     except Invalid as error:
         raise ExitWith(f"wharf: {error.message}\n\nRun 'wharf {verb.name} --help' for more information", 125) from None
 
