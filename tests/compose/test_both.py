@@ -24,6 +24,8 @@ NETWORK_LEFT = {"42-missing-image": "docker compose makes the network before it 
 ERASE = "\x1b[K"
 """What docker compose prints before some lines, on a terminal or not; we do on a terminal."""
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
+_PREFIX = re.compile(r"^(\S+) +\| ")
+"""Of a log's line: how wide it is depends on which containers docker compose has attached to by then."""
 
 
 def projects() -> list[Path]:
@@ -105,6 +107,7 @@ def _run(tools: Tools, tool: str, project: Path) -> list[tuple[str, int, list[st
     for words in commands(project):
         out = tools.ask(tool, *words)
         lines = [_ANONYMOUS.sub("<id>", line.removeprefix(ERASE)) for line in out.stdout.splitlines()]
+        lines = [_PREFIX.sub(r"\1 | ", line) for line in lines]
         answers.append((" ".join(words), out.returncode, sorted(filter(None, lines))))
     return answers
 
