@@ -55,6 +55,12 @@ def test_no_server_to_log_in_to(api: Client, server: str, words: str) -> None:
     assert (answer.status, answer.message) == (400, f"unable to parse server address: {words}")
 
 
+def test_a_server_with_an_endless_name(api: Client) -> None:
+    answer = api.ask("POST", "/auth", {"serveraddress": "a" * 20_000})
+    assert answer.status == 400 and answer.message.startswith("unable to parse server address: ")
+    assert len(answer.message) < 500
+
+
 def test_a_signal_that_is_none_does_not_matter_to_what_has_ended(api: Client) -> None:
     assert api.create({"Cmd": ["true"]}, "refusals-ended").status == 201
     assert api.ask("POST", "/containers/refusals-ended/stop?signal=y").status == 304
