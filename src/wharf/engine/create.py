@@ -11,7 +11,7 @@ import dataclasses
 import secrets
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -97,7 +97,7 @@ def create_container(engine: Engine, request: CreateRequest, image: ImageRecord 
     container_id = secrets.token_hex(32)
     _resolve_joined(engine, host_config, container_id)
     config.hostname = config.hostname or _hostname(host_config, container_id)
-    with contextlib.ExitStack() as undo:
+    with contextlib.ExitStack() as undo, engine.volume_holds.by(container_id) as hold:
         name = _take_name(engine, name, container_id)
         undo.callback(engine.containers.release, name, container_id)
         record = ContainerRecord(
@@ -116,7 +116,7 @@ def create_container(engine: Engine, request: CreateRequest, image: ImageRecord 
         _make_snapshots(engine, record, images, planned, undo)
         faults.done("create:snapshot")
         _announce_volumes(engine, record, planned, undo)
-        _make_volumes(engine, record, planned, undo)
+        _make_volumes(engine, record, planned, hold, undo)
         faults.done("create:volumes")
         record.state.removal_in_progress = record.remove_volumes = False
         container = Container(record)
@@ -243,9 +243,15 @@ def _announce_volumes(
 
 
 def _make_volumes(
-    engine: Engine, record: ContainerRecord, planned: Sequence[Planned], undo: contextlib.ExitStack
+    engine: Engine,
+    record: ContainerRecord,
+    planned: Sequence[Planned],
+    hold: Callable[[str], None],
+    undo: contextlib.ExitStack,
 ) -> None:
     for item in planned:
+        if item.point.type == "volume":
+            hold(item.point.name)
         if item.point.type == "volume" and not item.point.source:
             _make_volume(engine, record, item, undo)
     record.mounts = [item.point for item in planned]

@@ -28,6 +28,7 @@ from wharf.engine.runtimes import remove_foreign_parents
 from wharf.engine.security import default_apparmor
 from wharf.engine.shipping import close_shippers
 from wharf.engine.shutdown import stop_all, takes_containers
+from wharf.engine.volume_holds import VolumeHolds
 from wharf.engine.volume_mounts import VolumeMounts, restore_volume_mounts
 from wharf.engine.volumes import restore_volumes
 from wharf.errors import Conflict, Unavailable
@@ -79,6 +80,7 @@ class Engine:
         self.snapshots = OverlaySnapshotter(os.path.join(root, "snapshots"), host, self.trash)
         self.volumes = VolumeStore(os.path.join(root, "volumes"), self.trash)
         self.volume_mounts = VolumeMounts()
+        self.volume_holds = VolumeHolds()
         self.images = ImageStore(self.database, self.content, self.snapshots, self.worker, host)
         seed = hashlib.sha256(instance_uuid(self).encode()).digest()
         settings = NetworkConfig(

@@ -140,11 +140,12 @@ def prune_volumes(engine: Engine, filters: Filters, *, api_version: Any = (1, 51
 
 
 def users(engine: Engine, name: str) -> list[str]:
-    """Ids of the containers, running or not, that have the volume."""
-    return [
+    """Ids of the containers, running or not or still in the making, that have the volume."""
+    held = engine.volume_holds.of(name)  # asked first: a container that is made meanwhile is then among the others
+    return held + [
         record.id
         for record in engine.containers.all()
-        if any(mount.type == "volume" and mount.name == name for mount in record.mounts)
+        if record.id not in held and any(mount.type == "volume" and mount.name == name for mount in record.mounts)
     ]
 
 
@@ -154,8 +155,9 @@ def remove_anonymous(engine: Engine, record: ContainerRecord) -> None:
         volume = engine.database.volumes.get(mount.name) if mount.type == "volume" and mount.name else None
         if volume is None or not volume.anonymous:
             continue
-        if not [user for user in users(engine, volume.name) if user != record.id]:
-            _delete(engine, volume)
+        with engine.volume_holds.none_new(volume.name):
+            if not [user for user in users(engine, volume.name) if user != record.id]:
+                _delete(engine, volume)
 
 
 def populate(engine: Engine, image_mounts: Sequence[Mount], image_path: str, name: str) -> None:
@@ -218,10 +220,11 @@ def _find(engine: Engine, name: str) -> VolumeRecord:
 
 
 def _remove(engine: Engine, record: VolumeRecord) -> None:
-    holders = users(engine, record.name)
-    if holders:
-        raise Conflict(f"remove {record.name}: volume is in use - [{', '.join(holders)}]")
-    _delete(engine, record)
+    with engine.volume_holds.none_new(record.name):
+        holders = users(engine, record.name)
+        if holders:
+            raise Conflict(f"remove {record.name}: volume is in use - [{', '.join(holders)}]")
+        _delete(engine, record)
 
 
 def _delete(engine: Engine, record: VolumeRecord) -> None:

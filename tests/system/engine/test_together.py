@@ -97,3 +97,29 @@ def test_many_clients_at_few_containers(daemon: Wharfd) -> None:
     assert not daemon.docker("volume", "ls", "-q").stdout
     for place in ("exec/monitors", "data/containers", "data/snapshots/active"):
         assert not os.listdir(Path(daemon.root, place)), place
+
+
+def test_a_volume_of_a_container_in_the_making_is_not_unused(daemon: Wharfd) -> None:
+    """Somebody prunes all the time; whoever makes containers finds their volumes."""
+    over = threading.Event()
+    pruner = docker.DockerClient(base_url=daemon.host, version="1.51")
+
+    def prune() -> None:
+        while not over.is_set():
+            pruner.volumes.prune(filters={"all": True})
+
+    thread = threading.Thread(target=prune)
+    thread.start()
+    client = docker.DockerClient(base_url=daemon.host, version="1.51")
+    try:
+        for number in range(15):
+            made = client.containers.create("busybox", "true", volumes=["/anonymous", f"named-{number % 3}:/named"])
+            for mount in made.attrs["Mounts"]:
+                assert client.volumes.get(mount["Name"]).attrs["Mountpoint"] == mount["Source"]
+            made.start()
+            made.remove(force=True, v=True)
+    finally:
+        over.set()
+        thread.join()
+        for open_client in (client, pruner):
+            open_client.close()
