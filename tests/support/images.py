@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.worker import ForkedWorker
+from wharf.engine.volume_holds import VolumeHolds
 from wharf.errors import NotFound
 from wharf.kernel.probe import probe
 from wharf.spec.container import ContainerConfig, ContainerRecord, HostConfig
@@ -88,6 +89,7 @@ class ImageEngine:
         self.snapshots = OverlaySnapshotter(str(root / "snapshots"), self.host, self.trash)
         self.snapshots.start()
         self.volumes = VolumeStore(str(root / "volumes"), self.trash)
+        self.volume_holds = VolumeHolds()
         self.worker = ForkedWorker({**JOBS, **ARCHIVE_JOBS})
         self.images = ImageStore(self.database, self.content, self.snapshots, self.worker, self.host)
         self.images.restore()
