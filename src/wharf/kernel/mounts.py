@@ -51,8 +51,6 @@ MOVE_MOUNT_F_EMPTY_PATH = 0x4
 MOVE_MOUNT_T_EMPTY_PATH = 0x40
 MOUNT_ATTR_RDONLY = 1
 MOUNT_ATTR_IDMAP = 0x100000
-_ATTRIBUTES = {MS_RDONLY: MOUNT_ATTR_RDONLY, MS_NOSUID: 2, MS_NODEV: 4, MS_NOEXEC: 8}
-"""Flags of mount(2) that mount_setattr(2) can set beside those that are there."""
 FSCONFIG_SET_FLAG = 0
 FSCONFIG_SET_STRING = 1
 FSCONFIG_CMD_CREATE = 6
@@ -146,24 +144,6 @@ def set_read_only(path: Path, recursive: bool) -> None:
         ctypes.c_size_t(ctypes.sizeof(attr)),
     )
     check(result, "mount_setattr", path)
-
-
-def restrict(tree: int, flags: int) -> None:
-    """Add flags (of MS_RDONLY, MS_NOSUID, MS_NODEV and MS_NOEXEC) to those of a detached mount, and make it private
-    (mount_setattr(2)). Raises OSError."""
-    attr = _MountAttr(propagation=MS_PRIVATE)
-    for flag, attribute in _ATTRIBUTES.items():
-        if flags & flag:
-            attr.attr_set |= attribute
-    result = syscall(
-        SYS_MOUNT_SETATTR,
-        ctypes.c_int(tree),
-        ctypes.c_char_p(b""),
-        ctypes.c_uint(AT_EMPTY_PATH),
-        ctypes.byref(attr),
-        ctypes.c_size_t(ctypes.sizeof(attr)),
-    )
-    check(result, "mount_setattr")
 
 
 def set_id_map(tree: int, userns: int, recursive: bool = True) -> None:

@@ -135,12 +135,17 @@ def bind(root: int, item: Mount, options: Options, tree: int = -1) -> None:
     try:
         place = _place(root, target, stat.S_ISDIR(os.stat(tree).st_mode))
         try:
-            mnt.move_mount_to(tree, place)
+            attach(tree, place, options)
         finally:
             os.close(place)
-        _finish(fd_path(tree), options)
     finally:
         os.close(tree)
+
+
+def attach(tree: int, place: int, options: Options) -> None:
+    """Mount a detached tree upon an open mount point, with its flags and propagation. Raises OSError."""
+    mnt.move_mount_to(tree, place)
+    _finish(fd_path(tree), options)
 
 
 def bind_by_path(root: int, item: Mount, options: Options) -> None:

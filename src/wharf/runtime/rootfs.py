@@ -13,7 +13,7 @@ from wharf.kernel import mounts as mnt
 from wharf.kernel.beneath import make_directory, make_file
 from wharf.kernel.mount_words import PROPAGATION, flag_names
 from wharf.kernel.paths import open_in_root
-from wharf.runtime.binds import bind, bind_by_path, fd_path, mount_layers, remount
+from wharf.runtime.binds import attach, bind, bind_by_path, fd_path, mount_layers, remount
 from wharf.runtime.mount_options import MountFailed, Options
 
 
@@ -148,48 +148,38 @@ def _cgroup(root: int, target: str, options: Options, points: dict[str, str], ow
         return
     tmpfs = Options(["nosuid", "noexec", "nodev", "mode=755"])
     _file_system(root, "tmpfs", "tmpfs", target, tmpfs)
-    read_only = options.flags & mnt.MS_RDONLY
-    plain = Options(options.words())
-    if trees and not own_namespace and not plain.flags & ~_RESTRICTIONS:
-        _bind_hierarchies(root, target, points, plain.flags)
-        points = {}
-    for name, directory in points.items():
-        folder = name.removeprefix("name=")
-        inner = f"{target}/{folder}"
-        if own_namespace:
-            data = name if name.startswith("name=") else folder
-            _file_system(root, "cgroup", "cgroup", inner, Options([*options.words(), data]))
-        else:
-            plain = Options(options.words())
-            plain.flags |= mnt.MS_BIND
-            _bind_directory(root, directory, inner, plain, trees)
-    if read_only:
-        here = open_in_root(root, target)
-        try:
-            remount(fd_path(here), tmpfs.flags | mnt.MS_RDONLY, 0)
-        finally:
-            os.close(here)
-
-
-_RESTRICTIONS = mnt.MS_RDONLY | mnt.MS_NOSUID | mnt.MS_NODEV | mnt.MS_NOEXEC
-
-
-def _bind_hierarchies(root: int, target: str, points: dict[str, str], flags: int) -> None:
-    """One directory for each controller in the tmpfs that was just mounted at `target`: nothing of the image's is in
-    there, so names in it are no paths to be walked. Some ten times in each start, this is worth a way of its own."""
     here = open_in_root(root, target)
     try:
         for name, directory in points.items():
             folder = name.removeprefix("name=")
-            os.mkdir(folder, 0o755, dir_fd=here)
-            place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
-            tree = mnt.clone_tree(directory)
-            mnt.restrict(tree, flags)
-            mnt.move_mount_to(tree, place)
-            os.close(place)
-            os.close(tree)
+            if own_namespace:
+                data = name if name.startswith("name=") else folder
+                _file_system(root, "cgroup", "cgroup", f"{target}/{folder}", Options([*options.words(), data]))
+            elif trees:
+                _bind_hierarchy(here, folder, directory, Options(options.words()))
+            else:
+                plain = Options(options.words())
+                plain.flags |= mnt.MS_BIND
+                _bind_directory(root, directory, f"{target}/{folder}", plain, trees)
+        if options.flags & mnt.MS_RDONLY:
+            remount(fd_path(here), tmpfs.flags | mnt.MS_RDONLY, 0)
     finally:
         os.close(here)
+
+
+def _bind_hierarchy(here: int, folder: str, directory: str, options: Options) -> None:
+    """In the tmpfs `here`, which was mounted a moment ago: nothing of the image's is in there, so a name in it is no
+    path to be walked from the root. With some ten hierarchies that walk was a quarter of a first process's work."""
+    os.mkdir(folder, 0o755, dir_fd=here)
+    place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+    try:
+        tree = mnt.clone_tree(directory)
+        try:
+            attach(tree, place, options)
+        finally:
+            os.close(tree)
+    finally:
+        os.close(place)
 
 
 def _bind_directory(root: int, source: str, target: str, options: Options, trees: bool) -> None:
