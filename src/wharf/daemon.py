@@ -113,8 +113,7 @@ def _set_aside() -> None:
     It comes each hundred requests or so. By default it came each few thousand, took several ms, and what requests left
     behind in cycles until then was 10 MB.
     """
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # with some two hundred objects of garbage: to look for them first would take a start 30 ms
     gc.collect()  # the next whole search comes when there is a quarter more than now: than nothing
     gc.set_threshold(*GARBAGE_THRESHOLDS)
 
