@@ -135,6 +135,17 @@ def test_a_list_of_several_pages(engine: Any, source: FakeRegistry) -> None:
     assert len([call for call in source.seen("GET", "/referrers/") if subject(source) in str(call)]) == 3
 
 
+def test_a_list_without_an_end(engine: Any, source: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wharf.registry.client.repository.MAX_PAGES", 3)
+    document = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}).encode()
+    source.rules.clear()
+    more = {"Link": f'</v2/app/referrers/{subject(source)}>; rel="next"'}
+    source.on("GET", "/referrers/", lambda call: call.answer(200, document, Content_Type=INDEX, **more))
+    with pytest.raises(WharfError, match="has no end"):
+        fetch(engine, source.reference("app:1"))
+    assert len(source.seen("GET", "/referrers/")) == 3 and nothing_is_left(engine)
+
+
 def test_those_of_every_platform_come_with_all_of_an_index(engine: Any, source: FakeRegistry) -> None:
     indexed(source)
     top = json.loads(source.manifests["app", "1"][1])

@@ -30,8 +30,8 @@ from wharf.spec.reference import Reference
 INDEX_TYPES = (MEDIA_INDEX, MEDIA_DOCKER_INDEX)
 MANIFEST_TYPES = (MEDIA_MANIFEST, MEDIA_DOCKER_MANIFEST)
 ACCEPT = ", ".join((MEDIA_INDEX, MEDIA_DOCKER_INDEX, MEDIA_MANIFEST, MEDIA_DOCKER_MANIFEST))
-MAX_REFERRERS = 1000
-"""More of one document are not asked for."""
+MAX_LISTED = 1000
+"""Referrers of one document, more than any caller takes."""
 T = TypeVar("T")
 
 
@@ -105,7 +105,7 @@ class Repository:
     def referrers(self, digest: Digest, artifact_type: str = "") -> list[dict[str, Any]]:
         """What refers to a document (of that type only, where one is given), as descriptors in JSON. Unverified.
 
-        Page by page, until there are more than MAX_REFERRERS. Older registries keep the list under a tag.
+        Page by page, until there are more than MAX_LISTED. Older registries keep the list under a tag.
 
         Raises Refused, Unreachable, Unauthorized, Misbehaves, Invalid.
         """
@@ -118,8 +118,10 @@ class Repository:
                 answer, data = place.document(url, self.scope(), MAX_MANIFEST, {"Accept": MEDIA_INDEX})
                 found += _entries(data)
                 url = next_page(answer.header("Link"))
-                if not url or len(found) > MAX_REFERRERS:
+                if not url or len(found) > MAX_LISTED:
                     break
+            else:
+                raise Misbehaves(f"the list of what refers to {digest} has no end")
             if not found and place is not self.origin:
                 raise Refused(404, "", f"{place} knows of no referrers")
             return found
