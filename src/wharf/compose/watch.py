@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import tarfile
@@ -189,8 +188,11 @@ class Watch:
         client = self._around.engine.client
         filters = {"dangling": ["true"], "label": [f"{labels.PROJECT}={self._project.name}"]}
         for image in client.get("/images/json", filters=filters) or ():
-            with contextlib.suppress(ApiError):
+            try:
                 client.delete(f"/images/{image['Id']}")
+            except ApiError as error:
+                if error.status not in (404, 409):  # gone meanwhile; in use
+                    raise
 
     def sync(self, service: str, places: dict[str, str]) -> None:
         """Copies what is there into every container of the service, and removes there what is not."""
