@@ -13,7 +13,7 @@ from typing import Any
 
 from wharf.daemonfile import PROXIES, read_file, refuse_conflicts
 from wharf.daemonflags import flag_parser
-from wharf.engine.config import CDI_SPEC_DIRS, DEFAULT_BUILD_ENTITLEMENTS, OWN_RUNTIME, RUNTIME_NAME, DnsDefaults
+from wharf.engine.config import CDI_SPEC_DIRS, OWN_RUNTIME, RUNTIME_NAME, DnsDefaults
 from wharf.engine.image_gc import parse_image_gc
 from wharf.engine.network_settings import (
     BridgeWords,
@@ -25,6 +25,7 @@ from wharf.engine.network_settings import (
 from wharf.engine.registries import parse_registries, parse_signatures
 from wharf.errors import Invalid
 from wharf.logdrivers.check import check as check_log
+from wharf.spec.entitlements import DEFAULT_ENTITLEMENTS
 from wharf.spec.network import AddressPool, DefaultBridge
 from wharf.spec.registry import ProxySettings, RegistrySettings
 
@@ -107,7 +108,7 @@ class Settings:
     """Registry or repository -> what its images need. Not one of dockerd's."""
     image_gc: dict[str, str] = field(default_factory=dict)
     """max-size, unused-for, interval: unused images go by themselves. Not one of dockerd's."""
-    build_entitlements: frozenset[str] = DEFAULT_BUILD_ENTITLEMENTS
+    build_entitlements: frozenset[str] = DEFAULT_ENTITLEMENTS
     """What builds may ask for by `--allow`; `builder.entitlements` of the file."""
     http_proxy: str = ""
     https_proxy: str = ""

@@ -6,6 +6,7 @@ from typing import Any
 
 from wharf.daemonflags import LOG_LEVELS
 from wharf.errors import Invalid
+from wharf.spec.entitlements import DEFAULT_ENTITLEMENTS, ENTITLEMENTS
 from wharf.spec.network import AddressPool
 
 MAX_CONFIG_BYTES = 1 << 20
@@ -28,8 +29,6 @@ REFUSED = frozenset(_REFUSED.split())
 FILE_DECIDES = ("live_restore",)
 """Given by the flags of the package's unit, which people change in the file: its word counts."""
 PROXIES = ("http-proxy", "https-proxy", "no-proxy")
-DEFAULT_ENTITLEMENTS = {"network-host": True, "security-insecure": False}
-"""As dockerd has them."""
 _KINDS: dict[str, type] = {
     "runtimes": dict,
     "debug": bool, "tls": bool, "tlsverify": bool, "no-new-privileges": bool,
@@ -134,14 +133,15 @@ def _builder(path: str, value: Any, warnings: list[str]) -> frozenset[str]:
         raise _file_error(path, f"builder: {other[0][:50]} is none of entitlements, gc")
     if "gc" in parts:
         warnings.append(f"{path}: builder.gc is not used yet")
-    granted = {**DEFAULT_ENTITLEMENTS}
+    named = {name.replace(".", "-"): name for name in ENTITLEMENTS}
+    granted = {key: name in DEFAULT_ENTITLEMENTS for key, name in named.items()}
     asked = parts.get("entitlements") or {}
     if not isinstance(asked, dict) or not all(isinstance(item, bool) for item in asked.values()):
         raise _file_error(path, "builder: entitlements must be an object of booleans")
     if unknown := sorted(set(asked) - set(granted)):
         raise _file_error(path, f"builder: entitlement {unknown[0][:50]} is none of {', '.join(granted)}")
     granted |= asked
-    return frozenset(name.replace("-", ".", 1) for name, given in granted.items() if given)
+    return frozenset(named[key] for key, given in granted.items() if given)
 
 
 def _pool_object(path: str, item: Any) -> AddressPool:

@@ -13,6 +13,7 @@ from wharf.build.outputs import parse_outputs
 from wharf.build.request import BuildRequest, CachePlace
 from wharf.errors import Denied, Internal, Invalid, NotImplementedYet
 from wharf.spec.digest import Digest
+from wharf.spec.entitlements import ENTITLEMENTS
 from wharf.spec.platform import Platform
 from wharf.spec.reference import Reference
 from wharf.transfer.store import parse_name
@@ -89,7 +90,7 @@ def _no_cache(request: Request) -> frozenset[str]:
 def _allowed(request: Request, granted: frozenset[str]) -> frozenset[str]:
     """What a build asks for beyond the usual; raises Denied where the engine's administrator has not granted it."""
     asked = frozenset(word for word in request.text("entitlements").split(",") if word)
-    if unknown := sorted(asked - {"network.host", "security.insecure"}):
+    if unknown := sorted(asked.difference(ENTITLEMENTS)):
         raise Invalid(f"unknown entitlement key {unknown[0][:100]}")
     if refused := sorted(asked - granted):
         raise Denied(

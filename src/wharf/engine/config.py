@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wharf.engine.id_maps import IdMaps
 from wharf.spec.container import HostConfig
+from wharf.spec.entitlements import DEFAULT_ENTITLEMENTS
 from wharf.spec.network import AddressPool, DefaultBridge
 from wharf.spec.registry import RegistrySettings
 
@@ -41,7 +42,6 @@ class DnsDefaults:
         )
 
 
-DEFAULT_BUILD_ENTITLEMENTS = frozenset({"network.host"})
 CDI_SPEC_DIRS = ("/etc/cdi", "/var/run/cdi")
 
 
@@ -88,8 +88,8 @@ class EngineConfig:
     runtimes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Name -> absolute path and arguments of an added OCI runtime."""
     default_runtime: str = RUNTIME_NAME
-    build_entitlements: frozenset[str] = DEFAULT_BUILD_ENTITLEMENTS
-    """What builds may ask for: `network.host`, `security.insecure`."""
+    build_entitlements: frozenset[str] = DEFAULT_ENTITLEMENTS
+    """Those of ENTITLEMENTS that builds may ask for."""
     cgroup_driver: str = ""
     """cgroupfs or systemd; "" is what fits the host."""
     image_gc: "ImageGcRule | None" = None
