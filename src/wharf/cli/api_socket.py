@@ -10,13 +10,11 @@ import io
 import tarfile
 
 from wharf.cli.session import Session
+from wharf.client.address import CREDENTIALS_INSIDE, DOCKER_SOCKET
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-SOCKET = "/var/run/docker.sock"
-CONFIG_DIRECTORY = "/run/secrets/docker"
 
 
 def prepare(session: Session, body: dict[str, Any]) -> str:
@@ -25,8 +23,8 @@ def prepare(session: Session, body: dict[str, Any]) -> str:
     A container with a DOCKER_CONFIG of its own gets none, as with docker. Raises Invalid where a credential helper
     fails: before there is a container.
     """
-    source = session.address().path or SOCKET
-    mount = {"Type": "bind", "Source": source, "Target": SOCKET, "BindOptions": {}}
+    source = session.address().path or DOCKER_SOCKET
+    mount = {"Type": "bind", "Source": source, "Target": DOCKER_SOCKET, "BindOptions": {}}
     host = body["HostConfig"]
     host["Mounts"] = [*(host.get("Mounts") or ()), mount]
     if any(variable.startswith("DOCKER_CONFIG=") for variable in body["Env"] or ()):
@@ -35,7 +33,7 @@ def prepare(session: Session, body: dict[str, Any]) -> str:
 
     text = Credentials(session.config).alone()
     if text:
-        body["Env"] = [*(body["Env"] or ()), f"DOCKER_CONFIG={CONFIG_DIRECTORY}"]
+        body["Env"] = [*(body["Env"] or ()), f"DOCKER_CONFIG={CREDENTIALS_INSIDE}"]
     return text
 
 
@@ -45,7 +43,7 @@ def give_credentials(session: Session, container: str, text: str) -> None:
 
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        entry = tarfile.TarInfo(f"{CONFIG_DIRECTORY[1:]}/config.json")
+        entry = tarfile.TarInfo(f"{CREDENTIALS_INSIDE[1:]}/config.json")
         entry.mode, entry.size = 0o600, len(text.encode())
         tar.addfile(entry, io.BytesIO(text.encode()))
     client = session.client()

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 
-from wharf.client.address import default_socket, parse
+from wharf.client.address import config_directory, default_socket, parse
 from wharf.errors import Conflict, Invalid, NotFound
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ class Store:
     """The store in docker's configuration directory ("": $DOCKER_CONFIG or ~/.docker)."""
 
     def __init__(self, directory: str = "") -> None:
-        self.directory = directory or os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+        self.directory = config_directory(directory)
 
     def current(self, chosen: str = "") -> str:
         """The context in use: --context, then DOCKER_HOST (which is the default's), DOCKER_CONTEXT, config.json."""

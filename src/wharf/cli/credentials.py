@@ -13,6 +13,7 @@ import os
 import subprocess
 import tempfile
 
+from wharf.client.address import config_directory
 from wharf.errors import Invalid, NotFound
 
 TYPE_CHECKING = False
@@ -44,7 +45,7 @@ class Credentials:
     """The file in `directory` ("": $DOCKER_CONFIG or ~/.docker); missing is as good as empty."""
 
     def __init__(self, directory: str = "") -> None:
-        directory = directory or os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+        directory = config_directory(directory)
         self.path = os.path.join(directory, "config.json")
         self._raw = _read(self.path)
 

@@ -14,6 +14,7 @@ import os
 import shutil
 
 from wharf.cli import references
+from wharf.client.address import config_directory
 from wharf.errors import Invalid
 
 TYPE_CHECKING = False
@@ -69,7 +70,7 @@ class ManifestLists:
     """The lists in `directory` ("": $DOCKER_CONFIG or ~/.docker)."""
 
     def __init__(self, directory: str = "") -> None:
-        directory = directory or os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+        directory = config_directory(directory)
         self._root = os.path.join(directory, "manifests")
 
     def entries(self, name: str) -> list[dict[str, Any]]:

@@ -7,10 +7,9 @@ An entry with the daemon's address counts for that daemon alone, `default` for a
 
 from __future__ import annotations
 
-import os
-
 from wharf.cli.session import Session
 from wharf.client import jsontext
+from wharf.client.address import config_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ _NAMES = (
 
 def proxy_variables(session: Session, given: Collection[str]) -> dict[str, str]:
     """Each configured proxy in capitals and in small letters, but those among `given`, which the user said himself."""
-    directory = session.config or os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+    directory = config_directory(session.config)
     try:
         with open(directory + "/config.json", "rb") as file:
             settings = jsontext.loads(file.read())

@@ -6,6 +6,10 @@ from wharf.client import jsontext
 from wharf.errors import Invalid
 
 DEFAULT_PORT, DEFAULT_TLS_PORT = 2375, 2376
+DOCKER_SOCKET = "/var/run/docker.sock"
+"""Where docker's command line finds its daemon, on a host and in a container."""
+CREDENTIALS_INSIDE = "/run/secrets/docker"
+"""The directory of config.json in a container that gets the user's credentials."""
 
 
 class Address:
@@ -85,12 +89,17 @@ def _host_port(rest: str, whole: str) -> tuple[str, int]:
     return host or "127.0.0.1", int(port or DEFAULT_PORT)
 
 
+def config_directory(chosen: str = "") -> str:
+    """Where config.json, contexts and manifest lists are: by --config, by DOCKER_CONFIG, or where docker has them."""
+    return chosen or os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+
+
 def find(host: str = "", context: str = "", config_dir: str = "", options: dict[str, str] | None = None) -> Address:
     """The daemon's address. `host` and `context` are the command line's -H and --context, empty when not given;
     `options` its --tls, --tlsverify, --tlscacert, --tlscert and --tlskey."""
     if host and context:
         raise Invalid("conflicting options: cannot specify both --host and --context")
-    directory = config_dir or os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+    directory = config_directory(config_dir)
     if host:
         return _with_tls(parse(host), directory, options or {})
     if not context:

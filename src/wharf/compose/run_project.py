@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from wharf.client.address import CREDENTIALS_INSIDE, DOCKER_SOCKET
 from wharf.client.api import Client
 from wharf.compose import labels
 from wharf.compose.apply import Applier
@@ -21,8 +22,6 @@ from wharf.compose.steps import Plan
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-DOCKER_SOCKET = "/var/run/docker.sock"
 
 
 class Prepared(Record):
@@ -127,8 +126,8 @@ def use_api_socket(project: Project, around: Surroundings) -> Project:
         if not service.get("use_api_socket"):
             continue
         mount = {"type": "bind", "source": socket, "target": DOCKER_SOCKET}
-        file = {"source": "#apisocket", "target": "/run/secrets/docker/config.json"}
-        environment = {"DOCKER_CONFIG": "/run/secrets/docker", **(service.get("environment") or {})}
+        file = {"source": "#apisocket", "target": f"{CREDENTIALS_INSIDE}/config.json"}
+        environment = {"DOCKER_CONFIG": CREDENTIALS_INSIDE, **(service.get("environment") or {})}
         services[name] = {
             **service,
             "volumes": [*(service.get("volumes") or ()), mount],
