@@ -14,7 +14,7 @@ from wharf.compose.check import validate
 from wharf.compose.interpolate import PathError, interpolate
 from wharf.compose.merge import enforce_unicity, extend_service, merge
 from wharf.compose.normalize import normalize, resolve_environment
-from wharf.compose.places import join, refuse_remote, resolve_paths
+from wharf.compose.places import compose_file, join, resolve_paths
 from wharf.compose.record import Record, field
 from wharf.compose.schema import Schema
 from wharf.compose.sources import Sources, check_name, normalize_name, read_env_files
@@ -235,9 +235,7 @@ class Loader:
         if not isinstance(entry, dict) or not entry.get("path"):
             raise PathError("`include` must name a path", ("include",))
         paths = entry["path"] if isinstance(entry["path"], list) else [entry["path"]]
-        absolute = [
-            path if os.path.isabs(path) else join(scope.base, path) for path in map(refuse_remote, map(str, paths))
-        ]
+        absolute = [compose_file(str(path), scope.base) for path in paths]
         if absolute[0] in included:
             chain = [*included, absolute[0]]
             raise PathError(f"include cycle detected:\n{chain[0]}\n include " + "\n include ".join(chain[1:]),
@@ -331,7 +329,7 @@ class _Extension:
     def _other_file(self, name: str, reference: str, path: str, file: str) -> tuple[tree.Tree, str, list[Path]]:
         """Services of another file, their paths made relative to this one's directory."""
         scope = self._scope
-        local = file if os.path.isabs(file) else join(scope.base, refuse_remote(file))
+        local = compose_file(file, scope.base)
         where = ("services", name, "extends")
         try:
             source, removed = self._loader.read_base(local, scope)
@@ -387,9 +385,10 @@ def _string_keys(value: Any, prefix: str) -> Any:
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
+                from wharf.compose.scalars import go_print
+
                 where = f"in {prefix}" if prefix else "at top level"
-                shown = f'"{key}"' if isinstance(key, str) else _go_literal(key)
-                raise PathError(f"non-string key {where}: {shown}", tuple(prefix.split(".")) if prefix else ())
+                raise PathError(f"non-string key {where}: {go_print(key)}", tuple(prefix.split(".")) if prefix else ())
             if isinstance(item, (dict, list)):
                 _string_keys(item, f"{prefix}.{key}" if prefix else key)
     elif isinstance(value, list):
@@ -397,9 +396,3 @@ def _string_keys(value: Any, prefix: str) -> Any:
             if isinstance(item, (dict, list)):
                 _string_keys(item, f"{prefix}[{index}]")
     return value
-
-
-def _go_literal(value: Any) -> str:
-    from wharf.compose.scalars import go_print
-
-    return go_print(value)

@@ -25,6 +25,11 @@ def refuse_remote(path: str) -> str:
     return path
 
 
+def compose_file(path: str, base: str) -> str:
+    """A Compose file that another one in the directory `base` names. Raises as `refuse_remote`."""
+    return path if os.path.isabs(path) else join(base, refuse_remote(path))
+
+
 def join(base: str, path: str) -> str:
     """filepath.Join: cleaned, `path` below `base`."""
     joined = os.path.normpath(f"{base}/{path}" if base else path)
