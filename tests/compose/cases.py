@@ -74,7 +74,10 @@ def in_place(case: Case) -> Iterator[Case]:
                     raise
                 time.sleep(0.05)
         shutil.rmtree(path, ignore_errors=True)
-        shutil.copytree(case.path, path, symlinks=True)
+        while not path.exists():
+            with contextlib.suppress(FileNotFoundError):  # another test has just removed PLACE, which was empty
+                path.mkdir(parents=True)
+        shutil.copytree(case.path, path, symlinks=True, dirs_exist_ok=True)
         try:
             yield replace(case, path=path)
         finally:
