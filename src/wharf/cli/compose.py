@@ -183,6 +183,7 @@ class Compose:
             self._credentials,
             self._all_credentials,
             self._quiet_build if quiet_build else self._build,
+            self._proxies,
             self._workers(),
         )
 
@@ -204,6 +205,11 @@ class Compose:
         from wharf.cli.credentials import Credentials
 
         return Credentials(self.session.config).alone()
+
+    def _proxies(self) -> dict[str, str]:
+        from wharf.cli.proxies import proxy_variables
+
+        return proxy_variables(self.session, ())
 
     def _build(self, project: Project, name: str) -> None:
         from wharf.cli.compose_build import build_service

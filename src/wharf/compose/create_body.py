@@ -115,7 +115,7 @@ def create_body(project: Project, wanted: Wanted) -> dict[str, Any]:
         "WorkingDir": service.get("working_dir", ""),
         "Entrypoint": service.get("entrypoint"),
         "Labels": container_labels(project, wanted),
-        "Env": environment_list(service.get("environment") or {}),
+        "Env": environment_list({**project.proxies, **(service.get("environment") or {})}),
         "ExposedPorts": _exposed(service),
         "HostConfig": _host_config(project, wanted, mode),
     }

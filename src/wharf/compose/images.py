@@ -38,6 +38,8 @@ class Surroundings(Record):
     """The text of a config.json with all of them; "" where there are none."""
     build: Callable[[Project, str], None] | None = None
     """Builds a service's image."""
+    proxies: Callable[[], dict[str, str]] = dict
+    """Variables with the user's proxies, for every container."""
     workers: int = 16
 
 

@@ -50,6 +50,8 @@ class Project(Record, frozen=True):
     env_files: tuple[str, ...] = ()
     """Those that were named, for the containers' label."""
     warnings: tuple[str, ...] = ()
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    """Variables that containers get beside those of the files, which count more."""
 
     def service(self, name: str) -> Service:
         """An enabled service; raises Invalid with docker compose's words."""

@@ -105,8 +105,8 @@ def down(name: str, project: Project | None, around: Surroundings, options: Down
 
 
 def in_surroundings(project: Project, around: Surroundings) -> Project:
-    """The project with what only the place where it runs can say: platforms, the engine's socket, models."""
-    project = use_api_socket(with_platforms(project), around)
+    """The project with what only the place where it runs can say: platforms, proxies, the engine's socket, models."""
+    project = use_api_socket(replace(with_platforms(project), proxies=around.proxies()), around)
     if project.models:
         from wharf.compose.models import with_models
 

@@ -35,6 +35,17 @@ def test_containers_get_them(daemon: Wharfd, wharf: Run, tmp_path: Path) -> None
         assert ours == theirs and "http_proxy=mine" in ours and len(ours) == (5 if own else 6)
 
 
+def test_containers_of_projects_get_them(daemon: Wharfd, wharf: Run, tmp_path: Path) -> None:
+    config = _config(tmp_path, daemon, own=False)
+    service = {"image": "busybox", "command": "env", "environment": {"http_proxy": "mine", "NO_PROXY": None}}
+    (tmp_path / "compose.yaml").write_text(json.dumps({"name": "proxied", "services": {"one": service}}))
+    told = wharf("--config", config, "compose", "-f", str(tmp_path / "compose.yaml"), "up", "--no-log-prefix")
+    assert told.returncode == 0, told.stderr
+    found = _variables(told.stdout)
+    assert "http_proxy=mine" in found and "HTTPS_PROXY=http://secure:3128" in found and len(found) == 5
+    assert wharf("compose", "-p", "proxied", "down").returncode == 0
+
+
 def test_builds_get_them(daemon: Wharfd, wharf: Run, tmp_path: Path) -> None:
     config = _config(tmp_path, daemon, own=False)
     context = tmp_path / "context"
