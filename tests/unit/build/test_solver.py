@@ -202,7 +202,8 @@ def test_one_build_given_up_does_not_take_the_other_with_it(solver: Solver[str],
     ops.hold["slow"].set()
     for thread in threads:
         thread.join(10)
-    assert isinstance(ends[0], Cancelled) and ends[1] == "slow(sha256:b)"
+    assert len(ends) == 2  # whichever ended first
+    assert "slow(sha256:b)" in ends and any(isinstance(end, Cancelled) for end in ends)
 
 
 def test_a_failure_ends_the_build_and_is_told_once(solver: Solver[str], ops: Counting) -> None:
