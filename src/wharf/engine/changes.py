@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wharf.engine.status import refuse_going
+from wharf.errors import NotFound
 from wharf.spec.image_views import Change
 from wharf.storage.layers.pack import changes as layer_changes
 
@@ -12,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def container_changes(engine: Engine, container: str) -> list[Change]:
-    """Changed paths, sorted; kind 0 modified, 1 added, 2 deleted. Raises NotFound."""
+    """Changed paths, sorted; kind 0 modified, 1 added, 2 deleted. Raises NotFound; Conflict for a container that is
+    being removed."""
     record = engine.containers.find(container)
-    found = layer_changes(engine.worker, engine.snapshots.layers(record.id), host=engine.host)
+    try:
+        found = layer_changes(engine.worker, engine.snapshots.layers(record.id), host=engine.host)
+    except (FileNotFoundError, NotFound):  # removed in the meantime, or about to be: it says so
+        refuse_going(engine.containers.find(record.id), "compare")
+        raise
     return [Change(path, kind) for kind, path in found]

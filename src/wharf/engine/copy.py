@@ -12,7 +12,7 @@ from wharf.engine.container_events import publish_volume_events
 from wharf.engine.id_maps import maps_of_process
 from wharf.engine.status import refuse_going
 from wharf.engine.volume_mounts import held
-from wharf.errors import Conflict, Invalid, WharfError
+from wharf.errors import Conflict, Invalid, NotFound, WharfError
 from wharf.spec.container import ContainerRecord
 from wharf.spec.image_views import PathStat
 from wharf.storage.compression import decompressed
@@ -74,7 +74,7 @@ def put_archive(
         try:
             source_to_job(decompressed(stream), lambda pipe: engine.worker.run("archive.put", args, (*fds, pipe)))
         except (WharfError, OSError):
-            engine.containers.find(container)  # says it when the container was removed meanwhile
+            engine.containers.find(record.id)  # says it when the container was removed meanwhile
             raise
         _publish(engine, record, "extract-to-dir")
 
@@ -92,26 +92,38 @@ def _rooted(
     """Arguments and descriptors that lead a job to the container's root and volumes."""
     if "\0" in path or len(path) > MAX_PATH:
         raise Invalid("invalid path: it holds a null byte or is too long")
-    mounts = [encode_value(mount) for mount in engine.containers.mounts(record)]
+    try:
+        mounts = [encode_value(mount) for mount in engine.containers.mounts(record)]
+        args: dict[str, Any] = {"path": path, "container": container, "mounts": mounts}
+        with _entered(engine, record, args) as fds:
+            yield args, fds
+    except (FileNotFoundError, NotFound):  # removed in the meantime, or about to be: it says so
+        refuse_going(engine.containers.find(record.id), "copy")
+        raise
+
+
+@contextlib.contextmanager
+def _entered(engine: Engine, record: ContainerRecord, args: dict[str, Any]) -> Iterator[tuple[int, ...]]:
+    """The namespaces that a job joins, and in `args` that it does; none where nothing runs."""
     namespace = engine.containers.open_mount_namespace(record)
-    args: dict[str, Any] = {"path": path, "container": container, "mounts": mounts, "running": namespace is not None}
+    args["running"] = namespace is not None
     if namespace is None:
         make_bind_sources(record)  # as for a start: the copy looks through the mounts
-        try:
-            with held(engine, record):
-                yield args, ()
-        except FileNotFoundError:  # removed in the meantime, or about to be: it says so
-            refuse_going(engine.containers.find(record.id), "copy")
-            raise
+        with held(engine, record), engine.snapshots.work_beside(record.id) as work:  # a start may come meanwhile
+            overlay = args["mounts"][0].get("overlay") or {}
+            if overlay.get("work"):
+                overlay["work"] = work
+            yield ()
         return
     try:
         running = engine.containers.live(record.id).running
         if running is None or maps_of_process(running.pid) is None:
-            yield args, (namespace,)
+            yield (namespace,)
             return
         userns = running.namespace("user")
+        args["userns"] = True
         try:
-            yield {**args, "userns": True}, (namespace, userns)
+            yield (namespace, userns)
         finally:
             os.close(userns)
     except ProcessLookupError:

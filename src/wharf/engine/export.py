@@ -26,7 +26,7 @@ def export_container(engine: Engine, container: str) -> Callable[[Sink], None]:
             args = {"mounts": [encode_value(root_view(engine, record.id))], "path": "/", "container": container}
             job_to_sink(lambda pipe: engine.worker.run("archive.export", args, (pipe,)), out)
         except (WharfError, OSError):
-            refuse_going(engine.containers.find(container), "export")  # what went meanwhile says so
+            refuse_going(engine.containers.find(record.id), "export")  # what went meanwhile says so
             raise
         labels = record.config.labels or {}
         attributes = {**labels, "image": record.config.image, "name": record.name}

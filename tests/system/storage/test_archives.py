@@ -215,6 +215,17 @@ def _live_in(container: Container, ready: int, stop: int) -> None:
     os.read(stop, 1)
 
 
+def test_a_copy_leaves_a_start_that_came_before_it_alone(container: Container) -> None:
+    running = container.store.mount("c")
+    overlay = container.mounts[0]["overlay"]
+    with container.store.snapshots.work_beside("c") as work:
+        overlay["work"] = work
+        container.run("archive.stat", "/etc/passwd")
+    assert not Path(work).exists()
+    (running / "etc/passwd").unlink()  # a whiteout is made in the work directory
+    assert not (running / "etc/passwd").exists()
+
+
 def test_a_running_container_is_seen_with_its_volumes_and_without_its_other_mounts(container: Container) -> None:
     (container.store.top / "root").mkdir()
     ready, told = os.pipe()

@@ -5,6 +5,7 @@
                                   /unsynced  boot id of the commit; taken away once a syncfs has covered the tree
     <root>/committed/<parent hex>.init/fs/   Docker's mount points over that parent, shared by its containers
     <root>/active/<key>/fs/ work/            upper and work directory of the mount
+                       /work-<random>/       that of a copy into or out of it, while it does not run
                        /parent               chainID below or "-"; then "init" or "view" where that is so
     <root>/staging/<random>/                 an active one being made; emptied at start
 
@@ -93,6 +94,20 @@ class OverlaySnapshotter:
             return [Mount("bind", layers.upper, "", ("rw", "rbind"))]
         overlay = Overlay(layers.lowers, layers.upper, os.path.join(own, "work"), self._options)
         return [Mount("overlay", "overlay", "", (), overlay)]
+
+    @contextlib.contextmanager
+    def work_beside(self, key: str) -> Iterator[str]:
+        """An empty work directory inside, for a mount of an active snapshot that somebody else may mount, too.
+
+        Overlayfs empties the one it is given, under whoever uses it: a removal of a file fails there from then on.
+        Raises NotFound.
+        """
+        work = os.path.join(self._active, self._known(key), f"work-{secrets.token_hex(8)}")
+        os.mkdir(work, 0o700)
+        try:
+            yield work
+        finally:
+            self._trash.discard(work)
 
     def shown(self, key: str) -> Overlay:
         """A view for somebody who may have the right to mount: an overlay also where a bind would show the same, for
