@@ -6,6 +6,7 @@ a reader, on the loop or in a thread, lets it go on. So the memory of an upload 
 
 import asyncio
 import io
+import re
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +18,7 @@ HIGH_WATER = 1 << 20
 LOW_WATER = 256 << 10
 MAX_CHUNK_LINE = 4096
 MAX_TRAILER_BYTES = 16 << 10
+_SIZE = re.compile(rb"([1-9a-fA-F][0-9a-fA-F]{0,7})\r\n")
 
 
 class BadFraming(Exception):
@@ -55,6 +57,10 @@ class Decoder:
         out: list[bytes] = []
         at = 0
         while at < len(data) and not self.done:
+            if self._state == "size" and not self._line:
+                at = _whole_chunks(data, at, out)
+                if at == len(data):
+                    break
             if self._state == "data":
                 part = data[at : at + self._left]
                 at += len(part)
@@ -94,6 +100,18 @@ class Decoder:
             self._trailer += len(line)
             if self._trailer > MAX_TRAILER_BYTES:
                 raise BadFraming("trailer too long")
+
+
+def _whole_chunks(data: bytes, at: int, out: list[bytes]) -> int:
+    """Take the chunks that are plain and whole, as most are; where the first that is not begins."""
+    while (match := _SIZE.match(data, at)) is not None:
+        begin = match.end()
+        end = begin + int(match[1], 16)
+        if data[end : end + 2] != b"\r\n":
+            break
+        out.append(data[begin:end])
+        at = end + 2
+    return at
 
 
 class Body:
@@ -150,6 +168,11 @@ class Body:
         self._ready.set()
 
     # The reader's side.
+
+    @property
+    def paused(self) -> bool:
+        """Whether enough waits for the reader."""
+        return self._paused
 
     @property
     def asked(self) -> bool:

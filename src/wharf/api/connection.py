@@ -33,6 +33,10 @@ LINGER_SECONDS = 5.0
 MAX_REST = 256 << 10
 """Bytes of an unread body that are awaited before an answer goes out, as Go's server does: what a client says while it
 sends comes before what the daemon says, and it does not send into an answer."""
+SMALL_PIECE = 8 << 10
+"""Bytes. Clients send a build's context in pieces of some hundred bytes; what reads each at once does nothing else."""
+GATHER_SECONDS = 0.001
+"""How long a socket that gave a small piece of a body is left alone, so that the next one is larger."""
 HEAD_SECONDS = 120.0
 """Time a client has to send a head; Docker's ReadHeaderTimeout is five minutes."""
 
@@ -84,6 +88,7 @@ class Connection(asyncio.Protocol):
         self._can_write.set()
         self._lingering: int | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._gathering: asyncio.TimerHandle | None = None
         self._stopping = False
 
     # Protocol callbacks.
@@ -161,10 +166,12 @@ class Connection(asyncio.Protocol):
     def _feed_body(self, data: bytes) -> bytes:
         assert self._decoder is not None and self._body is not None
         parts, rest = self._decoder.feed(data)
-        for part in parts:
-            self._body.feed(part)
+        self._body.feed(parts[0] if len(parts) == 1 else b"".join(parts))
         if self._decoder.done:
             self._body.finish()
+        elif len(data) < SMALL_PIECE and self._body.asked and self._gathering is None and not self._body.paused:
+            self._transport.pause_reading()
+            self._gathering = self._loop.call_later(GATHER_SECONDS, self._flow, True)
         return rest
 
     def _next_request(self) -> None:
@@ -218,6 +225,9 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _flow(self, go: bool) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
         if self._transport.is_closing():
             return
         with contextlib.suppress(RuntimeError):
