@@ -128,25 +128,33 @@ class ImageStore:
         `whole`: all that `target` leads to stays as long as a name points to it.
 
         `target` is what the names point to where it is not the image's own manifest (an index).
-        Everything the record names must be in the stores already. Durable when it returns.
+        Everything the record names must be in the stores already. Durable when it returns, but for the time of the tag
+        where that is all that is new.
         """
         with self.operations.operation():
-            with self.database.transaction():
+            with self.database.transaction(durable=False):
                 known = self.database.images.get(str(record.id))
                 # An image that is here already keeps the manifest it came with.
-                self.database.images.put(replace(known or record, names=(), last_tagged=record.last_tagged))
-                for reference in names:
-                    self.database.names.put(NameRecord(reference, record.id, target or (known or record).manifest))
+                points_to = target or (known or record).manifest
+                given = [NameRecord(reference, record.id, points_to) for reference in names]
+                names_are_new = any(self.database.names.get(name.reference.canonical()) != name for name in given)
+                is_new = known is None or names_are_new
+                kept_row = replace(known or record, names=(), last_tagged=record.last_tagged)
+                self.database.images.put(kept_row, durable=is_new)
+                for name in given if names_are_new else ():
+                    self.database.names.put(name)
                 kept = {blob.digest for blob in (*record.blobs, *((target,) if target else ()))}
                 if whole and target:
                     kept |= closure(self.content, target).digests()
                 for digest in kept:  # the rows keep them now
-                    if not self.is_whole(digest):
+                    lease = self.database.leases.get(str(digest))
+                    if lease is not None and lease.until != FOREVER:
                         self.database.leases.delete(str(digest), durable=False)
                 if whole and target:
                     self.database.leases.put(BlobLease(target.digest, FOREVER))
             faults.done("image:recorded")
-            self.project()
+            if is_new:
+                self.project()
             faults.done("image:index")
 
     def tag(self, image: ImageRecord, reference: Reference, source: str = "") -> None:
