@@ -72,7 +72,7 @@ class _Call:
 
 async def image_build(api: Api, request: Request, *, extended: bool = False) -> Answer:
     """POST /build, POST /wharf/v1/build"""
-    builder: Builder = await api.run(api.builds.get)
+    builder = await _builder(api)
     wanted = build_request(api, request)
     wanted = replace(wanted, agents=builder.agents.of(request.text("agents"), request.text("agent")))
     call = _Call(
@@ -90,9 +90,17 @@ async def image_build(api: Api, request: Request, *, extended: bool = False) -> 
     return await progress_into(api, lambda out: _build(call, out))
 
 
+async def _builder(api: Api) -> Builder:
+    made: Builder | None = api.builds.made
+    if made is not None:
+        return made
+    builder: Builder = await api.run(api.builds.get)
+    return builder
+
+
 async def build_agent(api: Api, request: Request) -> Answer:
     """POST /wharf/v1/build/agent: the connection becomes that of a client's SSH agent"""
-    builder: Builder = await api.run(api.builds.get)
+    builder = await _builder(api)
     sock, taken_back = builder.agents.lend(request.text("session"), request.text("id"))
     return Hijack(relay(Source(sock, ended=lambda detached: taken_back())), AGENT, _both(sock.close, taken_back))
 
@@ -118,14 +126,14 @@ async def build_context(api: Api, request: Request) -> Answer:
     raw = parse(await request.body.read(MAX_LIST))
     if not isinstance(raw, dict) or not isinstance(raw.get("Key"), str):
         raise Invalid("invalid context: an object with Key and Entries is needed")
-    builder: Builder = await api.run(api.builds.get)
+    builder = await _builder(api)
     number, missing = await api.run(builder.kept.offer, raw["Key"], raw.get("Entries"))
     return json_reply({"Id": number, "Missing": missing}, 201)
 
 
 async def build_context_files(api: Api, request: Request) -> Answer:
     """POST /wharf/v1/build/context/files: the files of a context that a build will name (`contexts`)"""
-    builder: Builder = await api.run(api.builds.get)
+    builder = await _builder(api)
     body, number = request.body.file(), request.text("id")
     await api.run_stream(lambda: builder.kept.receive_ahead(number, body))
     return Reply(204, b"")
@@ -136,7 +144,7 @@ async def build_cancel(api: Api, request: Request) -> Answer:
     build_id = request.text("id")
     if not build_id:
         raise Invalid("build ID not provided")
-    builder: Builder = await api.run(api.builds.get)
+    builder = await _builder(api)
     builder.cancel(build_id)
     return Reply(200, b"")
 

@@ -95,6 +95,7 @@ class Builder:
     def close(self) -> None:
         """Wait for the steps that run."""
         self._solver.close()
+        self.cache.close()
 
     @contextlib.contextmanager
     def cancellable(self, build_id: str, cancelled: threading.Event) -> Iterator[None]:

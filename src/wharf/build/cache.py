@@ -21,6 +21,10 @@ from wharf.storage.trash import Trash
 from wharf.storage.usage import tree_usage
 from wharf.transfer.store import ImageStore
 
+WRITE_AFTER = 1.0
+"""Seconds after a build until what it took is written: after its answer, and once for builds that follow each other."""
+MAX_TREES = 512
+
 
 def mount_name(cache_id: str) -> str:
     """The directory of the cache mount with this id."""
@@ -40,6 +44,9 @@ class BuildCache:
         self._running: list[int] = []
         self._taken: dict[str, tuple[int, int]] = {}
         """Results that builds took and that is not written yet: when last, how often."""
+        self._writing: threading.Timer | None = None
+        self._trees: dict[str, Tree] = {}
+        """The results that were asked for last, as their records have them."""
 
     def restore(self) -> None:
         """At start: what a crash left of mounts in the making goes; a directory without a record gets one."""
@@ -61,19 +68,45 @@ class BuildCache:
         finally:
             with self._lock:
                 self._running.remove(began)
-                self._write_taken()
+                if self._taken and self._writing is None:
+                    self._writing = threading.Timer(WRITE_AFTER, self._write_later)
+                    self._writing.daemon = True
+                    self._writing.start()
+
+    def close(self) -> None:
+        """Write down what builds took."""
+        with self._lock:
+            self._write_taken()
 
     def get(self, key: Digest) -> Tree | None:
         """A result whose layers are all there."""
-        record = self._records.get(key.hex)
-        if record is None or not all(self._images.content.has(layer.digest) for layer in record.layers):
+        with self._lock:
+            tree = self._trees.get(key.hex) or self._read(key.hex)
+        if tree is None or not all(self._images.content.has(layer.digest) for layer in tree.layers):
             return None
         with self._lock:
-            self._taken[record.id] = (time.time_ns(), self._taken.get(record.id, (0, 0))[1] + 1)
-        return Tree(record.layers, record.diff_ids)
+            self._taken[key.hex] = (time.time_ns(), self._taken.get(key.hex, (0, 0))[1] + 1)
+        return tree
+
+    def _read(self, name: str) -> Tree | None:
+        record = self._records.get(name)
+        if record is None:
+            return None
+        if len(self._trees) >= MAX_TREES:
+            del self._trees[next(iter(self._trees))]
+        tree = self._trees[name] = Tree(record.layers, record.diff_ids)
+        return tree
+
+    def _write_later(self) -> None:
+        with self._lock:
+            if self._writing is not None:
+                self._write_taken()
 
     def _write_taken(self) -> None:
-        """One transaction for all that a build took: on the way to a result nothing is written."""
+        """One transaction for all that builds took: on the way to a result nothing is written. The lock is held."""
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
         if not self._taken:
             return
         with self._database.transaction(durable=False):
@@ -91,6 +124,7 @@ class BuildCache:
         record = BuildRecord(key.hex, vertex.title, result.layers, result.diff_ids, own, now, now, 0, names)
         with self._lock:
             self._records.put(record, durable=False)
+            self._trees.pop(key.hex, None)
 
     def mount_used(self, name: str, title: str) -> None:
         """A step uses the cache mount `name`."""
@@ -126,6 +160,7 @@ class BuildCache:
         with self._lock:
             for record in gone:
                 self._records.delete(record.id, durable=False)
+                self._trees.pop(record.id, None)
                 if record.kind == CACHE_MOUNT:
                     freed += record.size
                     self._trash.discard(os.path.join(self.mounts, record.id))

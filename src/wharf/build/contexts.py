@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import posixpath
 import re
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
 MAX_DOCKERFILE = 16 << 20
+MAX_REMEMBERED = 64 << 10
+"""Characters of a Dockerfile that is kept in its parsed form for the next build."""
 KEEP_GIT = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
 """The build argument that leaves a repository's .git in the context."""
 OTHER_FILE = re.compile(r"\.dockerfile\.[0-9a-f]{16,20}\Z")
@@ -128,7 +131,13 @@ def read_dockerfile(directory: str, request: BuildRequest) -> tuple[str, Dockerf
         raise Internal(f"Cannot locate specified Dockerfile: {request.dockerfile}")  # Docker has 500 for it
     if not text:
         raise Invalid(f"the Dockerfile ({request.dockerfile}) cannot be empty")
-    return text, parse_dockerfile(text)
+    return text, _parsed(text) if len(text) <= MAX_REMEMBERED else parse_dockerfile(text)
+
+
+@functools.lru_cache(maxsize=16)
+def _parsed(text: str) -> Dockerfile:
+    """Parsed once: who builds again has changed the files rather than this one."""
+    return parse_dockerfile(text)
 
 
 def ignore_patterns(directory: str, request: BuildRequest) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Glossary. A *vertex* is one operation with its inputs. An input is another verte
 and the solver looks at the content. Nothing here knows what a Dockerfile is.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -181,14 +182,16 @@ class Vertex:
     build: str = ""
     lines: tuple[int, int] | None = None
     digest: Digest = field(init=False)
+    _operation: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_operation", _canonical(operation_key(self.op)))
         below = [str(item.digest) if item else "scratch" for item in self.inputs]
         object.__setattr__(self, "digest", self.key(below))
 
     def key(self, inputs: list[Any]) -> Digest:
         """The digest of the operation with what is told of its inputs."""
-        return digest_of([operation_key(self.op), inputs, str(self.platform), self.epoch])
+        return _digest_of(f"[{self._operation},{_canonical(inputs)},{_canonical(str(self.platform))},{self.epoch}]")
 
 
 def operation_key(op: Operation) -> Any:
@@ -197,9 +200,10 @@ def operation_key(op: Operation) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        kept = [item for item in fields(value) if not item.metadata.get("unkeyed")]
-        return {item.name: _tagged(getattr(value, item.name)) for item in kept}
+    kind: Any = type(value)
+    names = _keyed(kind)
+    if names is not None:
+        return {name: _tagged(getattr(value, name)) for name in names}
     if isinstance(value, tuple):
         return [_tagged(item) for item in value]
     return value.value if isinstance(value, Enum) else value
@@ -207,14 +211,29 @@ def _plain(value: Any) -> Any:
 
 def _tagged(value: Any) -> Any:
     """A dataclass within another with its kind, so that two kinds with equal fields differ."""
+    kind: Any = type(value)
     plain = _plain(value)
-    return [type(value).__name__, plain] if is_dataclass(value) else plain
+    return [kind.__name__, plain] if _keyed(kind) is not None else plain
+
+
+@functools.lru_cache(maxsize=64)
+def _keyed(kind: type) -> tuple[str, ...] | None:
+    """The fields of a dataclass that decide the result; None for another type."""
+    if not is_dataclass(kind):
+        return None
+    return tuple(item.name for item in fields(kind) if not item.metadata.get("unkeyed"))
 
 
 def digest_of(value: Any) -> Digest:
     """The digest of a value as canonical JSON."""
-    text = json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    return _digest_of(_canonical(value))
+
+
+def _digest_of(text: str) -> Digest:
     return Digest(hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest())
+
+
+_canonical = json.JSONEncoder(separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode
 
 
 def walk(top: Vertex) -> Iterator[Vertex]:

@@ -35,8 +35,13 @@ class BuildService:
                 with contextlib.suppress(WharfError):
                     remove_container(engine, record.id, force=True, volumes=True)
 
+    @property
+    def made(self) -> Builder | None:
+        """The builder, where something was built already."""
+        return self._builder
+
     def get(self) -> Builder:
-        """The builder."""
+        """The builder; the first time it takes a while."""
         with self._lock:
             if self._builder is None:
                 from wharf.build.builder import Builder

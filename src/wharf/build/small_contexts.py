@@ -33,7 +33,8 @@ MAX_UNPACKED = 32 << 20
 MAX_KEPT = 8
 CONTEXT_MODE = 0o755
 """Of a context's top directory, which `COPY . /new` hands on; what is above it lets nobody in."""
-CHUNK = 1 << 20
+CHUNK = 256 << 10
+"""Bytes that are read, and hashed, at once: the digest is there when the last of them is."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,15 +58,14 @@ class SmallContexts:
     @contextlib.contextmanager
     def unpacked(self, archive: Readable) -> Iterator[Tree]:
         """An archive's files. Raises Invalid for a bad archive."""
-        head, ended = _beginning(archive)
-        if not ended:
-            with self._alone(_Joined(head, archive)) as directory:
+        parts, key = _beginning(archive)
+        if key is None:
+            with self._alone(_Joined(b"".join(parts), archive)) as directory:
                 yield Tree(directory=directory)
             return
-        key = hashlib.sha256(head).hexdigest()
         kept = self._take(key)
         if kept is None:
-            directory, size = self._unpack(io.BytesIO(head))
+            directory, size = self._unpack(io.BytesIO(b"".join(parts)))
             kept = self._add(key, directory, keep=size <= MAX_UNPACKED)
         try:
             yield Tree(directory=kept.directory, selected=kept.selected)
@@ -143,14 +143,16 @@ class _Joined:
         return self._rest.read(size)
 
 
-def _beginning(archive: Readable) -> tuple[bytes, bool]:
-    """The first bytes, and whether they are all."""
+def _beginning(archive: Readable) -> tuple[list[bytes], str | None]:
+    """The first bytes, and their digest when they are all; it is made while they come."""
     parts: list[bytes] = []
     size = 0
+    digest = hashlib.sha256()
     while size <= MAX_ARCHIVE:
         data = archive.read(CHUNK)
         if not data:
-            return b"".join(parts), True
+            return parts, digest.hexdigest()
         parts.append(data)
+        digest.update(data)
         size += len(data)
-    return b"".join(parts), False
+    return parts, None

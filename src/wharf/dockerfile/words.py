@@ -16,6 +16,8 @@ _NAME = re.compile(r"[^\W\d]\w*|\d+|[@*#?\-$!]")
 MAX_DEPTH = 16
 MAX_EXPANDED = 1 << 20
 """Characters of one expanded word: variables that hold variables can double with every line."""
+_PLAIN = re.compile(r"[^'\"$\\`]*")
+"""Words in which nothing is to be replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ def expand(text: str, values: Mapping[str, str], escape: str = "\\") -> str:
 
 def expand_word(text: str, values: Mapping[str, str], escape: str = "\\", *, quotes: bool = True) -> Expansion:
     """As `expand`, with the names it met; without `quotes` (here-documents) these stand for themselves."""
+    if len(text) <= MAX_EXPANDED and _PLAIN.fullmatch(text):
+        return Expansion(text, frozenset(), frozenset())
     expander = _Expander(text, values, escape, quotes)
     try:
         out = expander.word("", raw=False)

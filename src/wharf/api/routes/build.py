@@ -1,11 +1,14 @@
 """Builds: the routes; what answers them is loaded with the first build."""
 
 import importlib
+import sys
 from typing import Any
 
 from wharf.api.http import Answer, Request
 from wharf.api.router import Route
 from wharf.api.server import Api
+
+MODULE = "wharf.api.builds"
 
 
 async def image_build(api: Api, request: Request) -> Answer:
@@ -49,8 +52,10 @@ async def build_prune(api: Api, request: Request) -> Answer:
 
 
 async def _builds(api: Api) -> Any:
-    """The module, imported in a thread: the loop goes on meanwhile."""
-    return await api.run(importlib.import_module, "wharf.api.builds")
+    """The module; the first time it is imported in a thread: the loop goes on meanwhile."""
+    if MODULE in sys.modules:
+        return importlib.import_module(MODULE)
+    return await api.run(importlib.import_module, MODULE)
 
 
 ROUTES = [

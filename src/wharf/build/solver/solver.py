@@ -300,7 +300,9 @@ class _Build(Generic[R]):
                     break
             if not running:
                 break
-            done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+            done = {future for future in running if future.done()}
+            if not done:
+                done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
             if self._cancelled.is_set():
                 self._stop.set()
             for future in done:
