@@ -17,7 +17,7 @@ from tests.conformance.image import archive, find_busybox
 from tests.conformance.peer import Peer
 from tests.conformance.runner import Runner
 from tests.conformance.table import scenarios
-from tests.support.wharfd import Wharfd, docker_client
+from tests.support.wharfd import Wharfd, newest_docker_client
 
 
 def main(arguments: list[str]) -> int:
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
         tar = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".tar"))
         tar.write(archive(find_busybox()))
         tar.flush()
-        client, host, enter = docker_client(), place, list[str]()
+        client, host, enter = newest_docker_client(), place, list[str]()
         if place.startswith("peer:"):
             peer = stack.enter_context(Peer(Path(place.removeprefix("peer:"))))
             client, host, enter = peer.client, peer.host, peer.enter

@@ -11,7 +11,7 @@ from tests.conformance.compare import Verdict, compare
 from tests.conformance.differences import DIFFERENCES
 from tests.conformance.runner import Runner
 from tests.conformance.table import Scenario, scenarios
-from tests.support.wharfd import docker_client
+from tests.support.wharfd import newest_docker_client
 
 SCENARIOS = {scenario.name: scenario for scenario in scenarios()}
 
@@ -20,7 +20,7 @@ def _client_version() -> str:
     """Version of the client under test; Debian adds its own number after a plus sign."""
     template = "{{.Client.Version}}"
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "DOCKER_HOST": "unix:///nonexistent"}
-    command = [docker_client(), "version", "--format", template]
+    command = [newest_docker_client(), "version", "--format", template]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     return done.stdout.strip()
 

@@ -20,11 +20,11 @@ from tests.conformance.builds.compare import problem
 from tests.conformance.builds.record import NAME, RECORDING
 from tests.conformance.builds.result import image_of, without_base
 from tests.conformance.image import archive, find_busybox
-from tests.support.wharfd import ROOT, Wharfd, docker_client
+from tests.support.wharfd import ROOT, Wharfd, newest_docker_client
 
 CASES = {case.name: case for case in cases()}
 RECORDED: dict[str, Any] = json.loads(RECORDING.read_text())["cases"]
-WAYS = {"docker": [docker_client(), "build"], "wharf": [str(ROOT / ".venv/bin/wharf"), "build"]}
+WAYS = {"docker": [newest_docker_client(), "build"], "wharf": [str(ROOT / ".venv/bin/wharf"), "build"]}
 
 
 class Builder:
@@ -46,7 +46,7 @@ class Builder:
             for file, name in case.first:
                 self.build(way, "-t", name, "-f", str(root / file), str(root))
             self.build(way, "-t", NAME, *flags, str(root))
-        return without_base(image_of(docker_client(), self.environment, NAME), self.base)
+        return without_base(image_of(newest_docker_client(), self.environment, NAME), self.base)
 
 
 @pytest.fixture(scope="module")

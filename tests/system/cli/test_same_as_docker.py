@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.support.wharfd import Wharfd, docker_client
+from tests.support.wharfd import Wharfd, newest_docker_client
 from tests.system.cli.conftest import Run
 
 KNOWN_CLIENT = "28."
@@ -164,7 +164,11 @@ def test_wharf_answers_as_docker(daemon: Wharfd, wharf: Run, client: str, line: 
         pytest.skip(f"the docker command line here is {client}, its wording was compared in {KNOWN_CLIENT}x")
     arguments = shlex.split(line)
     theirs = subprocess.run(
-        [docker_client(), *arguments], env=daemon.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        [newest_docker_client(), *arguments],
+        env=daemon.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
     )
     ours = wharf(*arguments)
     assert (ours.returncode, _plain(ours.stdout), _plain(ours.stderr)) == (
