@@ -29,15 +29,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Bases:
-    """The lowering's Resolver; `absent` are the images it found that are not here, by their ids."""
+    """The lowering's Resolver; `found` are the ids of all that it found, `absent` those that are not here, by id."""
 
     engine: Engine
     request: BuildRequest
     lock: SourceLock
     absent: dict[str, AbsentImage] = field(default_factory=dict)
+    found: dict[tuple[str, Platform], str] = field(default_factory=dict)
 
     def image(self, reference: str, platform: Platform) -> BaseImage:
         """The image of a name. Raises NotFound, Invalid, what a registry says."""
+        base = self._image(reference, platform)
+        self.found[reference, platform] = base.image_id
+        return base
+
+    def _image(self, reference: str, platform: Platform) -> BaseImage:
         if reference in self.request.layouts:
             base, absent = layout_image(self.engine, reference, self.request.layouts[reference], platform)
             self.absent.setdefault(base.image_id, absent)

@@ -45,6 +45,7 @@ from wharf.build.service import EMPTIED
 from wharf.build.small_contexts import SmallContexts
 from wharf.build.solver.solver import Cancelled, Nothing, Progress, Solution, Solver
 from wharf.build.tree import EMPTY, Tree
+from wharf.build.unchanged import done_before, remember
 from wharf.dockerfile.checks import Finding
 from wharf.dockerfile.instructions import Dockerfile
 from wharf.engine.filters import Filters
@@ -147,7 +148,7 @@ class Builder:
         lock = SourceLock(request.locked)
         with (
             self.engine.images.operations.operation(),
-            self._run(_Source(context, file), request, lock, None) as found,
+            self._run(_Source(context, file), request, lock, Bases(self.engine, request, lock), None) as found,
         ):
             return [finding for target in found for finding in target.checks.findings]
 
@@ -161,9 +162,7 @@ class Builder:
             if imported.empty and not _any_here(engine, request):
                 # As Docker's own builder: who names images to take from, and none is there, takes nothing.
                 request = replace(request, options=replace(request.options, no_cache=frozenset({"*"})))
-        with self._run(source, request, lock, imported) as targets:
-            report = deadline.watching(watch(targets))
-            solution = self._solve(self._solver, targets, report, deadline.event, imported)
+        with self._found(source, request, watch, deadline, lock, imported) as (targets, solution):
             images = self._images(targets, solution, request)
             found = None
             if request.verify:
@@ -176,6 +175,29 @@ class Builder:
             engine.images.operations.request_sweep()  # of what was made only to be sent, or to be looked at
         return Built(images[0], tuple(images), targets[0], lock.taken, found)
 
+    @contextlib.contextmanager
+    def _found(
+        self,
+        source: _Source,
+        request: BuildRequest,
+        watch: Watch,
+        deadline: Deadline,
+        lock: SourceLock,
+        imported: ImportedCache | None,
+    ) -> Iterator[tuple[list[Target], Solution[Tree]]]:
+        """The targets and their results: those of the last build where nothing has changed since, else worked out."""
+        before = done_before(self.engine, self.cache, source.context, request, Bases(self.engine, request, lock))
+        if before is not None:
+            before.tell(deadline.watching(watch(before.targets)))
+            yield before.targets, before.solution
+            return
+        bases = Bases(self.engine, request, lock)
+        with self._run(source, request, lock, bases, imported) as targets:
+            report = deadline.watching(watch(targets))
+            solution = self._solve(self._solver, targets, report, deadline.event, imported)
+            remember(source.context, request, bases, targets, solution)
+            yield targets, solution
+
     def _keep(self, images: Sequence[ImageRecord], request: BuildRequest) -> None:
         """As the engine's own, where an output says so."""
         storing = [output for output in request.outputs if output.stores or output.pushes]
@@ -185,14 +207,13 @@ class Builder:
 
     @contextlib.contextmanager
     def _run(
-        self, source: _Source, request: BuildRequest, lock: SourceLock, imported: ImportedCache | None
+        self, source: _Source, request: BuildRequest, lock: SourceLock, bases: Bases, imported: ImportedCache | None
     ) -> Iterator[list[Target]]:
         """The targets of all platforms; what they need of the client is there within the `with`."""
         build = secrets.token_hex(8)
         ignore = ignore_patterns(source.context.directory, request)
         options = replace(request.options, ignore=ignore, build=build)
         trees = {**request.contexts, CONTEXT: replace(source.context, ignore=ignore)}
-        bases = Bases(self.engine, request, lock)
         brought = Brought(
             {f"{build}:{name}": tree for name, tree in trees.items()},
             request.secrets,
@@ -250,7 +271,8 @@ class Builder:
             fixed = SourceLock(dict(lock.taken))
             solver: Solver[Tree] = Solver(self._executor, _Forgetful(), WORKERS)
             try:
-                with self._run(_Source(Tree(directory=directory), source.file), again, fixed, None) as targets:
+                other, bases = _Source(Tree(directory=directory), source.file), Bases(self.engine, again, fixed)
+                with self._run(other, again, fixed, bases, None) as targets:
                     solution = self._solve(solver, targets, lambda progress: None, cancelled)
                     others = self._images(targets, solution, request)
             finally:

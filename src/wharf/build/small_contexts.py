@@ -16,7 +16,7 @@ import secrets
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wharf.build.tree import Tree
 from wharf.spec.digest import Digest
@@ -43,6 +43,7 @@ class _Kept:
 
     directory: str
     selected: dict[str, Digest] = field(default_factory=dict)
+    builds: list[Any] = field(default_factory=list)
     users: int = 0
 
 
@@ -68,7 +69,7 @@ class SmallContexts:
             directory, size = self._unpack(io.BytesIO(b"".join(parts)))
             kept = self._add(key, directory, keep=size <= MAX_UNPACKED)
         try:
-            yield Tree(directory=kept.directory, selected=kept.selected)
+            yield Tree(directory=kept.directory, selected=kept.selected, builds=kept.builds)
         finally:
             self._release(kept)
 

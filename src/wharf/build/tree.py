@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from wharf.spec.digest import Digest, chain_ids
 from wharf.spec.image import Descriptor
@@ -12,7 +13,8 @@ class Tree:
     """`layers` and `diff_ids` bottom first. `directory`: files on the host that are not layered (a context, a
     download), with the patterns of what is left out of it; `known` are digests (SHA-256) of its files by name, where
     somebody has them already. `selected`, for a directory that never changes: digests of what was taken of it before,
-    by the words that said what. `fetch` brings layers that are not here yet."""
+    by the words that said what, and `builds` what builds of it found (unchanged.py). `fetch` brings layers that are not
+    here yet."""
 
     layers: tuple[Descriptor, ...] = ()
     diff_ids: tuple[Digest, ...] = ()
@@ -20,6 +22,7 @@ class Tree:
     ignore: tuple[str, ...] = ()
     known: Mapping[str, bytes] = field(default_factory=dict, compare=False)
     selected: dict[str, Digest] | None = field(default=None, compare=False)
+    builds: list[Any] | None = field(default=None, compare=False)
     fetch: Callable[[], None] | None = field(default=None, compare=False)
 
     @property
