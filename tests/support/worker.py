@@ -1,5 +1,6 @@
 """A worker for tests: forks, runs the job, returns its result, as the launcher's workers do."""
 
+import gc
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,7 @@ class ForkedWorker:
         return result
 
     def _serve(self, job: str, args: dict[str, Any], fds: list[int], writer: int) -> None:
+        gc.disable()  # files of other tests that nobody holds would close the numbers that the job's own get
         try:
             for name in os.listdir("/proc/self/fd"):  # siblings' pipe ends would keep readers from their EOF
                 fd = int(name)
