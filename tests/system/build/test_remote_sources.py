@@ -203,7 +203,7 @@ class TestAdd:
             ("ADD http://{host}/git/repo.git#main:../.. /f", "invalid git reference"),
             ("ADD http://{host}/git/repo.git#nosuch /f", "failed to fetch the repository"),
             ("ADD --checksum={zeros} http://{host}/git/repo.git#main /f", "expected checksum to match"),
-            ("ADD git@127.0.0.1:x/y.git /f", "no SSH key forwarded from the client"),
+            ("ADD git@127.0.0.1:x/y.git /f", "no SSH key 'default' forwarded from the client"),
         ],
     )
     def test_what_is_refused(self, daemon: Wharfd, web: Web, tmp_path: Path, text: str, words: str) -> None:
