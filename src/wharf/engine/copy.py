@@ -109,7 +109,7 @@ def _entered(engine: Engine, record: ContainerRecord, args: dict[str, Any]) -> I
     args["running"] = namespace is not None
     if namespace is None:
         make_bind_sources(record)  # as for a start: the copy looks through the mounts
-        with held(engine, record), engine.snapshots.work_beside(record.id) as work:  # a start may come meanwhile
+        with held(engine, record), engine.snapshots.own_work() as work:  # a start may come meanwhile
             overlay = args["mounts"][0].get("overlay") or {}
             if overlay.get("work"):
                 overlay["work"] = work

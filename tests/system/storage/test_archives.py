@@ -218,7 +218,7 @@ def _live_in(container: Container, ready: int, stop: int) -> None:
 def test_a_copy_leaves_a_start_that_came_before_it_alone(container: Container) -> None:
     running = container.store.mount("c")
     overlay = container.mounts[0]["overlay"]
-    with container.store.snapshots.work_beside("c") as work:
+    with container.store.snapshots.own_work() as work:
         overlay["work"] = work
         container.run("archive.stat", "/etc/passwd")
     assert not Path(work).exists()

@@ -5,9 +5,8 @@
                                   /unsynced  boot id of the commit; taken away once a syncfs has covered the tree
     <root>/committed/<parent hex>.init/fs/   Docker's mount points over that parent, shared by its containers
     <root>/active/<key>/fs/ work/            upper and work directory of the mount
-                       /work-<random>/       that of a copy into or out of it, while it does not run
                        /parent               chainID below or "-"; then "init" or "view" where that is so
-    <root>/staging/<random>/                 an active one being made; emptied at start
+    <root>/staging/<random>/                 an active one being made, or the work directory of a copy; emptied at start
 
 `parent` is a symbolic link that leads nowhere: its text is journaled with the names around it, where a file's data
 would need an fsync to survive a power loss together with them.
@@ -96,13 +95,12 @@ class OverlaySnapshotter:
         return [Mount("overlay", "overlay", "", (), overlay)]
 
     @contextlib.contextmanager
-    def work_beside(self, key: str) -> Iterator[str]:
+    def own_work(self) -> Iterator[str]:
         """An empty work directory inside, for a mount of an active snapshot that somebody else may mount, too.
 
         Overlayfs empties the one it is given, under whoever uses it: a removal of a file fails there from then on.
-        Raises NotFound.
         """
-        work = os.path.join(self._active, self._known(key), f"work-{secrets.token_hex(8)}")
+        work = os.path.join(self._staging, secrets.token_hex(8))
         os.mkdir(work, 0o700)
         try:
             yield work
