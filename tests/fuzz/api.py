@@ -59,6 +59,7 @@ EXPLAINED: dict[str, str] = {
     "/tasks/{id}/logs: Bad parameters: ": "of Swarm's logs only; Docker's words and status",
     "/services/{id}/logs: Bad parameters: ": "likewise",
     "Conflict, cannot remove the default link name": "the removal of a link that is a container's own name; likewise",
+    "/containers/create: invalid --security-opt ": "an option that is none; Docker's words and status",
     "http: no Host in request URL": "an import from an address without a host; Docker's words and status",
 }
 """Words in `METHOD path: words` of an answer of 500 -> why Docker, too, answers so."""
