@@ -54,6 +54,7 @@ EXPLAINED: dict[str, str] = {
     "/archive: lstat ": "a path in a container with a name too long, or below a file; Docker's words and status",
     "runc did not terminate successfully: exit status 1: ": "Docker hands on what its runtime says to an update",
     "unable to apply cgroup configuration: failed to write": "limits that the kernel refuses at the start; likewise",
+    "for procHooks process: failed to write": "likewise, in the words that runc has for other limits",
     'container is marked for removal and cannot be "update"': "an update while it goes; Docker's words and status",
     "POST /build: Cannot locate specified Dockerfile: ": "Docker's words and status",
     "/tasks/{id}/logs: Bad parameters: ": "of Swarm's logs only; Docker's words and status",

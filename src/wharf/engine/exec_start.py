@@ -21,6 +21,7 @@ from wharf.errors import Conflict, Internal, Invalid, WharfError
 from wharf.kernel import faults
 from wharf.kernel.caps import NAMES
 from wharf.runtime.lifecycle import Verb
+from wharf.runtime.messages import GONE
 from wharf.runtime.requests import ExecRequest, ExitRecord, StartFailed
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def start_exec(engine: Engine, exec_id: str, request: ExecStart) -> ExecStarted:
         try:
             stream = _start(engine, container, item, running, request)
         except StartFailed as error:
-            if running.over():
+            if running.over() or error.message.endswith(GONE):
                 _failed(engine, item, error)
                 raise Conflict(f"container {container.id} is not running") from None
             _failed(engine, item, error)

@@ -23,6 +23,8 @@ def top_container(engine: "Engine", name: str, ps_args: str = "-ef") -> dict[str
     running = container.must_run()
     if len(ps_args) > MAX_PS_ARGS or _PID_COLUMN.search(ps_args):
         raise Invalid("invalid ps_args: the title of the PID column cannot be changed")
+    if "\0" in ps_args:
+        raise Invalid("invalid ps_args: a null byte cannot be handed to ps")
     pids = running.pids()
     record = container.record
     engine.events.publish(

@@ -25,6 +25,9 @@ MAX_FDS = 253
 """Of one message: SCM_MAX_FD, the kernel's own limit (unix(7))."""
 APPLYING = "unable to apply cgroup configuration: "
 """How a failure begins that runc has before it calls the first process its init."""
+JOINING = "error joining the container's namespaces: "
+GONE = JOINING + "no such process"
+"""How the failure of an exec ends whose container has just ended: its namespaces go before its pidfd tells."""
 
 _HEADER = struct.Struct("<HHI")
 _IN_MEMFD = 1

@@ -44,7 +44,7 @@ def _run(inherited: init.Inherited, head: dict[str, Any]) -> None:
         else:
             ns.setns(inherited.join["init"], _ENTERED)
     except OSError as error:
-        raise InitFailed(f"error joining the container's namespaces: {credentials.errno_text(error)}") from None
+        raise InitFailed(f"{messages.JOINING}{credentials.errno_text(error)}") from None
     os.close(inherited.join["init"])
     os.chdir("/")
     if spec.get("terminal"):

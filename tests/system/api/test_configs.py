@@ -39,6 +39,14 @@ def test_nul_is_refused_anywhere(api: Client, config: dict[str, Any]) -> None:
     assert answer.status == 400 and "NUL byte" in answer.message
 
 
+def test_nul_is_refused_in_what_ps_is_to_show(api: Client) -> None:
+    made = api.create({"Cmd": ["sleep", "100"], "HostConfig": {"NetworkMode": "none"}}).json()["Id"]
+    assert api.ask("POST", f"{V}/containers/{made}/start").status == 204
+    answer = api.ask("GET", f"{V}/containers/{made}/top?ps_args=-o%00pid")
+    assert (answer.status, answer.message) == (400, "invalid ps_args: a null byte cannot be handed to ps")
+    assert api.ask("DELETE", f"{V}/containers/{made}?force=1").status == 204
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [

@@ -91,7 +91,7 @@ def _run_exec(inherited: Inherited, request: dict[str, Any]) -> None:
     try:
         ns.setns(inherited.join["init"], kinds)
     except OSError as error:
-        raise InitFailed(f"error joining the container's namespaces: {credentials.errno_text(error)}") from None
+        raise InitFailed(f"{messages.JOINING}{credentials.errno_text(error)}") from None
     os.close(inherited.join["init"])
     if request["user_namespace"]:
         _become_root()
