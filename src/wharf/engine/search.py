@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FILTERS = ("is-automated", "is-official", "stars")
 DEFAULT_LIMIT = 25
 MAX_LIMIT = 100
+MAX_TERM = 4096
 MAX_ANSWER = 4 << 20
 HUB_INDEX = "index.docker.io"
 
@@ -30,6 +31,8 @@ def search_images(
     term = term.strip()
     if not term:
         raise Invalid("invalid search term: cannot be empty")
+    if len(quote(term, safe="")) > MAX_TERM:
+        raise Invalid(f"invalid search term: more than {MAX_TERM} characters in a URL")
     limit = limit or DEFAULT_LIMIT
     if not 1 <= limit <= MAX_LIMIT:
         raise Invalid(f"limit {limit} is outside the range of [1, {MAX_LIMIT}]")

@@ -17,6 +17,7 @@ OTHER = "image with reference busybox was found but its platform (linux/amd64) d
     ("method", "path", "status", "words"),
     [
         ("POST", "/build/prune?keep-storage=x", 400, f"keep-storage is in bytes and expects an integer, got x: {ATOI}"),
+        ("GET", f"/images/search?term={'a' * 9000}", 400, "invalid search term: more than 4096 characters in a URL"),
         ("GET", "/images/search?term=a&limit=x", 400, f"invalid limit specified: {ATOI}"),
         ("GET", "/containers/json?limit=x&filters=x", 400, "invalid filter"),
         ("GET", "/containers/json?limit=x", 500, ATOI),
