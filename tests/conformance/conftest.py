@@ -11,7 +11,7 @@ import pytest
 
 from tests.conformance.image import archive, find_busybox
 from tests.conformance.runner import Runner
-from tests.support.wharfd import Wharfd, newest_docker_client
+from tests.support.wharfd import Wharfd, docker_client, newest_docker_client
 
 
 def runtime_flags() -> list[str]:
@@ -28,7 +28,8 @@ def engine() -> Iterator[Runner]:
     with Wharfd(*runtime_flags()) as daemon, tempfile.NamedTemporaryFile(suffix=".tar") as tar:
         tar.write(archive(find_busybox()))
         tar.flush()
-        runner = Runner(newest_docker_client(), daemon.host, Path(tar.name), daemon.enter)
+        client = newest_docker_client()
+        runner = Runner(client, daemon.host, Path(tar.name), daemon.enter, harness=docker_client())
         try:
             runner.docker("load", "-i", tar.name)
             yield runner
