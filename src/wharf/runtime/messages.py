@@ -82,8 +82,11 @@ def receive(sock: _socket.socket, flags: int = 0) -> tuple[dict[str, Any], list[
     """The next message and its descriptors (close-on-exec, the caller's); raises Closed at the end."""
     try:
         # Ask for the size first: a buffer for the largest message would stay in a waiting monitor's memory.
-        size = _next_size(sock, flags | _socket.MSG_PEEK | _socket.MSG_TRUNC)
-        data, ancillary, given, _ = sock.recvmsg(max(size, 1), _ANCILLARY, flags | _socket.MSG_CMSG_CLOEXEC)
+        peek = flags | _socket.MSG_PEEK | _socket.MSG_TRUNC
+        size = max(_past_reset(lambda: sock.recv_into(bytearray(1), 1, peek)), 1)
+        data, ancillary, given, _ = _past_reset(
+            lambda: sock.recvmsg(size, _ANCILLARY, flags | _socket.MSG_CMSG_CLOEXEC)
+        )
     except (ConnectionResetError, BrokenPipeError) as error:
         raise Closed(str(error)) from None
     fds: list[int] = []
@@ -105,12 +108,12 @@ def receive(sock: _socket.socket, flags: int = 0) -> tuple[dict[str, Any], list[
         raise
 
 
-def _next_size(sock: _socket.socket, flags: int) -> int:
+def _past_reset(read: Any) -> Any:
     """A peer that closes with unread messages resets us, and the kernel tells that once, before what it had sent."""
     try:
-        return sock.recv_into(bytearray(1), 1, flags)
+        return read()
     except ConnectionResetError:
-        return sock.recv_into(bytearray(1), 1, flags)
+        return read()
 
 
 def _decode(data: bytes, fds: list[int]) -> dict[str, Any]:
