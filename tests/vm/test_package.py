@@ -142,8 +142,7 @@ def test_the_socket_starts_the_service(service: list[Path]) -> None:
 def test_a_killed_service_comes_back(service: list[Path]) -> None:
     before, old = state("lives"), main_pid()
     os.kill(old, signal.SIGKILL)
-    active = {"ActiveState": "active"}
-    until(lambda: main_pid() not in (0, old) and unit("wharf.service", "ActiveState") == active, 120.0)
+    until(lambda: main_pid() not in (0, old) and unit("wharf.service", "ActiveState") == {"ActiveState": "active"})
     lives_on(before)
 
 
