@@ -9,7 +9,7 @@ import io
 import re
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from wharf.errors import Invalid
@@ -23,6 +23,21 @@ _SIZE = re.compile(rb"([1-9a-fA-F][0-9a-fA-F]{0,7})\r\n")
 
 class BadFraming(Exception):
     """The bytes are not HTTP; the connection cannot go on."""
+
+
+def body_length(headers: Mapping[str, str]) -> int | None:
+    """Bytes of the body, None when chunked (RFC 9112, section 6.3); raises ValueError for what cannot be framed."""
+    coding = headers.get("transfer-encoding", "").strip().lower()
+    length = headers.get("content-length", "").strip()
+    if coding:
+        if coding != "chunked" or length:
+            raise ValueError("unsupported transfer encoding")
+        return None
+    if not length:
+        return 0
+    if not length.isascii() or not length.isdigit() or len(length) > 18:
+        raise ValueError("invalid Content-Length")
+    return int(length)
 
 
 class Decoder:

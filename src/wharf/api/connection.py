@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import httptools
 
-from wharf.api.body import BadFraming, Body, Decoder
+from wharf.api.body import BadFraming, Body, Decoder, body_length
 from wharf.api.http import MAX_HEAD_BYTES, Answer, Hijack, Reply, Request, Stream, date_of, head
 from wharf.errors import WharfError
 
@@ -207,7 +207,7 @@ class Connection(asyncio.Protocol):
         self._http10 = parser.get_http_version() == "1.0"
         connection = found.headers.get("connection", "").lower()
         self._keep = not self._stopping and "close" not in connection and not self._http10
-        self._decoder = Decoder(_body_length(found.headers))
+        self._decoder = Decoder(body_length(found.headers))
         wanted = self._continue if found.headers.get("expect", "").lower() == "100-continue" else lambda: None
         self._body = Body(self._loop, wanted, self._flow)
         if self._decoder.done:
@@ -377,21 +377,6 @@ class Connection(asyncio.Protocol):
         self._stop_timer()
         self._flow(True)
         self._transport.set_protocol(answer.take(self._transport, early, self._eof))
-
-
-def _body_length(headers: Mapping[str, str]) -> int | None:
-    """Bytes of the body, None when chunked; raises ValueError for what cannot be framed."""
-    coding = headers.get("transfer-encoding", "").strip().lower()
-    length = headers.get("content-length", "").strip()
-    if coding:
-        if coding != "chunked" or length:
-            raise ValueError("unsupported transfer encoding")
-        return None
-    if not length:
-        return 0
-    if not length.isascii() or not length.isdigit() or len(length) > 18:
-        raise ValueError("invalid Content-Length")
-    return int(length)
 
 
 @contextlib.asynccontextmanager
