@@ -148,7 +148,7 @@ class Builder:
         lock = SourceLock(request.locked)
         with (
             self.engine.images.operations.operation(),
-            self._run(_Source(context, file), request, lock, Bases(self.engine, request, lock), None) as found,
+            self._run(_Source(context, file), Bases(self.engine, request, lock), None) as found,
         ):
             return [finding for target in found for finding in target.checks.findings]
 
@@ -162,7 +162,7 @@ class Builder:
             if imported.empty and not _any_here(engine, request):
                 # As Docker's own builder: who names images to take from, and none is there, takes nothing.
                 request = replace(request, options=replace(request.options, no_cache=frozenset({"*"})))
-        with self._found(source, request, watch, deadline, lock, imported) as (targets, solution):
+        with self._found(source, Bases(engine, request, lock), watch, deadline, imported) as (targets, solution):
             images = self._images(targets, solution, request)
             found = None
             if request.verify:
@@ -177,25 +177,18 @@ class Builder:
 
     @contextlib.contextmanager
     def _found(
-        self,
-        source: _Source,
-        request: BuildRequest,
-        watch: Watch,
-        deadline: Deadline,
-        lock: SourceLock,
-        imported: ImportedCache | None,
+        self, source: _Source, bases: Bases, watch: Watch, deadline: Deadline, imported: ImportedCache | None
     ) -> Iterator[tuple[list[Target], Solution[Tree]]]:
         """The targets and their results: those of the last build where nothing has changed since, else worked out."""
-        before = done_before(self.engine, self.cache, source.context, request, Bases(self.engine, request, lock))
+        before = done_before(source.context, bases, self.cache)
         if before is not None:
             before.tell(deadline.watching(watch(before.targets)))
             yield before.targets, before.solution
             return
-        bases = Bases(self.engine, request, lock)
-        with self._run(source, request, lock, bases, imported) as targets:
+        with self._run(source, bases, imported) as targets:
             report = deadline.watching(watch(targets))
             solution = self._solve(self._solver, targets, report, deadline.event, imported)
-            remember(source.context, request, bases, targets, solution)
+            remember(source.context, bases, targets, solution)
             yield targets, solution
 
     def _keep(self, images: Sequence[ImageRecord], request: BuildRequest) -> None:
@@ -206,11 +199,9 @@ class Builder:
             record(self.engine, images, tuple(names), indexed=request.several)
 
     @contextlib.contextmanager
-    def _run(
-        self, source: _Source, request: BuildRequest, lock: SourceLock, bases: Bases, imported: ImportedCache | None
-    ) -> Iterator[list[Target]]:
+    def _run(self, source: _Source, bases: Bases, imported: ImportedCache | None) -> Iterator[list[Target]]:
         """The targets of all platforms; what they need of the client is there within the `with`."""
-        build = secrets.token_hex(8)
+        request, build = bases.request, secrets.token_hex(8)
         ignore = ignore_patterns(source.context.directory, request)
         options = replace(request.options, ignore=ignore, build=build)
         trees = {**request.contexts, CONTEXT: replace(source.context, ignore=ignore)}
@@ -218,7 +209,7 @@ class Builder:
             {f"{build}:{name}": tree for name, tree in trees.items()},
             request.secrets,
             request.agents,
-            lock,
+            bases.lock,
             imported.restore_mount if imported else lambda name, path: False,
             bases.absent,
         )
@@ -271,8 +262,8 @@ class Builder:
             fixed = SourceLock(dict(lock.taken))
             solver: Solver[Tree] = Solver(self._executor, _Forgetful(), WORKERS)
             try:
-                other, bases = _Source(Tree(directory=directory), source.file), Bases(self.engine, again, fixed)
-                with self._run(other, again, fixed, bases, None) as targets:
+                other = _Source(Tree(directory=directory), source.file)
+                with self._run(other, Bases(self.engine, again, fixed), None) as targets:
                     solution = self._solve(solver, targets, lambda progress: None, cancelled)
                     others = self._images(targets, solution, request)
             finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wharf.build.bases import Bases
 from wharf.build.graph import Exec, Files, ImageSource, LocalSource, Vertex
@@ -18,9 +18,7 @@ from wharf.build.solver.solver import Cache, Progress, Solution, Solved
 from wharf.build.tree import Tree
 from wharf.spec.digest import Digest
 from wharf.spec.platform import Platform
-
-if TYPE_CHECKING:
-    from wharf.engine.engine import Engine
+from wharf.transfer.store import ImageStore
 
 MAX_REMEMBERED = 4
 """Builds of one archive."""
@@ -45,9 +43,9 @@ class Before:
                 report(Progress(vertex, "cached"))
 
 
-def remember(context: Tree, request: BuildRequest, bases: Bases, targets: list[Target], found: Solution[Tree]) -> None:
+def remember(context: Tree, bases: Bases, targets: list[Target], found: Solution[Tree]) -> None:
     """For the next build of this archive, where nothing but the request and the base images decides the result."""
-    words = _words(request)
+    words = _words(bases.request)
     if context.builds is None or words is None or bases.absent:
         return
     if all(isinstance(vertex.op, ImageSource | LocalSource | Exec | Files) for vertex, _ in found.steps):
@@ -55,16 +53,14 @@ def remember(context: Tree, request: BuildRequest, bases: Bases, targets: list[T
         del context.builds[:-MAX_REMEMBERED]
 
 
-def done_before(
-    engine: Engine, cache: Cache[Tree], context: Tree, request: BuildRequest, bases: Bases
-) -> Before | None:
+def done_before(context: Tree, bases: Bases, cache: Cache[Tree]) -> Before | None:
     """The last build of this archive with the same words, if all that it stands on is still there."""
-    words = _words(request)
+    words = _words(bases.request)
     if words is None:
         return None
     known: list[Before] = context.builds or []
     for before in reversed(known):
-        if before.words == words and _stands(engine, cache, before, bases):
+        if before.words == words and _stands(before, bases, cache):
             return before
     return None
 
@@ -77,17 +73,18 @@ def _words(request: BuildRequest) -> tuple[Any, ...] | None:
     return (request.options, request.dockerfile, request.text, request.platforms)
 
 
-def _stands(engine: Engine, cache: Cache[Tree], before: Before, bases: Bases) -> bool:
+def _stands(before: Before, bases: Bases, cache: Cache[Tree]) -> bool:
+    images = bases.engine.images
     for (name, platform), image_id in before.bases.items():
-        if engine.images.get(Digest.parse(image_id)) is None or bases.image(name, platform).image_id != image_id:
+        if images.get(Digest.parse(image_id)) is None or bases.image(name, platform).image_id != image_id:
             return False
-    return all(_is_there(engine, cache, vertex, solved) for vertex, solved in before.solution.steps)
+    return all(_is_there(images, cache, vertex, solved) for vertex, solved in before.solution.steps)
 
 
-def _is_there(engine: Engine, cache: Cache[Tree], vertex: Vertex, solved: Solved[Tree]) -> bool:
+def _is_there(images: ImageStore, cache: Cache[Tree], vertex: Vertex, solved: Solved[Tree]) -> bool:
     if isinstance(vertex.op, LocalSource):
         return True
     if isinstance(vertex.op, ImageSource):
-        record = engine.images.get(Digest.parse(vertex.op.image_id))
+        record = images.get(Digest.parse(vertex.op.image_id))
         return record is not None and Tree(record.layers, record.image.diff_ids) == solved.result
     return cache.get(solved.key) == solved.result
