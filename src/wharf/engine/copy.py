@@ -93,43 +93,41 @@ def _rooted(
     if "\0" in path or len(path) > MAX_PATH:
         raise Invalid("invalid path: it holds a null byte or is too long")
     try:
-        mounts = [encode_value(mount) for mount in engine.containers.mounts(record)]
-        args: dict[str, Any] = {"path": path, "container": container, "mounts": mounts}
-        with _entered(engine, record, args) as fds:
-            yield args, fds
+        with _entered(engine, record) as (seen, fds):
+            yield {"path": path, "container": container, **seen}, fds
     except (FileNotFoundError, NotFound):  # removed in the meantime, or about to be: it says so
         refuse_going(engine.containers.find(record.id), "copy")
         raise
 
 
 @contextlib.contextmanager
-def _entered(engine: Engine, record: ContainerRecord, args: dict[str, Any]) -> Iterator[tuple[int, ...]]:
-    """The namespaces that a job joins, and in `args` that it does; none where nothing runs."""
+def _entered(engine: Engine, record: ContainerRecord) -> Iterator[tuple[dict[str, Any], tuple[int, ...]]]:
+    """What a job mounts, and the namespaces that it joins; none where nothing runs."""
     namespace = engine.containers.open_mount_namespace(record)
-    args["running"] = namespace is not None
     if namespace is None:
         make_bind_sources(record)  # as for a start: the copy looks through the mounts
         with held(engine, record), engine.snapshots.own_work() as work:  # a start may come meanwhile
-            overlay = args["mounts"][0].get("overlay") or {}
-            if overlay.get("work"):
-                overlay["work"] = work
-            yield ()
+            yield {"mounts": _mounts(engine, record, work), "running": False}, ()
         return
     try:
+        seen = {"mounts": _mounts(engine, record), "running": True}
         running = engine.containers.live(record.id).running
         if running is None or maps_of_process(running.pid) is None:
-            yield (namespace,)
+            yield seen, (namespace,)
             return
         userns = running.namespace("user")
-        args["userns"] = True
         try:
-            yield (namespace, userns)
+            yield {**seen, "userns": True}, (namespace, userns)
         finally:
             os.close(userns)
     except ProcessLookupError:
         raise Conflict(f"container {record.id} is not running") from None
     finally:
         os.close(namespace)
+
+
+def _mounts(engine: Engine, record: ContainerRecord, work: str = "") -> list[Any]:
+    return [encode_value(mount) for mount in engine.containers.mounts(record, work)]
 
 
 def _read_only(record: ContainerRecord) -> list[list[str]]:

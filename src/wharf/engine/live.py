@@ -32,9 +32,10 @@ class LiveContainers(Containers):
             os.close(fd)
         return None
 
-    def mounts(self, record: ContainerRecord) -> list[Mount]:
-        """The root, then volumes and binds, as start makes them; file systems in memory are left out."""
-        out = list(self._snapshots.mounts(record.id))
+    def mounts(self, record: ContainerRecord, work: str = "") -> list[Mount]:
+        """The root (with `work` for its work directory), then volumes and binds, as start makes them; file systems in
+        memory are left out."""
+        out = list(self._snapshots.mounts(record.id, work))
         for point, request in zip(record.mounts, record.mount_requests, strict=True):
             if point.type == "tmpfs":
                 continue

@@ -79,8 +79,11 @@ class OverlaySnapshotter:
         self._make(key, parent, _VIEW)
         return self.mounts(key)
 
-    def mounts(self, key: str) -> list[Mount]:
-        """One mount for the root: an overlay, or a bind where a single directory shows everything."""
+    def mounts(self, key: str, work: str = "") -> list[Mount]:
+        """One mount for the root: an overlay, or a bind where a single directory shows everything.
+
+        `work`: the work directory, where it is not to be the snapshot's (see `own_work`).
+        """
         layers = self.layers(key)
         _, kind = self._parent_file(os.path.join(self._active, self._known(key)))
         own = os.path.join(self._active, key)
@@ -91,7 +94,7 @@ class OverlaySnapshotter:
             return [Mount("overlay", "overlay", "", ("ro",), Overlay(layers.lowers, options=self._view_options()))]
         if not layers.lowers:
             return [Mount("bind", layers.upper, "", ("rw", "rbind"))]
-        overlay = Overlay(layers.lowers, layers.upper, os.path.join(own, "work"), self._options)
+        overlay = Overlay(layers.lowers, layers.upper, work or os.path.join(own, "work"), self._options)
         return [Mount("overlay", "overlay", "", (), overlay)]
 
     @contextlib.contextmanager
