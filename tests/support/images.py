@@ -48,10 +48,10 @@ class Containers:
     def open_mount_namespace(self, record: ContainerRecord) -> int | None:
         return None
 
-    def mounts(self, record: ContainerRecord) -> list[Mount]:
+    def mounts(self, record: ContainerRecord, work: str = "") -> list[Mount]:
         options = {True: ("rbind",), False: ("rbind", "ro")}
         binds = [Mount("bind", item.source, item.destination, options[item.rw]) for item in record.mounts]
-        return [*self.snapshots.mounts(record.id), *binds]
+        return [*self.snapshots.mounts(record.id, work), *binds]
 
     def pause(self, record: ContainerRecord) -> None:
         self.frozen.append(f"pause {record.name}")
