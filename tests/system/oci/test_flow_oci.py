@@ -6,10 +6,12 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 from tests.system.oci.lab import COMMAND, OciLab, peer, peer_environment
 
+CONMON_SECONDS = 5.0
 _PODMAN = """
 set -e
 mount -t tmpfs tmpfs /run
@@ -124,9 +126,13 @@ class Podman:
         return self.enter([*self.words, verb, *self.limits, "--network", "none", *named, *words])
 
     def close(self) -> None:
-        """Remove the parent of its cgroups, which podman leaves; what is still in use fails the test."""
+        """Remove the parent of its cgroups, which podman leaves; what is still in use fails the test, but for a conmon
+        that ends just behind its podman."""
+        deadline = time.monotonic() + CONMON_SECONDS
         for directory in self._oci.cgroups(self._parent):
             for path, _, _ in os.walk(directory, topdown=False):
+                while Path(path, "cgroup.procs").read_text() and time.monotonic() < deadline:
+                    time.sleep(0.02)
                 os.rmdir(path)
 
     def enter(self, words: list[str]) -> "subprocess.CompletedProcess[str]":
