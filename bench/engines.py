@@ -69,7 +69,7 @@ def wharf(client: list[str], place: str, checkout: str = ".", name: str = "wharf
         socket = f"{root}/s"
         command = [
             str(Path(checkout, ".venv/bin/wharfd").absolute()), "-H", f"unix://{socket}", "--data-root", f"{root}/data",
-            "--exec-root", f"{root}/exec", "--pidfile", f"{root}/pid",
+            "--exec-root", f"{root}/exec", "--pidfile", f"{root}/pid", "--live-restore=false",
         ]  # fmt: skip
         with _daemon([*IN_OWN_NETWORK, *command], f"{root}/log") as pid:
             yield _ready(Engine(name, client, f"unix://{socket}", pid, ("wharf",)))

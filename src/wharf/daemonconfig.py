@@ -87,8 +87,8 @@ class Settings:
     tlscert: str = ""
     tlskey: str = ""
     selinux_enabled: bool = False
-    live_restore: bool = False
-    """Containers go on running when wharfd is told to end."""
+    live_restore: bool = True
+    """Containers go on running when wharfd is told to end; dockerd's is false."""
     restart_unhealthy: bool = False
     """Restart what its health check calls unhealthy and has a restart policy. Not one of dockerd's."""
     idle_timeout: int = 0

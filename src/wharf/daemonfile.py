@@ -26,8 +26,6 @@ _REFUSED = """
 """
 REFUSED = frozenset(_REFUSED.split())
 """Docker's directives that must not be ignored silently and are not there yet."""
-FILE_DECIDES = ("live_restore",)
-"""Given by the flags of the package's unit, which people change in the file: its word counts."""
 PROXIES = ("http-proxy", "https-proxy", "no-proxy")
 _KINDS: dict[str, type] = {
     "runtimes": dict,
@@ -163,11 +161,11 @@ def _runtime_object(path: str, name: str, item: Any) -> tuple[str, ...]:
 
 
 def refuse_conflicts(path: str, flags: dict[str, Any], from_file: dict[str, Any]) -> None:
-    """Raises Invalid for directives that were given twice, but for those of FILE_DECIDES."""
+    """Raises Invalid for directives that were given twice."""
     both = [
         f"{name.replace('_', '-')}: (from flag: {_shown(flags[name])}, from file: {_shown(from_file[name])})"
         for name in flags
-        if name in from_file and name not in FILE_DECIDES
+        if name in from_file
     ]
     if both:
         raise _file_error(

@@ -80,7 +80,7 @@ def _of_containers(add: Add) -> None:
     add("--seccomp-profile", metavar="FILE", help="default seccomp profile: a file, builtin or unconfined")
     add("--no-new-privileges", action="store_true", help="no container gains privileges, unless it says so")
     add("--selinux-enabled", action="store_true", help="label containers where the host has SELinux")
-    add("--live-restore", action="store_true", help="containers go on running when the daemon ends")
+    _switch(add, "--live-restore", "containers go on running when the daemon ends (true)")
     add("--restart-unhealthy", action="store_true", help="restart what is unhealthy and has a restart policy")
     add("--add-runtime", dest="runtimes", action="append", metavar="NAME=PATH", help="another OCI runtime")
     add("--default-runtime", metavar="NAME", help="runtime of containers that name none (runc: the one built in)")

@@ -30,8 +30,8 @@ def test_a_daemon_is_alone_on_its_socket_pid_file_and_data_root(tmp_path: Path) 
         assert daemon.docker("ps").returncode == 0
 
 
-def test_sigterm_stops_containers_and_leaves_no_file(tmp_path: Path) -> None:
-    with Wharfd("--shutdown-timeout", "2") as daemon:
+def test_sigterm_stops_containers_where_they_shall_not_outlive_it_and_leaves_no_file(tmp_path: Path) -> None:
+    with Wharfd("--shutdown-timeout", "2", "--live-restore=false") as daemon:
         daemon.load_busybox()
         daemon.docker("run", "-d", "--name", "stays", "busybox", "sleep", "1000")
         assert daemon.stop() == 0

@@ -55,12 +55,10 @@ def test_reload(configured: tuple[Wharfd, Path]) -> None:
     assert event["Action"] == "reload" and event["Actor"]["Attributes"]["labels"] == "b=2"
 
 
-def test_containers_outlive_the_daemon_when_asked(configured: tuple[Wharfd, Path]) -> None:
-    """SIGTERM: with live-restore they run on, and the next daemon has them; without it they are stopped."""
+def test_containers_outlive_the_daemon(configured: tuple[Wharfd, Path]) -> None:
+    """SIGTERM: they run on, and the next daemon has them; with `live-restore` false they are stopped."""
     daemon, file = configured
     daemon.load_busybox()
-    file.write_text('{"live-restore": true}')
-    hang_up(daemon, "reloaded: live-restore is True")
     assert daemon.docker("info", "-f", "{{.LiveRestoreEnabled}}").stdout == "true\n"
     script = "while :; do echo tick; sleep 0.2; done"
     daemon.docker("run", "-d", "--name", "lives", "-p", "127.0.0.1::80", "busybox", "sh", "-c", script)
@@ -81,12 +79,14 @@ def test_containers_outlive_the_daemon_when_asked(configured: tuple[Wharfd, Path
     assert json.loads(daemon.docker("inspect", "lives").stdout)[0]["State"]["Status"] == "exited"
 
 
-def test_the_file_may_take_back_what_the_unit_gives(tmp_path: Path) -> None:
+def test_live_restore_is_how_it_is_unless_told_otherwise(tmp_path: Path) -> None:
     file = tmp_path / "daemon.json"
-    file.write_text('{"live-restore": false}')
-    assert not read_settings(["--live-restore", "--config-file", str(file)]).live_restore
     file.write_text("{}")
-    assert read_settings(["--live-restore", "--config-file", str(file)]).live_restore
+    at = ["--config-file", str(file)]
+    assert read_settings(at).live_restore and read_settings([*at, "--live-restore"]).live_restore
+    assert not read_settings([*at, "--live-restore=false"]).live_restore
+    file.write_text('{"live-restore": false}')
+    assert not read_settings(at).live_restore
 
 
 def test_a_broken_file_changes_nothing(configured: tuple[Wharfd, Path]) -> None:

@@ -73,7 +73,7 @@ class EngineConfig:
     log_opts: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     shutdown_timeout: int = 15
-    live_restore: bool = False
+    live_restore: bool = True
     """Containers go on running when the engine is closed, unless the machine goes down."""
     debug: bool = False
     restart_unhealthy: bool = False

@@ -122,6 +122,7 @@ def test_it_outlives_the_daemon_and_the_image(daemon: Wharfd) -> None:
         assert daemon.docker("exec", "user", "cat", "/x/only").stdout == "here"
         daemon.docker("restart", "-t", "0", "user")
         assert daemon.docker("exec", "user", "cat", "/x/only").stdout == "here"
+        daemon.docker("stop", "-t", "0", "user")
         daemon.stop()
         daemon.start()
         daemon.docker("start", "user")

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("engine-recovery")
 
 @pytest.fixture
 def daemon() -> Iterator[Wharfd]:
-    with Wharfd() as started:
+    with Wharfd("--live-restore=false") as started:
         started.load_busybox()
         yield started
 

@@ -70,7 +70,7 @@ def test_a_kill_by_hand_is_no_failure(daemon: Wharfd) -> None:
 
 
 def test_after_the_daemon_was_started_again() -> None:
-    with Wharfd() as daemon:
+    with Wharfd("--live-restore=false") as daemon:
         daemon.load_busybox()
         for policy in ("no", "always", "unless-stopped", "on-failure"):
             run(daemon, policy, policy, "exec sleep 1000")

@@ -16,7 +16,7 @@ SLEEP = ("busybox", "sleep", "1000")
 def daemon() -> Iterator[Wharfd]:
     if os.geteuid():
         pytest.skip("needs root")
-    with Wharfd() as started:
+    with Wharfd("--live-restore=false") as started:
         started.load_busybox()
         yield started
 

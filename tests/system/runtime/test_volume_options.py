@@ -18,7 +18,7 @@ TMPFS = ("-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m,uid=7,mode=7
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Wharfd]:
-    with Wharfd() as started:
+    with Wharfd("--live-restore=false") as started:
         started.load_busybox()
         yield started
 
