@@ -292,6 +292,13 @@ DIFFERENCES: tuple[Difference, ...] = (
         stderr="",
     ),
     Difference(
+        "info and version",
+        "docker info --format '{{.Driver}} {{.DefaultRuntime}} {{.Swarm.LocalNodeState}} {{.LiveRestoreEnabled}} "
+        "{{.ExperimentalBuild}}'",
+        "containers outlive the daemon unless that is switched off",
+        stdout="overlay2 runc inactive true false\n",
+    ),
+    Difference(
         "mounts: --volumes-from",
         "docker run --pull never --rm --volumes-from tmpfs box:1 true",
         "a file system in memory of the other container is made anew; Docker looks for a volume without a name",
