@@ -18,9 +18,9 @@ def publish_container_event(engine: Engine, record: ContainerRecord, action: str
 
 
 def publish_network_event(engine: Engine, record: ContainerRecord, action: str) -> None:
-    """`connect` or `disconnect` for each network of the container."""
+    """`connect` or `disconnect` for each network of the container that it is on while it runs."""
     for name, settings in record.networks.items():
-        if settings.network_id:
+        if settings.network_id and record.network_mode:
             publish_endpoint_event(engine, record, action, (settings.network_id, name))
 
 

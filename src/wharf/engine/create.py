@@ -42,6 +42,7 @@ from wharf.errors import Invalid, NotFound, NotImplementedYet, WharfError
 from wharf.kernel import faults
 from wharf.kernel.cgroup.support import supported
 from wharf.spec.container import (
+    ContainerConfig,
     ContainerRecord,
     CreateRequest,
     HostConfig,
@@ -96,7 +97,7 @@ def create_container(engine: Engine, request: CreateRequest, image: ImageRecord 
     images = [image, *resolve_images(engine, planned)]
     container_id = secrets.token_hex(32)
     _resolve_joined(engine, host_config, container_id)
-    config.hostname = config.hostname or _hostname(host_config, container_id)
+    config.hostname = config.hostname or _hostname(config, host_config, container_id)
     with contextlib.ExitStack() as undo, engine.volume_holds.by(container_id) as hold:
         name = _take_name(engine, name, container_id)
         undo.callback(engine.containers.release, name, container_id)
@@ -165,10 +166,11 @@ def _take_name(engine: Engine, name: str, container_id: str) -> str:
             return made
 
 
-def _hostname(host_config: HostConfig, container_id: str) -> str:
+def _hostname(config: ContainerConfig, host_config: HostConfig, container_id: str) -> str:
     if host_config.network_mode == "host" or host_config.uts_mode == "host":
         return socket.gethostname()
-    return "" if host_config.network_mode.startswith("container:") else container_id[:12]
+    joins = host_config.network_mode.startswith("container:") and not config.network_disabled
+    return "" if joins else container_id[:12]
 
 
 def _resolve_joined(engine: Engine, host_config: HostConfig, container_id: str) -> None:

@@ -44,12 +44,6 @@ def is_user_defined(network: str) -> bool:
     return network not in PREDEFINED and network != "default"
 
 
-def own_network(record: ContainerRecord) -> bool:
-    """Whether a container has a network namespace with interfaces of its own to be wired."""
-    mode = record.host_config.network_mode
-    return mode != "host" and not mode.startswith("container:")
-
-
 # -- checks
 
 
@@ -119,8 +113,8 @@ def _is_any(text: str) -> bool:
 
 def networks_at_create(engine: Engine, record: ContainerRecord, asked: dict[str, EndpointSettings]) -> None:
     """Fill in `record.networks` from `NetworkingConfig` and the legacy `Config.MacAddress`; raises Invalid."""
-    mode = record.host_config.network_mode
-    if mode.startswith("container:"):
+    mode = record.network_mode
+    if not mode or record.joined_network:
         return
     asked = {("bridge" if name == "default" else name): settings for name, settings in asked.items()}
     if len(asked) > MAX_ENDPOINTS:
@@ -197,11 +191,11 @@ def tell_names(engine: Engine, container: Container) -> None:
 
 def allocate(engine: Engine, container: Container, undo: contextlib.ExitStack) -> list[Published]:
     """Addresses on each network and ports on the one that leads out; the records' fields alone for host and none,
-    nothing for another container's network."""
+    nothing for another container's network and where it is disabled."""
     record = container.record
     record.sandbox_id = secrets.token_hex(32)
     record.ports, record.interfaces = {}, {}
-    if record.host_config.network_mode.startswith("container:"):
+    if not record.network_mode or record.joined_network:
         return []
     undo.callback(forget, record)
     found: list[Endpoint] = []

@@ -22,7 +22,9 @@ def inspect_container(engine: Engine, name: str, size: bool = False) -> dict[str
     record = container.record
     extras = InspectExtras(graph=_graph(engine, record), links=shown_links(engine, record))
     extras.exec_ids = sorted(item.record.id for item in list(container.execs.values()) if item.record.exit_code is None)
-    if record.log_path:
+    if not record.network_mode:  # it has none of the engine's files
+        extras.directory = ""
+    elif record.log_path:
         try:
             extras.directory = engine.directory(files_owner(engine, record))
         except WharfError:  # the container it shares them with is gone
@@ -31,8 +33,8 @@ def inspect_container(engine: Engine, name: str, size: bool = False) -> dict[str
         extras.directory = engine.directory(record.id)
     if record.sandbox_id:  # it was started once: only then Docker looks it up
         extras.apparmor = apparmor_of(engine, record.host_config)
-    if record.state.running and not record.host_config.network_mode.startswith("container:"):
-        short = "default" if record.host_config.network_mode == "host" else record.sandbox_id[:12]
+    if record.state.running and not record.joined_network:
+        short = "default" if record.network_mode == "host" else record.sandbox_id[:12]
         extras.sandbox_key = f"{engine.config.exec_root}/netns/{short}"
     if size:
         extras.size_rw, extras.size_root_fs = sizes(engine, record)

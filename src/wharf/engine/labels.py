@@ -94,8 +94,7 @@ def relabel_sources(record: ContainerRecord, files: Sequence[str]) -> None:
     (for this one alone). Raises Internal."""
     if not record.mount_label:
         return
-    joined = record.host_config.network_mode.startswith("container:")
-    wanted = [(path, joined) for path in files]
+    wanted = [(path, bool(record.joined_network)) for path in files]
     for point in record.mounts:
         word = next((word for word in point.mode.split(",") if word in _SHARES), "")
         if word and point.source:

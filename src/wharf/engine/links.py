@@ -67,8 +67,8 @@ def take_links(engine: Engine, record: ContainerRecord) -> None:
 def _target(engine: Engine, name: str) -> ContainerRecord:
     try:
         target = engine.containers.find(name)
-        while target.host_config.network_mode.startswith("container:"):
-            target = engine.containers.find(target.host_config.network_mode.partition(":")[2])
+        while target.joined_network:
+            target = engine.containers.find(target.joined_network)
     except NotFound as error:
         raise Invalid(f"could not get container for {name[:200]}: {error.message}") from None
     return target
@@ -110,8 +110,7 @@ def _name_of(engine: Engine, record: ContainerRecord, target: str) -> str:
 
 def needed_first(record: ContainerRecord) -> list[str]:
     """Ids of the containers that must run before this one can start."""
-    joined = record.host_config.network_mode.partition("container:")[2]
-    return [*record.links.values(), *([joined] if joined else [])]
+    return [*record.links.values(), *([record.joined_network] if record.joined_network else [])]
 
 
 def parents(engine: Engine, target: str) -> list[ContainerRecord]:

@@ -31,7 +31,7 @@ from wharf.engine.endpoints import (
 )
 from wharf.engine.hosts_files import own_lines, use_own_resolver
 from wharf.engine.resolvers import resolver_of
-from wharf.errors import Conflict, Denied, Internal, Invalid, WharfError
+from wharf.errors import Conflict, Denied, Internal, Invalid, NotFound, WharfError
 from wharf.kernel import faults
 from wharf.network.manager import SandboxTarget
 from wharf.network.plan import gateway_order
@@ -67,6 +67,8 @@ def connect_network(engine: Engine, name: str, request: NetworkConnect) -> None:
             _want_mac(record, network.name, settings.mac_address)
             engine.database.containers.put(record)
             return
+        if not record.network_mode:
+            raise NotFound(f"network sandbox for container {record.id} not found")
         if network.config_only:
             raise Denied("cannot create endpoint on configuration-only network")
         if any(endpoint.network_id == network.id for endpoint in container.endpoints):

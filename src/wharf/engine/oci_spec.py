@@ -61,7 +61,7 @@ class Found:
 def build_spec(record: ContainerRecord, found: Found) -> Spec:
     """The specification that the monitor carries out."""
     config, host = record.config, record.host_config
-    own = _own_namespaces(host) + (["user"] if found.id_maps else [])
+    own = _own_namespaces(record) + (["user"] if found.id_maps else [])
     spec: Spec = {
         "ociVersion": "1.2.1",
         "process": process_of(record, found),
@@ -89,10 +89,10 @@ def build_spec(record: ContainerRecord, found: Found) -> Spec:
     return spec
 
 
-def _own_namespaces(host: HostConfig) -> list[str]:
+def _own_namespaces(record: ContainerRecord) -> list[str]:
     """Types the process is not left in the host's namespace of; those joined are among them."""
-    kinds = ["mount"]
-    if host.network_mode != "host":
+    host, kinds = record.host_config, ["mount"]
+    if record.network_mode != "host":
         kinds.append("network")
     if host.uts_mode != "host":
         kinds.append("uts")

@@ -160,7 +160,7 @@ def _joined(engine: Engine, record: ContainerRecord, undo: contextlib.ExitStack)
     """Descriptors of the namespaces of other containers that this one shares; closed by the caller's stack."""
     host, found = record.host_config, {}
     maps = applied(engine.config.id_maps, host)
-    for kind, mode in (("network", host.network_mode), ("pid", host.pid_mode), ("ipc", host.ipc_mode)):
+    for kind, mode in (("network", record.network_mode), ("pid", host.pid_mode), ("ipc", host.ipc_mode)):
         if mode.startswith("container:"):
             other = mode.partition(":")[2]
             found[kind] = _namespace_of(engine, record, kind, other)
@@ -223,11 +223,13 @@ def _namespace_of(engine: Engine, record: ContainerRecord, kind: str, other_name
 
 
 def _write_files(engine: Engine, container: Container, links: Sequence[str]) -> dict[str, str]:
-    """Write hostname, hosts and resolv.conf anew; target in the container -> file."""
+    """Write hostname, hosts and resolv.conf anew; target in the container -> file. None without a network."""
     record = container.record
     config, host = record.config, record.host_config
-    mode = host.network_mode
-    if mode.startswith("container:"):
+    mode = record.network_mode
+    if not mode:
+        return {}
+    if record.joined_network:
         directory = engine.directory(files_owner(engine, record))
     else:
         directory = engine.directory(record.id)
@@ -250,9 +252,9 @@ def _write_files(engine: Engine, container: Container, links: Sequence[str]) -> 
 def files_owner(engine: Engine, record: ContainerRecord) -> str:
     """Id of the container whose hostname, hosts and resolv.conf this one uses."""
     seen = set()
-    while record.host_config.network_mode.startswith("container:") and record.id not in seen:
+    while record.joined_network and record.id not in seen:
         seen.add(record.id)
-        record = engine.containers.find(record.host_config.network_mode.partition(":")[2])
+        record = engine.containers.find(record.joined_network)
     return record.id
 
 

@@ -98,7 +98,7 @@ def _paths(record: ContainerRecord, extras: InspectExtras) -> dict[str, str]:
 def network_settings(record: ContainerRecord, sandbox_key: str = "") -> dict[str, Any]:
     """`NetworkSettings` with the old fields at its top, which tell about the default bridge only."""
     running = record.state.running
-    own = running and not record.host_config.network_mode.startswith("container:")
+    own = running and bool(record.network_mode) and not record.joined_network
     bridge = record.networks.get("bridge") if running else None
     bridge = bridge or EndpointSettings()
     return {

@@ -394,6 +394,17 @@ class ContainerRecord:
     """SELinux, as `mount_label`; "" without it."""
     mount_label: str = ""
 
+    @property
+    def network_mode(self) -> str:
+        """The network mode in force: "" for an empty namespace without the engine's files and names, which
+        `Config.NetworkDisabled` makes of every mode."""
+        return "" if self.config.network_disabled else self.host_config.network_mode
+
+    @property
+    def joined_network(self) -> str:
+        """Name or id of the container whose network this one shares, "" when it has its own or the host's."""
+        return self.network_mode.partition("container:")[2]
+
 
 @dataclass(slots=True)
 class ExecConfig:
