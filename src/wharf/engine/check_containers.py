@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from wharf.engine.container import Container
 from wharf.engine.image_mounts import container_of, views_of
+from wharf.engine.mend_layers import mend_below
 from wharf.spec.finding import Finding
 
 if TYPE_CHECKING:
@@ -50,8 +51,15 @@ def _check_record(engine: Engine, container: Container) -> Iterator[Found]:
     record, running = container.record, container.running
     if record.state.removal_in_progress:
         return
-    if not {record.id, *views_of(record)} <= set(engine.snapshots.keys()):
+    snapshots = {record.id, *views_of(record)}
+    if not snapshots <= set(engine.snapshots.keys()):
         yield Finding("container", record.id, "its files are gone: remove it", safe=False), None
+    for key in sorted(snapshots & set(engine.snapshots.keys())):
+        if missing := engine.snapshots.missing_below(key):
+            yield (
+                Finding("container", record.id, f"what it stands on is gone: {missing}"),
+                partial(mend_below, engine, key),
+            )
     for mount in record.mounts:
         if mount.type == "volume" and mount.source and not os.path.isdir(mount.source):
             yield Finding("container", record.id, f"its volume {mount.name} is gone: remove it", safe=False), None

@@ -44,6 +44,8 @@ def check_images(engine: Engine) -> list[Found]:
         found += [(Finding("blob", str(digest), "no image names it"), sweep) for digest in unnamed]
         found += [(Finding("snapshot", str(digest), "no image and no container needs it"), sweep)
                   for digest in snapshots]  # fmt: skip
+    for path in engine.content.strange():
+        found.append((Finding("file", path, "it is no blob: take it away", safe=False), None))
     return found + index
 
 

@@ -21,6 +21,7 @@ from wharf.engine.image_gc import ImageGc
 from wharf.engine.info import instance_uuid
 from wharf.engine.live import LiveContainers
 from wharf.engine.loop import EngineLoop
+from wharf.engine.mend_layers import mend_after_boot
 from wharf.engine.netd_guard import NetdGuard
 from wharf.engine.registries import Registries
 from wharf.engine.restore import restart_after_open, restore_containers
@@ -144,6 +145,7 @@ class Engine:
         endpoints: list[Endpoint] = restore_containers(self)
         self.network.start(endpoints)
         self.images.restore()
+        mend_after_boot(self)
         restore_volumes(self)
         restore_volume_mounts(self)
         clear_scratch(self)

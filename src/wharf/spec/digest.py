@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from wharf.errors import Invalid
 
+_HEX = re.compile(r"[0-9a-f]{64}\Z")
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})\Z")
 
 
@@ -22,6 +23,11 @@ class Digest:
         if match is None:
             raise Invalid(f"invalid digest {text[:200]!r}: expected sha256:<64 lower-case hex digits>")
         return cls(match.group(1))
+
+    @classmethod
+    def of_name(cls, name: str) -> "Digest | None":
+        """The digest whose hexadecimal digits a file is named after; None for any other name."""
+        return cls(name) if _HEX.match(name) else None
 
     @classmethod
     def of(cls, data: bytes) -> "Digest":

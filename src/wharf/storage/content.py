@@ -159,7 +159,12 @@ class ContentStore:
     def digests(self) -> Iterator[Digest]:
         """Every blob, in no order."""
         for name in os.listdir(self._blobs):
-            yield Digest(name)
+            if digest := Digest.of_name(name):
+                yield digest
+
+    def strange(self) -> list[str]:
+        """Paths among the blobs whose names are no digests: not ours, so nobody reads or deletes them."""
+        return [os.path.join(self._blobs, name) for name in os.listdir(self._blobs) if not Digest.of_name(name)]
 
     def sync(self) -> None:
         """Make everything stored so far survive a power loss; a no-op when nothing is pending.

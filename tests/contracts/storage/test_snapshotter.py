@@ -182,6 +182,27 @@ def test_the_same_boot_keeps_what_was_not_synced(factory: Factory, host: Host) -
     assert factory(host).exists(A)
 
 
+def test_what_a_container_stands_on_is_told_and_mended(factory: Factory, host: Host) -> None:
+    snapshots = factory(host)
+    layer(snapshots, A, None, a="1")
+    snapshots.close()
+    mounts = snapshots.prepare("c1", A, init=True)
+    assert snapshots.missing_below("c1") == ""
+    after = factory(replace(host, boot_id="another-boot"))
+    assert after.discarded == 1
+    assert after.missing_below("c1") == f"the mount points over {A}"
+    after.mend_below("c1")
+    assert after.missing_below("c1") == "" and after.mounts("c1") == mounts
+    after.close()
+    layer(after, B, A)
+    after.prepare("c2", B)
+    again = factory(replace(host, boot_id="a-third-boot"))
+    assert (again.discarded, again.missing_below("c1")) == (1, "")
+    assert again.missing_below("c2") == f"a layer of {B}"
+    with pytest.raises(NotFound):
+        again.missing_below("c3")
+
+
 def test_half_made_snapshots_are_swept(factory: Factory, host: Host, tmp_path: Path) -> None:
     snapshots = factory(host)
     (tmp_path / "snapshots/staging/half/fs").mkdir(parents=True)

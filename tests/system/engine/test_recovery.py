@@ -139,6 +139,29 @@ def test_leftovers_of_a_cut_create_are_removed(daemon: Wharfd) -> None:
     daemon.docker("start", "-a", "kept")
 
 
+def test_layers_that_a_power_loss_took_are_unpacked_again_before_anything_starts(daemon: Wharfd) -> None:
+    daemon.docker("run", "-d", "--name", "always", "--restart", "always", "busybox", "sleep", "1000")
+    daemon.docker(
+        "create", "--name", "idle", "--mount", "type=image,src=busybox,dst=/img", "busybox", "ls", "/img/bin/sh"
+    )
+    daemon.docker("stop", "-t", "0", "always")
+    daemon.kill()
+    committed = Path(f"{daemon.root}/data/snapshots/committed")
+    unsynced = [path / "unsynced" for path in committed.iterdir()]
+    assert len(unsynced) > 1  # with the mount points over it
+    for path in unsynced:
+        path.write_text("another boot")
+    inodes = {path.parent.stat().st_ino for path in unsynced}
+    daemon.start()
+    deadline = time.monotonic() + 10
+    while inspect(daemon, "always")["Status"] != "running":
+        assert time.monotonic() < deadline, daemon.log()
+        time.sleep(0.02)
+    assert daemon.docker("start", "-a", "idle").stdout == "/img/bin/sh\n"
+    assert daemon.docker("exec", "always", "cat", "/etc/hostname").stdout
+    assert not inodes & {path.stat().st_ino for path in committed.iterdir()}, "they were not taken away"
+
+
 def test_a_clean_stop_takes_containers_along_and_brings_them_back(daemon: Wharfd) -> None:
     daemon.docker("run", "-d", "--name", "back", "--restart", "always", "busybox", "sleep", "100")
     daemon.docker("run", "-d", "--name", "off", "busybox", "sleep", "100")

@@ -63,6 +63,13 @@ def mended(daemon: Wharfd, kind: str, name: str) -> None:
     assert check(daemon) == (0, [])
 
 
+def mended_not(daemon: Wharfd, kind: str, name: str) -> None:
+    """Found, and left to a person."""
+    code, findings = check(daemon, "--repair")
+    assert code == 1
+    assert [(item["Kind"], name in str(item["Object"]), item["Repaired"]) for item in findings] == [(kind, True, False)]
+
+
 def test_files_without_records(daemon: Wharfd) -> None:
     data, run = Path(f"{daemon.root}/data"), Path(f"{daemon.root}/exec")
     idle = daemon.docker("inspect", "-f", "{{.Id}}", "idle").stdout.strip()
@@ -87,6 +94,11 @@ def test_blobs_and_the_index(daemon: Wharfd) -> None:
     index.write_bytes(b'{"manifests":[]}')
     mended(daemon, "index.json", "index.json")
     assert index.read_bytes() == right
+    strange = blobs / "notes.txt"
+    strange.write_text("somebody's")
+    mended_not(daemon, "file", "notes.txt")
+    assert strange.read_text() == "somebody's"
+    strange.unlink()
     blob = max(blobs.iterdir(), key=lambda path: path.stat().st_size)
     content = blob.read_bytes()
     os.chmod(blob, 0o600)
@@ -129,6 +141,19 @@ def test_the_host(daemon: Wharfd) -> None:
         [*daemon.enter, "nft", f"delete element inet wharf-{instance} published {{ tcp . 18077 }}"], check=True
     )
     mended(daemon, "nft element", "tcp . 18077")
+
+
+def test_what_a_container_stands_on(daemon: Wharfd) -> None:
+    idle = daemon.docker("inspect", "-f", "{{.Id}}", "idle").stdout.strip()
+    committed = Path(f"{daemon.root}/data/snapshots/committed")
+    (init,) = (path for path in committed.iterdir() if path.name.endswith(".init"))
+    init.rename(f"{daemon.root}/init")
+    code, findings = check(daemon, "--repair")
+    found = [(item["Kind"], "what it stands on is gone: the mount points" in str(item["Problem"])) for item in findings]
+    assert (code, found) == (1, [("container", True)] * 2)
+    assert idle in {item["Object"] for item in findings}
+    assert check(daemon) == (0, [])
+    assert (init / "fs/etc/resolv.conf").exists()
 
 
 def test_a_record_without_files_needs_a_person(daemon: Wharfd) -> None:

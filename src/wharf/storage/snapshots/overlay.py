@@ -51,6 +51,8 @@ class OverlaySnapshotter:
         self._marker = CleanMarker(self._committed, host.boot_id)
         self._lock = threading.Lock()
         self._sizes: dict[Digest, int] = {}
+        self.discarded = 0
+        """How many committed snapshots the start had to take away: what lies on them is to be mended."""
 
     def start(self) -> None:
         """Discard what a crash left half made or unsynced, and begin to sync in the background."""
@@ -58,6 +60,7 @@ class OverlaySnapshotter:
             self._trash.discard(os.path.join(self._staging, name))
         for name in self._marker.unclean():
             self._trash.discard(os.path.join(self._committed, name))
+            self.discarded += 1
         for key in self.keys():  # a view or container cut off within its first instants
             if not os.path.lexists(os.path.join(self._active, key, "parent")):
                 self._trash.discard(os.path.join(self._active, key))
@@ -125,7 +128,7 @@ class OverlaySnapshotter:
         parent, kind = self._parent_file(directory)
         chain = [os.path.join(self._committed, d.hex, "fs") for d in self._chain(parent)]
         if kind == _INIT and parent is not None:
-            chain.insert(0, os.path.join(self._committed, parent.hex + ".init", "fs"))
+            chain.insert(0, os.path.join(self._init(parent), "fs"))
         return LayerDirs(os.path.join(directory, "fs"), tuple(chain))
 
     def commit(self, key: str, chain_id: Digest) -> None:
@@ -155,7 +158,7 @@ class OverlaySnapshotter:
                 if self._parent_file(directory)[0] == snapshot and not directory.endswith(".init"):
                     raise Conflict(f"snapshot {snapshot} is in use by {os.path.basename(directory)}")
             self._sizes.pop(snapshot, None)
-            self._trash.discard(os.path.join(self._committed, snapshot.hex + ".init"))
+            self._trash.discard(self._init(snapshot))
             self._trash.discard(os.path.join(self._committed, snapshot.hex), large=True)
 
     def exists(self, chain_id: Digest) -> bool:
@@ -165,6 +168,21 @@ class OverlaySnapshotter:
         except NotFound:
             return False
         return True
+
+    def missing_below(self, key: str) -> str:
+        """What an active snapshot stands on and is not there, in words; "" when it is whole. Raises NotFound."""
+        parent, kind = self._parent_file(os.path.join(self._active, self._known(key)))
+        if parent is not None and not self.exists(parent):
+            return f"a layer of {parent}"
+        if kind == _INIT and parent is not None and not os.path.exists(self._init(parent)):
+            return f"the mount points over {parent}"
+        return ""
+
+    def mend_below(self, key: str) -> None:
+        """Make Docker's mount points below an active snapshot again if they are gone; its layers must be there."""
+        parent, kind = self._parent_file(os.path.join(self._active, self._known(key)))
+        if kind == _INIT and parent is not None:
+            self._ensure_init(parent)
 
     def parent(self, snapshot: str | Digest) -> Digest | None:
         """The committed snapshot below; raises NotFound for an unknown snapshot."""
@@ -182,7 +200,7 @@ class OverlaySnapshotter:
 
     def chain_ids(self) -> list[Digest]:
         """Every committed snapshot."""
-        return [Digest(name) for name in os.listdir(self._committed) if not name.endswith(".init")]
+        return [digest for name in os.listdir(self._committed) if (digest := Digest.of_name(name))]
 
     def keys(self) -> list[str]:
         """Every active snapshot and view."""
@@ -219,7 +237,7 @@ class OverlaySnapshotter:
 
     def _ensure_init(self, parent: Digest) -> None:
         """Make the init layer over `parent` once; two makers race harmlessly for one rename."""
-        target = os.path.join(self._committed, parent.hex + ".init")
+        target = self._init(parent)
         if os.path.exists(target):
             return
         lowers = tuple(os.path.join(self._committed, d.hex, "fs") for d in self._chain(parent))
@@ -236,6 +254,9 @@ class OverlaySnapshotter:
             else:
                 os.rename(staged, target)
         self._marker.wake()
+
+    def _init(self, parent: Digest) -> str:
+        return os.path.join(self._committed, parent.hex + ".init")
 
     def _directory(self, snapshot: str | Digest) -> str:
         if isinstance(snapshot, Digest):
