@@ -53,11 +53,11 @@ class Containers:
         binds = [Mount("bind", item.source, item.destination, options[item.rw]) for item in record.mounts]
         return [*self.snapshots.mounts(record.id, work), *binds]
 
-    def pause(self, record: ContainerRecord) -> None:
-        self.frozen.append(f"pause {record.name}")
-
-    def unpause(self, record: ContainerRecord) -> None:
-        self.frozen.append(f"unpause {record.name}")
+    @contextmanager
+    def held_still(self, record: ContainerRecord) -> Iterator[None]:
+        self.frozen.append(f"freeze {record.name}")
+        yield
+        self.frozen.append(f"thaw {record.name}")
 
     def all(self) -> list[ContainerRecord]:
         return list(self.records)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -58,7 +57,8 @@ def commit_container(engine: Engine, request: CommitRequest) -> Digest:
         base = engine.images.get(Digest.parse(record.image_id))
         if base is None:
             raise Conflict(f"You cannot commit container {record.id}: its image {record.image_id} was deleted")
-        with _frozen(engine, record) if request.pause else contextlib.nullcontext():
+        with engine.containers.held_still(record) if request.pause else contextlib.nullcontext():
+            faults.done("commit:frozen")
             layer = _pack(engine, record)
             faults.done("commit:packed")
         faults.done("commit:thawed")
@@ -74,19 +74,6 @@ def commit_container(engine: Engine, request: CommitRequest) -> Digest:
     attributes = {**labels, "image": record.config.image, "name": record.name, **attributes}
     engine.events.publish("container", "commit", record.id, attributes)
     return made.id
-
-
-@contextlib.contextmanager
-def _frozen(engine: Engine, record: ContainerRecord) -> Iterator[None]:
-    if not record.state.running or record.state.paused:
-        yield
-        return
-    engine.containers.pause(record)
-    faults.done("commit:frozen")
-    try:
-        yield
-    finally:
-        engine.containers.unpause(record)
 
 
 def _pack(engine: Engine, record: ContainerRecord) -> Blob:

@@ -67,6 +67,8 @@ class Container:
         self.started_monotonic = 0.0
         self.execs: dict[str, LiveExec] = {}
         self.gate = Gate()
+        self.held: list[Running] = []
+        """The run that is held still, once for each that holds it (see `freezer`)."""
         self.shipper: Shipper | None = None
         """What sends the log away, from a start until all of it is sent."""
 

@@ -22,7 +22,7 @@ from wharf.engine.exec_start import ExecStart, launch_exec
 from wharf.engine.health_rules import MAX_OUTPUT, Plan, text_of
 from wharf.engine.loop import Timer
 from wharf.engine.times import format_time
-from wharf.errors import WharfError
+from wharf.errors import Unavailable, WharfError
 from wharf.kernel.process import signal_group
 from wharf.runtime.requests import ExitRecord, StartFailed
 from wharf.spec.container import ExecConfig, ExecRecord
@@ -93,8 +93,14 @@ class Probe:
         command = command_text(record.config)
         self._tell(f"exec_create: {command}")
         self._tell(f"exec_start: {command}")
+        inside = contextlib.ExitStack()
         try:
-            with self._container.gate.enter():
+            inside.enter_context(self._container.gate.enter())
+        except Unavailable:  # a commit holds the container still for long, which is nothing against its health
+            self._finish(None)
+            return
+        try:
+            with inside:
                 self._stream = launch_exec(self._engine, self._container, self._item, running, ExecStart())
         except (StartFailed, WharfError) as error:
             self._finish(None if running.over() else error.message)

@@ -1,10 +1,10 @@
 """The containers of an engine, with what other use cases need of a live one: its root, its mounts, its freezer."""
 
 import contextlib
-import errno
 import os
 
 from wharf.engine.container import Containers
+from wharf.engine.freezer import held_still
 from wharf.engine.image_mounts import layers_of
 from wharf.engine.mount_spec import subpath_of
 from wharf.kernel import mounts as mnt
@@ -52,19 +52,6 @@ class LiveContainers(Containers):
             out.append(Mount("bind", point.source, point.destination, tuple(options)))
         return out
 
-    def pause(self, record: ContainerRecord) -> None:
-        """Freeze without telling anyone; a container that does not run, or is frozen, is fine."""
-        running = self.live(record.id).running
-        if running is not None and not record.state.paused:
-            try:
-                running.pause()
-            except OSError as error:  # its cgroup went with its end, which is not recorded yet
-                if error.errno not in (errno.ENOENT, errno.ENODEV, errno.ESRCH):
-                    raise
-
-    def unpause(self, record: ContainerRecord) -> None:
-        """Undo `pause`, unless the user paused the container himself."""
-        running = self.live(record.id).running
-        if running is not None and not record.state.paused:
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                running.resume()
+    def held_still(self, record: ContainerRecord) -> contextlib.AbstractContextManager[None]:
+        """See `freezer`."""
+        return held_still(self.live(record.id))

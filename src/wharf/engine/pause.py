@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING
 
 from wharf.engine.container_events import publish_container_event
+from wharf.engine.freezer import GONE, resume_unless_held
 from wharf.engine.health import end_health, watch_health
 from wharf.errors import Conflict, Internal
 from wharf.runtime.lifecycle import Verb
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
-
-
-_GONE = (errno.ENOENT, errno.ENODEV, errno.ESRCH)
-"""The cgroup went with the container's end, which is not recorded yet."""
 
 
 def pause_container(engine: Engine, name: str) -> None:
@@ -36,9 +32,12 @@ def _freeze(engine: Engine, name: str, frozen: bool) -> None:
         container.require(verb, name)
         running = container.must_run()
         try:
-            (running.pause if frozen else running.resume)()
+            if frozen:
+                running.pause()
+            else:
+                resume_unless_held(container, running)
         except OSError as error:
-            if error.errno in _GONE:
+            if error.errno in GONE:
                 raise Conflict(f"container {container.id} is not running") from None
             raise Internal(f"cannot {verb.value} container {container.id}: {error}") from error
         record.state.paused = frozen

@@ -2,6 +2,7 @@
 
 record says         the host says                        then
 running             its monitor answers                  adopted, as if nothing had happened
+running, not paused its cgroup is frozen                 thawed: a commit that was cut had it held still
 running             the monitor left an exit record      ended with that code
 running             neither, in another boot             ended with 137: the machine was restarted
 running             neither (kill)                       cgroup killed, ended with 137 and the reason
@@ -43,6 +44,7 @@ from wharf.spec.network import Endpoint
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
+    from wharf.runtime.running import Running
 
 LOST = "the container ended while the engine was not running, and left no record"
 REBOOTED = "the machine was restarted while the container ran"
@@ -82,12 +84,22 @@ def _restore(engine: Engine, container: Container) -> tuple[Endpoint, ...]:
         state.started_at = format_time(time.time_ns())
     state.running, state.restarting = True, False
     state.pid, state.start_time, state.boot_id = running.pid, running.start_time, engine.host.boot_id
-    state.paused = running.paused()
+    state.paused = _still_paused(record, running)
     container.running = running
     container.started_monotonic = time.monotonic()
     container.endpoints = tuple(endpoints_of(record))
     engine.database.containers.put(record, durable=False)
     return container.endpoints
+
+
+def _still_paused(record: ContainerRecord, running: Running) -> bool:
+    """Whether its user has it paused. What is frozen and not recorded so is thawed: a commit held it still, or a pause
+    was cut before it was recorded."""
+    if running.paused() and not record.state.paused:
+        log.warning("start-up: container %s was frozen, and nobody had paused it: it is thawed", record.id)
+        with contextlib.suppress(OSError):
+            running.resume()
+    return running.paused()
 
 
 def _ended_meanwhile(engine: Engine, record: ContainerRecord) -> None:

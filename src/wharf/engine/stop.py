@@ -164,11 +164,16 @@ def send_signal(engine: Engine, container: Container, number: int) -> bool:
 
 
 def thaw(engine: Engine, container: Container) -> None:
-    """Under the lock: let a paused container hear the signal it was sent; OSError when that fails."""
-    record = container.record
-    if container.running is None or not record.state.paused:
+    """Under the lock: let a frozen container hear the signal it was sent; OSError when that fails.
+
+    A commit that holds it still loses its hold: as in Docker, who stops a container does not wait for one.
+    """
+    record, running = container.record, container.running
+    if running is None or not (record.state.paused or running in container.held):
         return
-    container.running.resume()
+    running.resume()
+    if not record.state.paused:
+        return
     record.state.paused = False
     watch_health(engine, container)
     engine.database.containers.put(record, durable=False)

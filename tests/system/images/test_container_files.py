@@ -115,7 +115,7 @@ def test_commit_freezes_a_running_container_unless_told_not_to(engine: Any, cont
     container.state.running = True
     commit_container(engine, CommitRequest("c1"))
     commit_container(engine, CommitRequest("c1", pause=False))
-    assert engine.containers.frozen == ["pause c1", "unpause c1"]
+    assert engine.containers.frozen == ["freeze c1", "thaw c1"]
 
 
 def test_commit_refusals_leave_nothing(engine: Any, container: Any) -> None:

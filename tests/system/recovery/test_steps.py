@@ -64,6 +64,7 @@ NET_STATE = "network ls --format {{.Name}}"
 PLACES = "inspect -f '{{range $k, $v := .NetworkSettings.Networks}}{{$k}}={{$v.Gateway}} {{end}}' nc"
 STOPPED = (RUN, "kill cc", "wait cc")
 IMAGES = "images -a -q --no-trunc"
+COMMITTED = "inspect -f '{{with index . `State`}}{{.Status}}{{else}}image{{end}}' cc made:1"
 REGISTRY = "127.0.0.1:5000"
 SHARED_IMAGE = f"{REGISTRY}/app:1"
 MADE = f"{REGISTRY}/made:1"
@@ -74,7 +75,7 @@ OPERATIONS = {
     "remove": Operation(STOPPED, "rm -v cc", GONE, STATE),
     "rename": Operation((RUN,), "rename cc dd", (*GONE, "rm -f -v dd"), "ps -a --format {{.Names}}"),
     "exec": Operation((RUN,), "exec cc true", GONE, STATE),
-    "commit": Operation((RUN, "exec cc touch /new"), "commit cc made:1", ("rmi -f made:1", *GONE), IMAGES),
+    "commit": Operation((RUN, "exec cc touch /new"), "commit cc made:1", ("rmi -f made:1", *GONE), COMMITTED),
     "load": Operation((), "load -q -i {root}/other.tar", ("rmi -f other:1",), IMAGES),
     "import": Operation((), "import {root}/plain.tar made:1", ("rmi -f made:1",), IMAGES),
     "image-delete": Operation(("load -q -i {root}/other.tar",), "rmi -f other:1", ("rmi -f other:1",), IMAGES),
