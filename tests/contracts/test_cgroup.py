@@ -130,6 +130,31 @@ def test_two_of_them_do_not_touch_each_other(make: Callable[[], Cgroup], sleeper
     assert two.pids() == [other.pid] and other.poll() is None
 
 
+NODE = "/dev/loop-control"
+
+
+@pytest.mark.skipif(not os.path.exists(NODE), reason=f"no {NODE} here")
+def test_device_rules_are_applied_in_their_order_letter_by_letter(make: Callable[[], Cgroup]) -> None:
+    number = os.stat(NODE).st_rdev
+    node = {"type": "c", "major": os.major(number), "minor": os.minor(number)}
+    opens = {"<": "r", ">": "w", "<>": "rw"}
+    for rules, wanted in (
+        ([(True, "rwm"), (False, "w")], ["r"]),
+        ([(True, "r"), (True, "w")], ["r", "w", "rw"]),
+        ([(True, "rw"), (False, "rwm"), (True, "w")], ["w"]),
+    ):
+        cgroup = make()
+        listed = [{"allow": allow, "access": access, **node} for allow, access in rules]
+        cgroup.create({"devices": [{"allow": False, "access": "rwm"}, *listed]})
+        fds = cgroup.join_fds()
+        joins = "".join(f"echo 0 >&{fd}; " for fd in fds)
+        script = joins + "".join(f"(: {sign}{NODE}) 2>&1 && echo {word}; " for sign, word in opens.items()) + "true"
+        done = subprocess.run(["bash", "-c", script], pass_fds=fds, capture_output=True, text=True, check=True)
+        for fd in fds:
+            os.close(fd)
+        assert [line for line in done.stdout.splitlines() if line in opens.values()] == wanted, done.stdout
+
+
 def test_usage_and_oom_kills_are_numbers(make: Callable[[], Cgroup], sleeper: Sleeper) -> None:
     cgroup = make()
     cgroup.create({})

@@ -8,7 +8,6 @@ import pytest
 
 from wharf.errors import Conflict, Internal, NotModified
 from wharf.kernel import mounts as mnt
-from wharf.kernel.cgroup.v2_devices import program
 from wharf.kernel.probe import cgroup_mounts
 from wharf.kernel.seccomp_compiler import selected
 from wharf.runtime import messages
@@ -169,15 +168,6 @@ def test_a_hybrid_host_counts_as_v1() -> None:
 def test_a_pure_v2_host_has_one_mount() -> None:
     text = _LINE.format(point="/sys/fs/cgroup", kind="cgroup2", options="rw,nsdelegate")
     assert cgroup_mounts(text) == (CgroupWorld.V2, {"": "/sys/fs/cgroup"})
-
-
-def test_device_rules_become_a_program_whose_last_match_wins() -> None:
-    deny_all = {"allow": False, "access": "rwm"}
-    null = {"allow": True, "type": "c", "major": 1, "minor": 3, "access": "rwm"}
-    code = program([deny_all, null])
-    assert len(code) % 8 == 0
-    assert code[-16:-8] == bytes.fromhex("b400000000000000")  # nothing matched: deny
-    assert len(program([{"allow": True, "access": "rwm"}])) < len(code)
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,6 @@ Spec = dict[str, Any]
 
 DEFAULT_DEVICE_RULES: tuple[tuple[bool, str, int | None, int | None, str], ...] = (
     (False, "a", None, None, "rwm"),
-    (True, "c", None, None, "m"),
-    (True, "b", None, None, "m"),
     (True, "c", 1, 3, "rwm"),
     (True, "c", 1, 5, "rwm"),
     (True, "c", 1, 7, "rwm"),
@@ -29,6 +27,8 @@ DEFAULT_DEVICE_RULES: tuple[tuple[bool, str, int | None, int | None, str], ...] 
     (True, "c", 5, 2, "rwm"),
     (True, "c", 136, None, "rwm"),
     (False, "c", 10, 229, "rwm"),
+    (True, "c", None, None, "m"),
+    (True, "b", None, None, "m"),
 )
 
 

@@ -1,5 +1,6 @@
 """Small files of a cgroup directory."""
 
+import errno
 import os
 import signal
 import time
@@ -15,7 +16,13 @@ REMOVE_PAUSE = 0.002  # seconds; a killed process leaves its cgroup a moment aft
 
 
 class LimitRefused(OSError):
-    """A limit that the kernel took, but not as it was asked for."""
+    """A limit that the kernel would take, but not as it is asked for; or that it has nothing for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(errno.EINVAL, text)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 _READ_SIZE = 1 << 16

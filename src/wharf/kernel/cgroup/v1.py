@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from wharf.kernel.cgroup import files
+from wharf.kernel.cgroup.devices import parse_rules, v1_lines
 
 UNLIMITED = 0x7FFFFFFFFFFFF000
 FREEZE_TRIES = 500
@@ -68,7 +69,8 @@ class CgroupV1:
             self._put = files.write
 
     def _limit_all(self, resources: dict[str, Any]) -> None:
-        self._limit_devices(resources.get("devices") or [])
+        for file, text in v1_lines(parse_rules(resources.get("devices") or [])):
+            self._write("devices", file, text)
         self._limit_memory(resources.get("memory") or {})
         self._limit_cpu(resources.get("cpu") or {})
         pids = (resources.get("pids") or {}).get("limit")
@@ -80,15 +82,6 @@ class CgroupV1:
         directory = self._dirs.get(controller)
         if directory is not None:
             self._put(f"{directory}/{file}", value)
-
-    def _limit_devices(self, rules: list[dict[str, Any]]) -> None:
-        for rule in rules:
-            kind = rule.get("type") or "a"
-            if kind == "a":
-                text = "a"
-            else:
-                text = f"{kind} {_star(rule.get('major'))}:{_star(rule.get('minor'))} {rule.get('access') or 'rwm'}"
-            self._write("devices", "devices.allow" if rule.get("allow") else "devices.deny", text)
 
     def _limit_memory(self, memory: dict[str, Any]) -> None:
         limit, swap = memory.get("limit"), memory.get("swap")
@@ -239,10 +232,6 @@ class CgroupV1:
         for directory in self._dirs.values():
             files.remove_directory(directory)
             files.remove_made_parents(directory, directory.removesuffix(self.path))
-
-
-def _star(value: Any) -> str:
-    return "*" if value is None or value < 0 else str(value)
 
 
 def _inherit_cpuset(directory: str, fresh: bool) -> None:

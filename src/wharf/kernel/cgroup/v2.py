@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from wharf.kernel.cgroup import files
+from wharf.kernel.cgroup.devices import parse_rules
 from wharf.kernel.cgroup.v2_devices import allow_devices
 
 FREEZE_TRIES = 500
@@ -113,7 +114,7 @@ class CgroupV2:
     def _limit_all(self, resources: dict[str, Any]) -> None:
         """OCI's v1 units turned into those of v2."""
         if resources.get("devices"):
-            allow_devices(self._dir, resources["devices"])
+            allow_devices(self._dir, parse_rules(resources["devices"]))
         self._limit_memory(resources.get("memory") or {})
         self._limit_cpu(resources.get("cpu") or {})
         pids = (resources.get("pids") or {}).get("limit")

@@ -1,17 +1,16 @@
-"""Device rules of cgroup v2: a BPF_PROG_TYPE_CGROUP_DEVICE program made of the OCI rules and attached to the cgroup."""
+"""Device rules of cgroup v2: a BPF_PROG_TYPE_CGROUP_DEVICE program made of the rules and attached to the cgroup."""
 
 import ctypes
 import os
 import struct
-from typing import Any
 
+from wharf.kernel.cgroup.devices import ALL, DeviceRule
 from wharf.kernel.libc import check, syscall
 
 _SYS_BPF = 280 if os.uname().machine in ("aarch64", "arm64") else 321
 _PROG_LOAD, _PROG_ATTACH = 5, 8
 _PROG_TYPE_CGROUP_DEVICE, _ATTACH_CGROUP_DEVICE = 15, 6
 _ALLOW_MULTI = 2
-_LETTERS = {"m": 1, "r": 2, "w": 4}
 _KINDS = {"b": 1, "c": 2}
 
 
@@ -19,33 +18,29 @@ def _insn(code: int, registers: int, offset: int, value: int) -> bytes:
     return struct.pack("<BBhi", code, registers, offset, value)
 
 
-def _rule(rule: dict[str, Any]) -> list[bytes]:
-    """One rule: r2 type, r3 access, r4 major, r5 minor; a miss jumps over the rest."""
-    tests: list[bytes] = []
-    kind = rule.get("type") or "a"
-    if kind in _KINDS:
-        tests.append(_insn(0x55, 0x02, 0, _KINDS[kind]))  # jne r2, kind
-    access = sum(_LETTERS[letter] for letter in rule.get("access") or "rwm" if letter in _LETTERS)
-    if access != 7:
-        tests.append(_insn(0xBC, 0x31, 0, 0))  # w1 = w3
-        tests.append(_insn(0x54, 0x01, 0, access))  # w1 &= access
-        tests.append(_insn(0x5D, 0x31, 0, 0))  # jne r1, r3
-    for register, key in ((4, "major"), (5, "minor")):
-        value = rule.get(key)
-        if kind != "a" and value is not None and value >= 0:
-            tests.append(_insn(0x55, register, 0, value))
-    end = [_insn(0xB4, 0x00, 0, 1 if rule.get("allow") else 0), _insn(0x95, 0, 0, 0)]
-    out: list[bytes] = []
-    for index, test in enumerate(tests):
-        if test[0] in (0x55, 0x5D):
-            over = len(tests) - index - 1 + len(end)
-            test = test[:2] + struct.pack("<h", over) + test[4:]
-        out.append(test)
-    return out + end
+def _answer(allowed: bool) -> list[bytes]:
+    return [_insn(0xB4, 0x00, 0, int(allowed)), _insn(0x95, 0, 0, 0)]  # w0 = allowed; exit
 
 
-def program(rules: list[dict[str, Any]]) -> bytes:
-    """The program: the last rule that matches decides, so rules are tested backwards; nothing matched denies."""
+def _rule(rule: DeviceRule) -> bytes:
+    """One rule: r2 kind, r3 the letters that nobody has allowed yet, r4 major, r5 minor; a miss jumps over the rest."""
+    tests = [(0x55, register, value) for register, value in ((4, rule.major), (5, rule.minor)) if value is not None]
+    if rule.kind:
+        tests.insert(0, (0x55, 2, _KINDS[rule.kind]))  # jne
+    rest: list[bytes] = []
+    if rule.access != ALL:
+        if rule.allow:
+            rest = [_insn(0x54, 3, 0, ALL & ~rule.access), _insn(0x55, 3, 2, 0)]  # w3 &= others; jne r3, 0
+        else:
+            rest = [_insn(0xBC, 0x31, 0, 0), _insn(0x54, 1, 0, rule.access), _insn(0x15, 1, 2, 0)]  # w1 = w3 & its; jeq
+    rest += _answer(rule.allow)
+    count = len(tests) + len(rest)
+    return b"".join([*(_insn(code, reg, count - at - 1, value) for at, (code, reg, value) in enumerate(tests)), *rest])
+
+
+def program(rules: list[DeviceRule]) -> bytes:
+    """The program. The last rule that speaks of a letter decides about it, so rules are gone through backwards: one
+    that denies a letter which is asked for ends it, and so does the one that allows the last of them."""
     code = [
         _insn(0x61, 0x12, 0, 0),  # r2 = ctx->access_type
         _insn(0xBC, 0x23, 0, 0),  # w3 = w2
@@ -55,12 +50,10 @@ def program(rules: list[dict[str, Any]]) -> bytes:
         _insn(0x61, 0x15, 8, 0),  # r5 = ctx->minor
     ]
     for rule in reversed(rules):
-        code += _rule(rule)
-        if (rule.get("type") or "a") == "a":
-            break
-    else:
-        code += [_insn(0xB4, 0x00, 0, 0), _insn(0x95, 0, 0, 0)]
-    return b"".join(code)
+        code.append(_rule(rule))
+        if rule.everything:  # the verifier takes no instruction that is never reached
+            return b"".join(code)
+    return b"".join(code + _answer(False))
 
 
 def _bpf(command: int, attributes: bytes, what: str, path: str) -> int:
@@ -69,7 +62,7 @@ def _bpf(command: int, attributes: bytes, what: str, path: str) -> int:
     return check(result, what, path)
 
 
-def allow_devices(directory: str, rules: list[dict[str, Any]]) -> None:
+def allow_devices(directory: str, rules: list[DeviceRule]) -> None:
     """Load the program of `rules` and attach it to the cgroup at `directory`."""
     code = program(rules)
     instructions = ctypes.create_string_buffer(code, len(code))
