@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from wharf.engine.times import format_time
 from wharf.errors import WharfError
 from wharf.spec.container import ZERO_TIME
+from wharf.spec.host import CgroupWorld
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -70,13 +71,14 @@ _BLKIO = (
 
 def _blkio(usage: dict[str, Any]) -> dict[str, Any]:
     """Docker has empty lists in v1, and no lists in v2, where there is nothing to tell."""
-    nothing: list[Any] | None = [] if _is_v1(usage) else None
-    counted = {_BLKIO[0]: usage.get("io_bytes") or nothing, _BLKIO[1]: usage.get("io_operations") or nothing}
-    return dict.fromkeys(_BLKIO, nothing) | counted
+    if not _is_v1(usage):  # it counts operations too, and Docker does not tell
+        return dict.fromkeys(_BLKIO) | {_BLKIO[0]: usage.get("io_bytes") or None}
+    counted = {_BLKIO[0]: usage.get("io_bytes") or [], _BLKIO[1]: usage.get("io_operations") or []}
+    return {key: [] for key in _BLKIO} | counted
 
 
 def _is_v1(usage: dict[str, Any]) -> bool:
-    return "cpu_per_cpu_ns" in usage
+    return usage.get("world") == CgroupWorld.V1.value
 
 
 def _pids(usage: dict[str, Any]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Cgroup(Protocol):
         ...
 
     def stats(self) -> dict[str, Any]:
-        """Usage: cpu, memory, pids, blkio; numbers in the units of the files."""
+        """Usage: cpu, memory, pids, blkio; numbers in the units of the files. `world`: a value of `CgroupWorld`."""
         ...
 
     def remove(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from wharf.kernel.cgroup import files
 from wharf.kernel.cgroup.devices import parse_rules, v1_lines
+from wharf.spec.host import CgroupWorld
 
 UNLIMITED = 0x7FFFFFFFFFFFF000
 FREEZE_TRIES = 500
@@ -199,6 +200,7 @@ class CgroupV1:
         tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
         split = files.keyed(f"{cpu}/cpuacct.stat")
         return {
+            "world": CgroupWorld.V1.value,
             "cpu_total_ns": files.number(f"{cpu}/cpuacct.usage"),
             "cpu_user_ns": split.get("user", 0) * tick,
             "cpu_system_ns": split.get("system", 0) * tick,
