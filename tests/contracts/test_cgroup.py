@@ -6,10 +6,12 @@ import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from wharf.kernel.cgroup import Cgroup, open_cgroup
+from wharf.kernel.cgroup.files import LimitRefused
 from wharf.kernel.probe import cgroup_mounts
 from wharf.spec.host import CgroupWorld
 
@@ -153,6 +155,20 @@ def test_device_rules_are_applied_in_their_order_letter_by_letter(make: Callable
         for fd in fds:
             os.close(fd)
         assert [line for line in done.stdout.splitlines() if line in opens.values()] == wanted, done.stdout
+
+
+def test_huge_pages_are_limited_or_the_controller_is_named(make: Callable[[], Cgroup]) -> None:
+    cgroup = make()
+    limit = {"hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}]}
+    cgroup.create({})
+    points = {"": "hugetlb.2MB.max", "hugetlb": "hugetlb.2MB.limit_in_bytes"}
+    files = [Path(directory, points[name]) for name, directory in cgroup.mount_points().items() if name in points]
+    if not any(file.exists() for file in files):
+        with pytest.raises(LimitRefused, match="cannot set hugetlb limit"):
+            cgroup.limit(limit)
+        return
+    cgroup.limit(limit)
+    assert files[0].read_text() == f"{4 << 20}\n"
 
 
 def test_usage_and_oom_kills_are_numbers(make: Callable[[], Cgroup], sleeper: Sleeper) -> None:

@@ -19,6 +19,8 @@ ALL = MKNOD | READ | WRITE
 _LETTERS = {"r": READ, "w": WRITE, "m": MKNOD}
 MAX_NUMBER = (1 << 31) - 1
 """Of a rule's major or minor; the kernel's own have 12 and 20 bits."""
+ALL_DEVICES = [("devices.allow", "a")]
+"""`v1_lines` of rules that allow everything."""
 
 
 @dataclass(frozen=True, slots=True)

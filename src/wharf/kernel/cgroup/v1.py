@@ -5,7 +5,8 @@ import time
 from typing import Any
 
 from wharf.kernel.cgroup import files
-from wharf.kernel.cgroup.devices import parse_rules, v1_lines
+from wharf.kernel.cgroup.devices import ALL_DEVICES, parse_rules, v1_lines
+from wharf.kernel.cgroup.lines import lines_of
 from wharf.spec.host import CgroupWorld
 
 UNLIMITED = 0x7FFFFFFFFFFFF000
@@ -70,19 +71,25 @@ class CgroupV1:
             self._put = files.write
 
     def _limit_all(self, resources: dict[str, Any]) -> None:
-        for file, text in v1_lines(parse_rules(resources.get("devices") or [])):
-            self._write("devices", file, text)
+        rules = v1_lines(parse_rules(resources.get("devices") or []))
+        if "devices" in self._dirs or rules != ALL_DEVICES:  # with no controller nothing keeps it from any
+            for file, text in rules:
+                self._write("devices", file, text)
         self._limit_memory(resources.get("memory") or {})
         self._limit_cpu(resources.get("cpu") or {})
         pids = (resources.get("pids") or {}).get("limit")
         if pids is not None:
             self._write("pids", "pids.max", "max" if pids <= 0 else str(pids))
         self._limit_block(resources.get("blockIO") or {})
+        for line in lines_of(resources, CgroupWorld.V1):
+            if not line.optional or os.path.exists(f"{self._dirs[line.controller]}/{line.file}"):
+                self._write(line.controller, line.file, line.text)
 
     def _write(self, controller: str, file: str, value: str) -> None:
         directory = self._dirs.get(controller)
-        if directory is not None:
-            self._put(f"{directory}/{file}", value)
+        if directory is None:
+            raise files.LimitRefused(f"cannot set {controller} limit: container could not join or create cgroup")
+        self._put(f"{directory}/{file}", value)
 
     def _limit_memory(self, memory: dict[str, Any]) -> None:
         limit, swap = memory.get("limit"), memory.get("swap")
@@ -92,7 +99,8 @@ class CgroupV1:
         if limit and swap and (swap < 0 or swap > files.number(f"{directory}/memory.memsw.limit_in_bytes", UNLIMITED)):
             order.reverse()
         for file, value in order:
-            if value and os.path.exists(f"{directory}/{file}"):
+            # Without accounting of swap, which lacks the second file, no limit needs no writing.
+            if value and (value > 0 or os.path.exists(f"{directory}/{file}")):
                 self._write("memory", file, str(value))
         for key, file in (("reservation", "memory.soft_limit_in_bytes"), ("swappiness", "memory.swappiness")):
             if memory.get(key) is not None and (key == "swappiness" or memory[key]):
@@ -116,6 +124,9 @@ class CgroupV1:
                 self._write(controller, file, str(cpu[key]))
         if cpu.get("shares"):
             self._check_shares(cpu["shares"])
+        for key, file in (("burst", "cpu.cfs_burst_us"), ("idle", "cpu.idle")):  # 0 is a value; bursts need the quota
+            if cpu.get(key) is not None:
+                self._write("cpu", file, str(cpu[key]))
 
     def _check_shares(self, wanted: int) -> None:
         """The kernel takes any number and writes the nearest one that it can use."""

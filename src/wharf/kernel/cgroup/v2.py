@@ -10,12 +10,13 @@ from typing import Any
 
 from wharf.kernel.cgroup import files
 from wharf.kernel.cgroup.devices import parse_rules
+from wharf.kernel.cgroup.lines import lines_of
 from wharf.kernel.cgroup.v2_devices import allow_devices
 from wharf.spec.host import CgroupWorld
 
 FREEZE_TRIES = 500
 SCOPE_TRIES, SCOPE_PAUSE = 15_000, 0.002  # 30 s, which is what systemd gets for the job too
-CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids", "hugetlb")
+CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids", "hugetlb", "rdma")
 MEMORY_COUNTERS = """
 anon file kernel_stack slab sock shmem file_mapped file_dirty file_writeback anon_thp inactive_anon active_anon
 inactive_file active_file unevictable slab_reclaimable slab_unreclaimable pgfault pgmajfault workingset_refault
@@ -129,8 +130,11 @@ class CgroupV2:
         if pids is not None:
             self._write("pids.max", "max" if pids <= 0 else pids)
         self._limit_block(resources.get("blockIO") or {})
-        for item in resources.get("hugepageLimits") or []:
-            self._write(f"hugetlb.{item['pageSize']}.max", item["limit"])
+        for line in lines_of(resources, CgroupWorld.V2):
+            if self._has(line.file):
+                self._write(line.file, line.text)
+            elif not line.optional:
+                raise files.LimitRefused(f"cannot set {line.controller} limit: the cgroup has no {line.file}")
         for file, value in (resources.get("unified") or {}).items():
             if "/" in file:
                 raise OSError(22, "not a file of a cgroup", file)
@@ -140,9 +144,10 @@ class CgroupV2:
         limit = memory.get("limit")
         if limit:
             self._write("memory.max", "max" if limit < 0 else limit)
-        if memory.get("swap") and self._has("memory.swap.max"):
+        if memory.get("swap"):
             swap = swap_alone(memory)
-            self._write("memory.swap.max", "max" if swap < 0 else swap)
+            if swap > 0 or self._has("memory.swap.max"):  # without accounting of swap there is none to refuse
+                self._write("memory.swap.max", "max" if swap < 0 else swap)
         if memory.get("reservation"):
             self._write("memory.low", "max" if memory["reservation"] < 0 else memory["reservation"])
 
@@ -155,13 +160,11 @@ class CgroupV2:
             quota = cpu.get("quota")
             left = now[0] if not quota else "max" if quota < 0 else quota
             self._write("cpu.max", f"{left} {cpu.get('period') or now[1]}")
-        for key, file in (
-            ("cpus", "cpuset.cpus"),
-            ("mems", "cpuset.mems"),
-            ("idle", "cpu.idle"),
-            ("burst", "cpu.max.burst"),
-        ):
+        for key, file in (("cpus", "cpuset.cpus"), ("mems", "cpuset.mems")):
             if cpu.get(key):
+                self._write(file, cpu[key])
+        for key, file in (("burst", "cpu.max.burst"), ("idle", "cpu.idle")):  # 0 is a value
+            if cpu.get(key) is not None:
                 self._write(file, cpu[key])
 
     def _limit_block(self, block: dict[str, Any]) -> None:
