@@ -12,6 +12,7 @@ import pytest
 
 from tests.system.oci.lab import Config, Edit, OciLab
 from wharf.kernel.probe import probe
+from wharf.runtime.oci.errors import CommandFailed
 from wharf.spec.host import CgroupWorld
 
 V1 = probe().cgroup_world is CgroupWorld.V1
@@ -280,6 +281,18 @@ def test_devices_are_made_as_described(oci: OciLab) -> None:
     assert out == "character special file 1:3 640 33:100\nfifo\n"
 
 
+def test_another_file_in_the_place_of_a_device_is_an_error_and_stays(oci: OciLab) -> None:
+    item = {"path": "/etc/taken", "type": "c", "major": 1, "minor": 3}
+    bundle = oci.bundle(_linux(devices=[item, {"path": "/etc/pipe", "type": "p", "major": 7}]), script="echo fine")
+    taken = bundle / "rootfs/etc/taken"
+    taken.write_text("mine")
+    error = oci.fails("run", "-b", str(bundle), oci.name())
+    assert "mknod /etc/taken: file exists" in error and taken.read_text() == "mine"
+    taken.unlink()
+    for _ in range(2):  # the second finds the nodes of the first
+        assert oci.ok("run", "-b", str(bundle), oci.name()) == "fine\n"
+
+
 def test_device_rules_let_the_default_ones_through_only(oci: OciLab) -> None:
     items = [{"path": "/dev/kmsg2", "type": "c", "major": 1, "minor": 11}]
     out = oci.run(
@@ -334,6 +347,30 @@ def test_the_cgroup_is_where_cgroupspath_says_and_goes_with_the_container(oci: O
     assert f"/{path}" in lines
     oci.ok("delete", "--force", name)
     assert not oci.cgroups(path)
+
+
+def test_the_same_path_is_the_same_place_and_what_was_there_before_stays(oci: OciLab) -> None:
+    path = oci.name()
+    mounts = {name: root for name, root in probe().cgroup_mounts.items() if name} if V1 else probe().cgroup_mounts
+    kept = Path(min(mounts.values()), path)
+    kept.mkdir()
+    try:
+        for _ in range(2):
+            name = oci.started("exec sleep 300", _linux(cgroupsPath=f"/{path}"))
+            assert str(oci.state(name)["pid"]) in (kept / "cgroup.procs").read_text().split()
+            oci.ok("delete", "--force", name)
+            assert [str(kept)] == oci.cgroups(path)
+    finally:
+        kept.rmdir()
+
+
+@pytest.mark.parametrize("path", ["/", "..", "/../..", "//", "a/.."])
+def test_the_root_of_the_hierarchy_is_no_cgroup_of_a_container(path: str) -> None:
+    """Read off the function that decides, before anything is made: an error here would end every process there is."""
+    from wharf.runtime.oci import cgroups
+
+    with pytest.raises(CommandFailed, match="holds the whole host"):
+        cgroups.path_of("x", {"linux": {"cgroupsPath": path}})
 
 
 def test_a_cgroup_with_processes_is_refused(oci: OciLab) -> None:

@@ -44,7 +44,7 @@ class Cgroup(Protocol):
         ...
 
     def kill(self) -> None:
-        """SIGKILL to every process, until none is left (bounded)."""
+        """SIGKILL to every process, until none is left (bounded). Refused for the root of the hierarchy."""
         ...
 
     def pids(self) -> list[int]:
@@ -64,7 +64,7 @@ class Cgroup(Protocol):
         ...
 
     def remove(self) -> None:
-        """Remove the directories; missing ones are fine."""
+        """Remove the directories; missing ones are fine. Refused for the root of the hierarchy."""
         ...
 
 

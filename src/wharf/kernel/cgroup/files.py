@@ -89,6 +89,12 @@ def keyed(path: str) -> dict[str, int]:
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
 
 
+def spare_root(path: str) -> None:
+    """Raise OSError for a cgroup path that is the hierarchy's root: every process of the host is in there."""
+    if os.path.normpath("/" + path.lstrip("/")) == "/":
+        raise OSError(errno.EPERM, "the root of a hierarchy is not ended or removed: it holds the whole host", path)
+
+
 def make_parent(path: str) -> None:
     """Make a directory above a cgroup, marked as ours, so that it can go with the last cgroup in it."""
     try:

@@ -185,6 +185,7 @@ class CgroupV1:
 
     def kill(self) -> None:
         """SIGKILL to all; a frozen one is thawed, since the signal waits otherwise."""
+        files.spare_root(self.path)
         if self._freezer_state() in ("FREEZING", "FROZEN"):
             files.kill_once(self.pids())
             self.freeze(False)
@@ -242,6 +243,7 @@ class CgroupV1:
 
     def remove(self) -> None:
         """Remove the directory of every hierarchy, and those above it that were made for it."""
+        files.spare_root(self.path)
         for directory in self._dirs.values():
             files.remove_directory(directory)
             files.remove_made_parents(directory, directory.removesuffix(self.path))

@@ -210,6 +210,7 @@ class CgroupV2:
 
     def kill(self) -> None:
         """cgroup.kill (5.14), or signals where the kernel is older; a frozen one dies too."""
+        files.spare_root(self.path)
         try:
             self._write("cgroup.kill", 1)
         except FileNotFoundError:
@@ -270,6 +271,7 @@ class CgroupV2:
     def remove(self) -> None:
         """Remove the directory; a scope's is left to systemd, which would miss its end otherwise, as long as it is
         quick about it."""
+        files.spare_root(self.path)
         for _ in range(files.REMOVE_TRIES if self._scope else 0):
             if not os.path.exists(self._dir):
                 return

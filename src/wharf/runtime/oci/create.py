@@ -14,7 +14,7 @@ from wharf.kernel import namespaces as ns
 from wharf.kernel import process
 from wharf.kernel.cgroup import Cgroup
 from wharf.runtime import messages
-from wharf.runtime.oci import birth, console, first, hooks, spec_check
+from wharf.runtime.oci import birth, cgroups, console, first, hooks, spec_check
 from wharf.runtime.oci.birth import Child
 from wharf.runtime.oci.errors import CommandFailed
 from wharf.runtime.oci.log import Log
@@ -22,19 +22,6 @@ from wharf.runtime.oci.state import START_SOCKET, Container, Store
 from wharf.spec.host import Host
 
 _HOST_ONLY_NAMESPACES = ("cgroup", "time")  # left until the child is in its cgroup, and has its offsets
-_DEFAULT_RULES: tuple[tuple[str, int | None, int | None, str], ...] = (
-    ("c", None, None, "m"),
-    ("b", None, None, "m"),
-    ("c", 1, 3, "rwm"),
-    ("c", 1, 5, "rwm"),
-    ("c", 1, 7, "rwm"),
-    ("c", 1, 8, "rwm"),
-    ("c", 1, 9, "rwm"),
-    ("c", 5, 0, "rwm"),
-    ("c", 5, 2, "rwm"),
-    ("c", 136, None, "rwm"),
-)
-"""What every container may use (config-linux.md#default-devices), whatever the configuration forbids."""
 
 
 @dataclass(slots=True)
@@ -78,8 +65,8 @@ def create(store: Store, name: str, options: Options, host: Host, log: Log) -> C
         store.save(container)
         undo.enter_context(store.locked(name))
         undo.callback(_poststop, container, log)
-        cgroup = _make_cgroup(container)
-        undo.callback(_drop_cgroup, cgroup)
+        cgroup = cgroups.make(container)
+        undo.callback(cgroups.end, container)
         creation = _Creation(store, container, options, host)
         child = creation.clone(directory, cgroup)
         undo.callback(child.kill)
@@ -93,22 +80,21 @@ def create(store: Store, name: str, options: Options, host: Host, log: Log) -> C
 
 def _container(name: str, bundle: str, rootfs: str, config: dict[str, Any], host: Host) -> Container:
     now = datetime.datetime.now(datetime.timezone.utc)  # noqa: UP017
-    path = config["linux"].get("cgroupsPath") or name
-    if ":" in path and path.count(":") == 2 and not path.startswith("/"):
-        raise CommandFailed(f"cgroupsPath {path} is of the systemd driver, which is not supported: give a path")
     annotations = {str(key): str(value) for key, value in (config.get("annotations") or {}).items()}
-    return Container(
+    container = Container(
         id=name,
         bundle=bundle,
         rootfs=rootfs,
         config=config,
         created=now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         owner=os.getuid(),
-        cgroup=os.path.normpath("/" + path.lstrip("/")),
+        cgroup=cgroups.path_of(name, config),
         cgroup_mounts=host.cgroup_mounts,
         boot_id=host.boot_id,
         annotations=annotations,
     )
+    container.cgroup_made = cgroups.missing(container.open_cgroup())
+    return container
 
 
 def _resolve_sources(config: dict[str, Any], bundle: str) -> None:
@@ -124,39 +110,6 @@ def _tell_listen_fds(program: dict[str, Any], number: int) -> None:
     """Sockets that a service manager handed over (sd_listen_fds(3)) belong to the first process: it is number 1."""
     if number:
         program["env"] = [*(program.get("env") or ()), f"LISTEN_FDS={number}", "LISTEN_PID=1"]
-
-
-def _make_cgroup(container: Container) -> Cgroup | None:
-    cgroup = container.open_cgroup()
-    if cgroup is None:
-        return None
-    if container.cgroup != "/" and cgroup.pids():
-        raise CommandFailed(f"container's cgroup is not empty: {container.cgroup}")
-    resources = dict(container.config["linux"].get("resources") or {})
-    resources["devices"] = [
-        {"allow": False, "access": "rwm"},
-        *(resources.get("devices") or ()),
-        *(_rule(*rule) for rule in _DEFAULT_RULES),
-    ]
-    try:
-        cgroup.create(resources)
-    except OSError as error:
-        _drop_cgroup(cgroup)
-        where = f" {error.filename}" if error.filename else ""
-        raise CommandFailed(f"unable to apply cgroup configuration: {error.strerror}{where}") from None
-    return cgroup
-
-
-def _rule(kind: str, major: int | None, minor: int | None, access: str) -> dict[str, Any]:
-    rule: dict[str, Any] = {"allow": True, "type": kind, "access": access}
-    return rule | {key: value for key, value in (("major", major), ("minor", minor)) if value is not None}
-
-
-def _drop_cgroup(cgroup: Cgroup | None) -> None:
-    if cgroup is not None:
-        with contextlib.suppress(OSError):
-            cgroup.kill()
-            cgroup.remove()
 
 
 def _poststop(container: Container, log: Log) -> None:

@@ -1,8 +1,6 @@
 """`delete`: processes, cgroup, the poststop hooks, and the state, in this order."""
 
-import contextlib
-
-from wharf.runtime.oci import hooks
+from wharf.runtime.oci import cgroups, hooks
 from wharf.runtime.oci.errors import CommandFailed
 from wharf.runtime.oci.log import Log
 from wharf.runtime.oci.start import kill_and_wait
@@ -27,14 +25,10 @@ def _delete(store: Store, name: str, force: bool, log: Log) -> None:
     if status in ("running", "paused") and not force:
         raise CommandFailed(f"cannot delete container {name} that is not stopped: {status}")
     kill_and_wait(container)
-    cgroup = container.open_cgroup()
-    if cgroup is not None:
-        with contextlib.suppress(OSError):
-            cgroup.kill()
-        try:
-            cgroup.remove()
-        except OSError as error:
-            raise CommandFailed(f"unable to remove the cgroup of {name}: {error}") from None
+    try:
+        cgroups.remove(container)
+    except OSError as error:
+        raise CommandFailed(f"unable to remove the cgroup of {name}: {error}") from None
     for problem in hooks.run_poststop(container.config, container.state("stopped")):
         log.write("warning", problem)
     store.remove(name)

@@ -28,8 +28,7 @@ def kill(store: Store, name: str, text: str, everyone: bool) -> None:
     number = signal_number(text)
     container = store.load(name)
     status = store.status(container)
-    own_pid = any(item["type"] == "pid" for item in container.config["linux"].get("namespaces") or ())
-    if everyone or (number == signal.SIGKILL and not own_pid):
+    if everyone or (number == signal.SIGKILL and not container.owns_pid_namespace()):
         _kill_everyone(container, number)
         return
     if status == "stopped" or status == "creating":

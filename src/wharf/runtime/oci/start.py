@@ -7,7 +7,7 @@ import signal
 import time
 
 from wharf.runtime import messages
-from wharf.runtime.oci import hooks
+from wharf.runtime.oci import cgroups, hooks
 from wharf.runtime.oci.birth import INIT_PREFIX
 from wharf.runtime.oci.errors import CommandFailed
 from wharf.runtime.oci.state import START_SOCKET, Container, Store
@@ -75,10 +75,7 @@ def _outcome(connection: _socket.socket) -> str | None:
 
 def kill_and_wait(container: Container) -> None:
     """SIGKILL to the container, and wait a bounded time for its end."""
-    cgroup = container.open_cgroup()
-    if cgroup is not None:
-        with contextlib.suppress(OSError):
-            cgroup.kill()
+    cgroups.kill(container)
     if container.alive():
         with contextlib.suppress(ProcessLookupError):
             os.kill(container.pid, signal.SIGKILL)

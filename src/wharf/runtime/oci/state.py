@@ -28,7 +28,11 @@ VERSION = 1
 
 @dataclass(slots=True)
 class Container:
-    """One container. `pid` is 0 until the first process exists; `config` is its config.json."""
+    """One container. `pid` is 0 until the first process exists; `config` is its config.json.
+
+    `cgroup_made`: the hierarchies where create made the cgroup, which go with the container; None in the state of an
+    older release, which took all for its own.
+    """
 
     id: str
     bundle: str
@@ -43,10 +47,27 @@ class Container:
     start_time: int = 0
     version: int = VERSION
     annotations: dict[str, str] = field(default_factory=dict)
+    cgroup_made: list[str] | None = None
 
     def open_cgroup(self) -> Cgroup | None:
         """Its cgroup; None where the host has none."""
         return open_cgroup(self.cgroup_mounts, self.cgroup) if self.cgroup_mounts else None
+
+    def own_cgroup(self) -> Cgroup | None:
+        """As much of the cgroup as create made: what was there before stays (runtime.md#delete)."""
+        if self.cgroup_made is None:
+            return self.open_cgroup()
+        mounts = {name: self.cgroup_mounts[name] for name in self.cgroup_made}
+        return open_cgroup(mounts, self.cgroup) if mounts else None
+
+    def made(self, cgroup: Cgroup) -> list[str]:
+        """The hierarchies where create made it."""
+        return list(cgroup.mount_points()) if self.cgroup_made is None else self.cgroup_made
+
+    def owns_pid_namespace(self) -> bool:
+        """Whether its pid namespace is a new one, where every process ends with the first."""
+        items = self.config["linux"].get("namespaces") or ()
+        return any(item["type"] == "pid" and not item.get("path") for item in items)
 
     def alive(self) -> bool:
         """Whether the first process is there and no zombie: known by boot, pid and start time."""

@@ -1,0 +1,100 @@
+"""The cgroup of a container: where it is, how it is made, and what of it ends with the container."""
+
+import contextlib
+import os
+from typing import Any
+
+from wharf.kernel.cgroup import Cgroup
+from wharf.runtime.oci.errors import CommandFailed
+from wharf.runtime.oci.state import Container
+
+_DEFAULT_RULES: tuple[tuple[str, int | None, int | None, str], ...] = (
+    ("c", None, None, "m"),
+    ("b", None, None, "m"),
+    ("c", 1, 3, "rwm"),
+    ("c", 1, 5, "rwm"),
+    ("c", 1, 7, "rwm"),
+    ("c", 1, 8, "rwm"),
+    ("c", 1, 9, "rwm"),
+    ("c", 5, 0, "rwm"),
+    ("c", 5, 2, "rwm"),
+    ("c", 136, None, "rwm"),
+)
+"""What every container may use (config-linux.md#default-devices), whatever the configuration forbids."""
+
+
+def path_of(name: str, config: dict[str, Any]) -> str:
+    """Where the cgroup of `name` will be below each hierarchy; the root itself is refused: it holds the whole host."""
+    given = config["linux"].get("cgroupsPath") or name
+    if given.count(":") == 2 and not given.startswith("/"):
+        raise CommandFailed(f"cgroupsPath {given} is of the systemd driver, which is not supported: give a path")
+    path = os.path.normpath("/" + given.lstrip("/"))
+    if path == "/":
+        raise CommandFailed(f"cgroupsPath {given!r} is the root of the hierarchy, which holds the whole host")
+    return path
+
+
+def missing(cgroup: Cgroup | None) -> list[str]:
+    """The hierarchies (as in `Container.cgroup_mounts`) where the cgroup is not there yet."""
+    points = cgroup.mount_points() if cgroup is not None else {}
+    return [name for name, directory in points.items() if not os.path.isdir(directory)]
+
+
+def make(container: Container) -> Cgroup | None:
+    """Make it with its limits; None where the host has none. Raises CommandFailed."""
+    cgroup = container.open_cgroup()
+    if cgroup is None:
+        return None
+    if cgroup.pids():
+        raise CommandFailed(f"container's cgroup is not empty: {container.cgroup}")
+    try:
+        cgroup.create(_resources(container))
+    except OSError as error:
+        end(container)
+        where = f" {error.filename}" if error.filename else ""
+        raise CommandFailed(f"unable to apply cgroup configuration: {error.strerror}{where}") from None
+    return cgroup
+
+
+def _resources(container: Container) -> dict[str, Any]:
+    """`linux.resources` with the device rules in full: all is denied, then the configured ones, then the default."""
+    resources = dict(container.config["linux"].get("resources") or {})
+    return resources | {
+        "devices": [
+            {"allow": False, "access": "rwm"},
+            *(resources.get("devices") or ()),
+            *(_rule(*rule) for rule in _DEFAULT_RULES),
+        ]
+    }
+
+
+def _rule(kind: str, major: int | None, minor: int | None, access: str) -> dict[str, Any]:
+    rule: dict[str, Any] = {"allow": True, "type": kind, "access": access}
+    return rule | {key: value for key, value in (("major", major), ("minor", minor)) if value is not None}
+
+
+def kill(container: Container) -> None:
+    """SIGKILL to what is in it, as far as it is the container's: in a cgroup that was there before create there may be
+    others too, and there the end of the first process is the end of its pid namespace."""
+    cgroup = container.open_cgroup()
+    if cgroup is None:
+        return
+    with contextlib.suppress(OSError):
+        if not container.owns_pid_namespace() or set(cgroup.mount_points()) == set(container.made(cgroup)):
+            cgroup.kill()
+        elif cgroup.frozen():
+            cgroup.freeze(False)
+
+
+def remove(container: Container) -> None:
+    """Remove what create made of it, and no more (runtime.md#delete). Raises OSError."""
+    cgroup = container.own_cgroup()
+    if cgroup is not None:
+        cgroup.remove()
+
+
+def end(container: Container) -> None:
+    """`kill` and `remove` where nobody can be told that it failed."""
+    kill(container)
+    with contextlib.suppress(OSError):
+        remove(container)
