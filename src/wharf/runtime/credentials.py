@@ -104,22 +104,40 @@ def become(spec: dict[str, Any], who: Identity, held: int, last_capability: int,
             seccomp.install(program)
 
 
+class Labels:
+    """The label and the profile that the next execve puts on. Their files are opened here, while the host's /proc is in
+    sight: a container's own may be anything, also a plain file that takes every word (CVE-2019-16884).
+
+    A process may write through them itself only, up to its execve (proc_pid_attr(5)). Raises InitFailed.
+    """
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self._opened: list[tuple[int, str, str]] = []
+        label, profile = spec.get("selinuxLabel"), spec.get("apparmorProfile")
+        if label:
+            self._open("exec", label, f"error setting the process label {label}")
+        if profile and profile != "unconfined":
+            self._open("apparmor/exec", f"exec {profile}", f"unable to apply apparmor profile: {profile}")
+
+    def _open(self, name: str, text: str, failure: str) -> None:
+        try:
+            self._opened.append((os.open(f"/proc/self/attr/{name}", os.O_WRONLY | os.O_CLOEXEC), text, failure))
+        except OSError as error:
+            raise InitFailed(f"{failure}: {errno_text(error)}") from None
+
+    def put_on(self) -> None:
+        """Ask for them."""
+        for fd, text, failure in self._opened:
+            try:
+                os.write(fd, text.encode())
+            except OSError as error:
+                raise InitFailed(f"{failure}: {errno_text(error)}") from None
+            os.close(fd)
+
+
 def confine(spec: dict[str, Any]) -> None:
     """The label and the profile that the next execve puts on; while the host's /proc is in sight, not a container's."""
-    if spec.get("selinuxLabel"):
-        try:
-            with open("/proc/self/attr/exec", "w") as file:
-                file.write(spec["selinuxLabel"])
-        except OSError as error:
-            raise InitFailed(f"error setting the process label {spec['selinuxLabel']}: {errno_text(error)}") from None
-    profile = spec.get("apparmorProfile")
-    if not profile or profile == "unconfined":
-        return
-    try:
-        with open("/proc/self/attr/apparmor/exec", "w") as file:
-            file.write(f"exec {profile}")
-    except OSError as error:
-        raise InitFailed(f"unable to apply apparmor profile: {profile}: {errno_text(error)}") from None
+    Labels(spec).put_on()
 
 
 def enter_directory(path: str) -> None:

@@ -1,5 +1,6 @@
 """Device nodes, the usual links of /dev, and sysctls of a container that is being made."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterable
@@ -38,6 +39,8 @@ class SysctlRefused(Exception):
 def make_devices(root: int, wanted: list[dict[str, Any]], sources: Iterable[str], mknod: bool) -> None:
     """Make the default nodes and `linux.devices`; without `mknod` the host's nodes are bound instead.
 
+    Raises OSError (EEXIST) where another file is in the way of one.
+
     Where /dev is one of the directories bound from the host (`sources`) nothing is made: it would be made there.
     """
     given = {item["path"] for item in wanted}
@@ -74,9 +77,10 @@ def _is_one_of(directory: int, paths: Iterable[str]) -> bool:
 def _wanted(root: int, item: dict[str, Any], mknod: bool) -> None:
     parent, name = os.path.split(item["path"])
     mode = _BITS.get(item.get("type", "c"), stat.S_IFCHR) | (item.get("fileMode", 0o666) & 0o7777)
+    number = 0 if stat.S_ISFIFO(mode) else os.makedev(item.get("major", 0), item.get("minor", 0))
     directory = make_directory(root, parent)
     try:
-        _node(directory, name, mode, os.makedev(item.get("major", 0), item.get("minor", 0)), mknod, item["path"])
+        _node(directory, name, mode, number, mknod, item["path"])
         if mknod and (item.get("uid") or item.get("gid")):
             os.chown(name, item.get("uid") or 0, item.get("gid") or 0, dir_fd=directory, follow_symlinks=False)
     finally:
@@ -90,8 +94,9 @@ def _node(directory: int, name: str, mode: int, device: int, mknod: bool, source
         except FileExistsError:
             found = os.stat(name, dir_fd=directory, follow_symlinks=False)
             if stat.S_IFMT(found.st_mode) != stat.S_IFMT(mode) or found.st_rdev != device:
-                os.unlink(name, dir_fd=directory)
-                os.mknod(name, mode, device, dir_fd=directory)
+                # config-linux.md#devices: an error; the file is somebody's.
+                what = f"mknod {source or '/dev/' + name}: another file is there"
+                raise OSError(errno.EEXIST, what) from None
         return
     place = make_file(directory, name)
     try:

@@ -10,7 +10,7 @@ The process that waits for `start` has no parent any more: from `ready` on it ou
 import _socket
 import os
 import signal
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from wharf.kernel import mounts as mnt
 from wharf.kernel import namespaces as ns
@@ -40,6 +40,14 @@ class Inherited(init.Inherited):
         return (super().keep() | set(self.cgroup) | {self.listener} | self.preserved) - {-1}
 
 
+class _Launch(NamedTuple):
+    """All that is left to do at execve."""
+
+    program: str
+    env: dict[str, str]
+    labels: credentials.Labels
+
+
 def run(inherited: Inherited, request: dict[str, Any]) -> NoReturn:
     """Become a container's first process; never returns."""
     init.guarded(inherited.sync, lambda: _run(inherited, request))
@@ -56,6 +64,7 @@ def _run(inherited: Inherited, request: dict[str, Any]) -> None:
     init.begin()
     inherited.take_streams()
     messages.receive(sync)  # user maps are written, and whatever else only the host's root may do
+    labels = credentials.Labels(spec["process"])
     _enter_cgroups(inherited.cgroup)
     if "cgroup" in new:
         ns.unshare(ns.CLONE_NEWCGROUP)
@@ -72,12 +81,12 @@ def _run(inherited: Inherited, request: dict[str, Any]) -> None:
         mnt.mount("", "/", None, flags)
     if request["keyring"]:
         process.new_session_keyring(f"_ses.{request['id']}")
-    program, env = _take_on(spec["process"], request)
+    launch = _take_on(spec["process"], request, labels)
     # From here on the command that made this process may go.
     process.prctl(process.PR_SET_PDEATHSIG, 0)
     messages.send(sync, {"op": "ready"})
     sync.close()
-    _wait_for_start(inherited.listener, request, program, env)
+    _wait_for_start(inherited.listener, request, launch)
 
 
 def _run_exec(inherited: Inherited, request: dict[str, Any]) -> None:
@@ -86,6 +95,7 @@ def _run_exec(inherited: Inherited, request: dict[str, Any]) -> None:
     init.begin()
     inherited.take_streams()
     messages.receive(sync)
+    labels = credentials.Labels(spec)
     _enter_cgroups(inherited.cgroup)
     kinds = _ENTERED | (ns.CLONE_NEWUSER if request["user_namespace"] else 0)
     try:
@@ -99,11 +109,11 @@ def _run_exec(inherited: Inherited, request: dict[str, Any]) -> None:
     if spec.get("terminal"):
         terminal.open_own(spec.get("consoleSize"), sync)
     process.new_session_keyring(f"_ses.{request['id']}")
-    program, env = _take_on(spec, request)
+    launch = _take_on(spec, request, labels)
     process.prctl(process.PR_SET_PDEATHSIG, 0)
     messages.send(sync, {"op": "ready"})
     messages.receive(sync)
-    _execute(spec, request, program, env)
+    _execute(spec, request, launch)
 
 
 def _enter_cgroups(fds: list[int]) -> None:
@@ -161,7 +171,7 @@ def _before_pivot(sync: _socket.socket, request: dict[str, Any]) -> None:
         raise InitFailed(str(error)) from None
 
 
-def _take_on(spec: dict[str, Any], request: dict[str, Any]) -> tuple[str, dict[str, str]]:
+def _take_on(spec: dict[str, Any], request: dict[str, Any], labels: credentials.Labels) -> _Launch:
     """User, limits, capabilities; the program to run and its environment."""
     umask = (spec.get("user") or {}).get("umask")
     if umask is not None:
@@ -177,7 +187,7 @@ def _take_on(spec: dict[str, Any], request: dict[str, Any]) -> tuple[str, dict[s
         seccomp.install(bytes.fromhex(request["seccomp"]), request["seccomp_flags"])
     credentials.become(_with_usable_ambient(spec), who, request["held"], request["last_capability"], b"")
     credentials.enter_directory(spec["cwd"])
-    return credentials.find_program(spec["args"][0], env.get("PATH", "")), env
+    return _Launch(credentials.find_program(spec["args"][0], env.get("PATH", "")), env, labels)
 
 
 def _with_usable_ambient(spec: dict[str, Any]) -> dict[str, Any]:
@@ -206,40 +216,28 @@ def _schedule(spec: dict[str, Any], linux: dict[str, Any]) -> None:
         raise InitFailed(f"the process cannot be scheduled with {error}: it is not known") from None
 
 
-def _wait_for_start(listener: int, request: dict[str, Any], program: str, env: dict[str, str]) -> None:
+def _wait_for_start(listener: int, request: dict[str, Any], launch: _Launch) -> None:
     sock = _socket.socket(fileno=listener)
     fd, _ = sock._accept()  # type: ignore[attr-defined]
     sock.close()
     connection = _socket.socket(fileno=fd)
-    init.guarded(connection, lambda: _started(connection, request, program, env))
+    init.guarded(connection, lambda: _started(connection, request, launch))
 
 
-def _started(connection: _socket.socket, request: dict[str, Any], program: str, env: dict[str, str]) -> None:
+def _started(connection: _socket.socket, request: dict[str, Any], launch: _Launch) -> None:
     message, _ = messages.receive(connection)
     try:
         hooks.run_all(request["spec"], "startContainer", {**message["state"], "pid": os.getpid()})
     except hooks.HookFailed as error:
         raise InitFailed(str(error)) from None
-    _execute(request["spec"]["process"], request, program, env)
+    _execute(request["spec"]["process"], request, launch)
 
 
-def _execute(spec: dict[str, Any], request: dict[str, Any], program: str, env: dict[str, str]) -> NoReturn:
-    if spec.get("selinuxLabel"):
-        _label("/proc/self/attr/exec", spec["selinuxLabel"])
-    if spec.get("apparmorProfile") not in (None, "", "unconfined"):
-        _label("/proc/self/attr/apparmor/exec", f"exec {spec['apparmorProfile']}")
+def _execute(spec: dict[str, Any], request: dict[str, Any], launch: _Launch) -> NoReturn:
+    launch.labels.put_on()
     if request["seccomp"] and spec.get("noNewPrivileges"):
         seccomp.install(bytes.fromhex(request["seccomp"]), request["seccomp_flags"])
     try:
-        os.execve(program, spec["args"], env)
+        os.execve(launch.program, spec["args"], launch.env)
     except OSError as error:
-        raise InitFailed(f"exec {program}: {credentials.errno_text(error)}") from None
-
-
-def _label(path: str, text: str) -> None:
-    """Ask a security module for a label at the next execve (proc(5), attr)."""
-    try:
-        with open(path, "w") as file:
-            file.write(text)
-    except OSError as error:
-        raise InitFailed(f"unable to apply {text!r}: {credentials.errno_text(error)}") from None
+        raise InitFailed(f"exec {launch.program}: {credentials.errno_text(error)}") from None
