@@ -1,5 +1,6 @@
 """`wharf-runtime`: the runtime as a command of its own, with the verbs and flags of an OCI runtime (runc's)."""
 
+import os
 import sys
 
 from wharf import __version__
@@ -30,7 +31,7 @@ An OCI runtime: containers from bundles (a directory with config.json and a root
 global flags:
   --root DIR         where the state of containers is (default {DEFAULT_ROOT})
   --log FILE         write errors there too; --log-format text|json
-  --debug            more of them
+  --debug            the steps too
   --systemd-cgroup   refused: cgroups are made below cgroupsPath directly
 
 commands: {", ".join(name for name in VERBS if name not in ("checkpoint", "restore"))}
@@ -55,18 +56,34 @@ def _main(arguments: list[str]) -> int:
     if given.on("help") or verb in ("help", "h"):
         print(_USAGE, end="")
         return 0
-    log = Log(given.text("log"), given.text("log-format", "text"), given.on("debug"))
+    log = Log(given.text("log"), given.text("log-format"), given.on("debug"))
     if verb not in VERBS:
         log.fail(f"No help topic for '{verb}'")
         return 3
     return _call(VERBS[verb], given, log, arguments)
 
 
+def _check_global(given: Parsed) -> None:
+    """Refuse values that would be passed over."""
+    form, rootless = given.text("log-format"), given.text("rootless", "auto")
+    if form not in ("", "text", "json"):
+        raise CommandFailed(f"invalid log-format: {form}")
+    if rootless not in ("auto", "false"):
+        raise CommandFailed(
+            f"--rootless={rootless} is not supported: auto and false are; the runtime needs the host's root"
+        )
+    if given.text("criu"):
+        raise CommandFailed("--criu has no use: checkpoint and restore are not supported")
+    if os.path.abspath(given.text("root", DEFAULT_ROOT)) == "/":
+        raise CommandFailed("Option --root argument should not be set to /")
+
+
 def _call(verb: Verb, given: Parsed, log: Log, arguments: list[str]) -> int:
     try:
+        _check_global(given)
         if given.on("systemd-cgroup"):
             raise CommandFailed("the systemd cgroup driver is not supported here: use the cgroupfs driver")
-        flags = parse(given.words[1:], verb.flags)
+        flags = verb.parse(given.words)
         if verb.enters and not is_sealed():
             check_preserved(flags)
             run_sealed(arguments)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.oci.lab import COMMAND, OciLab
+from wharf.kernel.probe import probe
 
 
 def test_errors_go_to_the_log_as_json_and_to_standard_error(oci: OciLab) -> None:
@@ -29,7 +31,8 @@ def test_errors_go_to_the_log_as_json_and_to_standard_error(oci: OciLab) -> None
 def test_errors_are_lines_of_text_without_a_log(oci: OciLab) -> None:
     assert 'level=error msg="container does not exist"' in oci.fails("state", "nobody")
     assert 'level=error msg="invalid container ID format"' in oci.fails("state", "a/b")
-    assert "container id cannot be empty" in oci.fails("state")
+    assert '"state\\" requires exactly 1 argument(s)' in oci.fails("state")
+    assert "container id cannot be empty" in oci.fails("state", "")
     assert "flag provided but not defined: -fun" in oci.fails("start", "--fun", "x")
     assert oci.call("fun").returncode == 3
 
@@ -230,6 +233,61 @@ def test_flags_that_are_not_there_are_refused_clearly(oci: OciLab) -> None:
     terminal = oci.bundle(lambda config: config["process"].update(terminal=True))
     assert "without setting console socket" in oci.fails("create", "-b", str(terminal), oci.name())
     assert "cannot use console socket" in oci.fails("create", "--console-socket", "/x", "-b", bundle, oci.name())
+
+
+def test_what_is_given_beside_a_verb_is_not_passed_over(oci: OciLab) -> None:
+    """Words that nobody reads, and global flags without a meaning here."""
+    assert "requires exactly 1 argument(s)" in oci.fails("delete", "a", "b")
+    assert "requires a maximum of 2 argument(s)" in oci.fails("kill", "a", "TERM", "b")
+    for words, text in (
+        (("--log-format", "xml"), "invalid log-format: xml"),
+        (("--rootless", "true"), "--rootless=true is not supported"),
+        (("--criu", "/usr/sbin/criu"), "checkpoint and restore are not supported"),
+        (("--root", "/"), "should not be set to /"),
+    ):
+        assert text in oci.fails(*words, "list")
+    assert "--l3-cache-schema: intelRdt is not supported" in oci.fails("update", "--l3-cache-schema", "L3:0=f", "a")
+    assert "a number with a unit is, as in 5s" in oci.fails("events", "--interval", "5", "a")
+
+
+def test_flags_behind_the_id_count_and_debug_tells_the_steps(oci: OciLab) -> None:
+    name, log = oci.name(), oci.directory / "debug.log"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(oci.directory / "pidfd"))
+    listener.listen(1)
+    bundle = oci.bundle(script="exec sleep 300")
+    flags = ("--bundle", str(bundle), "-d", "--pidfd-socket", str(oci.directory / "pidfd"))
+    oci.ok("--debug", "run", name, *flags, log=log)
+    assert oci.state(name)["status"] == "running"
+    pid = oci.state(name)["pid"]
+    assert _sent_pidfd(listener) == (b"standard", pid)
+    assert [record["level"] for record in map(json.loads, log.read_text().splitlines())] == ["debug"] * 3
+    assert f"first process {pid} waits for start" in log.read_text()
+    oci.ok("delete", name, "--force")
+    assert not oci.cgroups(name)
+
+
+def _sent_pidfd(listener: socket.socket) -> tuple[bytes, int]:
+    """What came over the socket, and the process that its descriptor is of."""
+    listener.settimeout(10)
+    with listener, listener.accept()[0] as connection:
+        text, fds, _, _ = socket.recv_fds(connection, 100, 1)
+    lines = Path(f"/proc/self/fdinfo/{fds[0]}").read_text().splitlines()
+    os.close(fds[0])
+    return text, int(next(line for line in lines if line.startswith("Pid:")).split()[1])
+
+
+def test_exec_into_a_cgroup_below_the_containers(oci: OciLab, running: str) -> None:
+    below = [Path(directory, "below") for directory in oci.cgroups(running)]
+    for directory in below:
+        directory.mkdir(exist_ok=True)
+    names = [name for name in probe().cgroup_mounts if name in ("memory", "pids")]
+    flag = f"{','.join(names)}:below" if names else "below"
+    out = oci.ok("exec", "--cgroup", flag, running, "sh", "-c", "cat /proc/self/cgroup")
+    inside = [line.split(":")[1] for line in out.splitlines() if line.endswith("/below")]
+    assert sorted(inside) == sorted(names or [""]), out
+    assert "is not below the container's cgroup" in oci.fails("exec", "--cgroup", f"{flag}/../..", running, "true")
+    assert "no such file or directory" in oci.fails("exec", "--cgroup", f"{flag}/none", running, "true")
 
 
 def test_features_and_events_are_json(oci: OciLab, running: str) -> None:

@@ -1,8 +1,10 @@
 """The flags of the command line, in the grammar of Go programs: `--name value`, `--name=value`, `-n value`.
 
-A verb's flags may stand before its first word only; what follows belongs to the verb (or to the program of an exec).
+A verb's flags may stand before, between and behind its words, as in runc; those of `exec` and `ps` before the first
+word only: what follows is another program's. Behind `--` there are no flags.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -44,26 +46,66 @@ class Parsed:
         return self.lists.get(name, [])
 
 
-def parse(words: list[str], flags: Mapping[str, Flag]) -> Parsed:
-    """Flags up to the first word that is none, or `--`; raises CommandFailed."""
+def parse(words: list[str], flags: Mapping[str, Flag], anywhere: bool = False) -> Parsed:
+    """Flags up to the first word that is none, or wherever they are; raises CommandFailed."""
     parsed, rest = Parsed(), list(words)
-    shorts = {flag.short: name for name, flag in flags.items() if flag.short}
-    while rest and rest[0].startswith("-") and rest[0] != "-":
+    while rest:
         word = rest.pop(0)
         if word == "--":
             break
-        name, equals, value = word.lstrip("-").partition("=")
-        name = shorts.get(name, name)
-        if name not in flags:
-            raise CommandFailed(f"flag provided but not defined: -{name}")
-        kind = flags[name].kind
-        if kind != "bool" and not equals:
-            if not rest:
-                raise CommandFailed(f"flag needs an argument: -{name}")
-            value = rest.pop(0)
-        _store(parsed, name, kind, value)
-    parsed.words = rest
+        if word.startswith("-") and word != "-":
+            _take(parsed, word, rest, flags)
+            continue
+        parsed.words.append(word)
+        if not anywhere:
+            break
+    parsed.words += rest
     return parsed
+
+
+def _take(parsed: Parsed, word: str, rest: list[str], flags: Mapping[str, Flag]) -> None:
+    name, equals, value = word.lstrip("-").partition("=")
+    name = next((long for long, flag in flags.items() if flag.short and flag.short == name), name)
+    if name not in flags:
+        raise CommandFailed(f"flag provided but not defined: -{name}")
+    kind = flags[name].kind
+    if kind != "bool" and not equals:
+        if not rest:
+            raise CommandFailed(f"flag needs an argument: -{name}")
+        value = rest.pop(0)
+    _store(parsed, name, kind, value)
+
+
+def check_count(verb: str, words: list[str], least: int, most: int | None) -> None:
+    """Refuse words that nobody would read, and say which are missing; in runc's words."""
+    if least == most and len(words) != least:
+        raise CommandFailed(f'"{verb}" requires exactly {least} argument(s)')
+    if len(words) < least:
+        raise CommandFailed(f'"{verb}" requires a minimum of {least} argument(s)')
+    if most is not None and len(words) > most:
+        raise CommandFailed(f'"{verb}" requires a maximum of {most} argument(s)')
+
+
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?", re.ASCII | re.IGNORECASE)
+
+
+def duration(text: str) -> float:
+    """Seconds of a duration of Go's (time.ParseDuration): `1m30s`, `300ms`; raises CommandFailed."""
+    if not re.fullmatch(f"(?:{_DURATION.pattern})+", text):
+        raise CommandFailed(f'invalid duration "{text}": a number with a unit is, as in 5s')
+    return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
+
+
+def memory(name: str, text: str) -> int:
+    """Bytes of `64m`, `1GiB`, `65536`; `-1` is unlimited; raises CommandFailed."""
+    if text == "-1":
+        return -1
+    found = _MEMORY.fullmatch(text)
+    if not found:
+        raise CommandFailed(f"invalid value for {name}: invalid size: '{text}'")
+    return int(float(found[1]) * 1024 ** " kmgtp".index(found[2].lower() or " "))
 
 
 def _store(parsed: Parsed, name: str, kind: str, value: str) -> None:

@@ -98,3 +98,43 @@ def end(container: Container) -> None:
     kill(container)
     with contextlib.suppress(OSError):
         remove(container)
+
+
+def join_fds(container: Container, below: list[str]) -> list[int]:
+    """What an exec enters its cgroup by: the first process's, or that which --cgroup names: `PATH`, on v1 with
+    `CONTROLLER[,CONTROLLER…]:` before it. Raises CommandFailed."""
+    cgroup = container.open_cgroup()
+    if cgroup is None:
+        return []
+    if not below:
+        return cgroup.join_fds_beside(container.pid)
+    points = cgroup.mount_points()
+    paths = dict.fromkeys(points, "")
+    for name, path in _named(below):
+        if name not in points:
+            raise CommandFailed(
+                f"unknown controller {name} in SubCgroupPaths" if name else "--cgroup needs a controller"
+            )
+        paths[name] = path
+    file = "cgroup.procs" if set(points) == {""} else "tasks"
+    return [_open_below(directory, paths[name], file) for name, directory in points.items()]
+
+
+def _named(below: list[str]) -> list[tuple[str, str]]:
+    pairs = []
+    for item in below:
+        names, colon, path = item.rpartition(":")
+        pairs += [(name, path) for name in (names.split(",") if colon else [""])]
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise CommandFailed("invalid --cgroup argument(s): a controller is named several times")
+    return pairs
+
+
+def _open_below(directory: str, path: str, file: str) -> int:
+    place = os.path.normpath(f"{directory}/{path}")
+    if place != directory and not place.startswith(f"{directory}/"):
+        raise CommandFailed(f"--cgroup {path} is not below the container's cgroup")
+    try:
+        return os.open(f"{place}/{file}", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise CommandFailed(f"--cgroup {path}: {os.strerror(error.errno or 0).lower()}") from None

@@ -1,4 +1,4 @@
-"""Where the master of a container's terminal goes: to the caller's socket, or it is served here."""
+"""What a caller is handed over its sockets and files: the master of a terminal, a pidfd, a pid."""
 
 import array
 import os
@@ -18,14 +18,25 @@ def check(terminal: bool, console_socket: str, detached: bool) -> None:
 def hand_over(path: str, master: int) -> None:
     """Send the master to the Unix socket at `path`; closes it."""
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.connect(path)
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))]
-            sock.sendmsg([b"/dev/pts/ptmx"], rights)
-    except OSError as error:
-        raise CommandFailed(f"console socket {path}: {os.strerror(error.errno or 0).lower()}") from None
+        _send(path, b"/dev/pts/ptmx", master, "console socket")
     finally:
         os.close(master)
+
+
+def hand_pidfd(path: str, pidfd: int, kind: bytes) -> None:
+    """Send the pidfd of a process to the Unix socket at `path`, when there is one; `kind` as runc calls it: standard
+    for a first process, setns for that of an exec."""
+    if path:
+        _send(path, kind, pidfd, "pidfd socket")
+
+
+def _send(path: str, text: bytes, fd: int, what: str) -> None:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.connect(path)
+            sock.sendmsg([text], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+    except OSError as error:
+        raise CommandFailed(f"{what} {path}: {os.strerror(error.errno or 0).lower()}") from None
 
 
 def write_pid_file(path: str, pid: int) -> None:

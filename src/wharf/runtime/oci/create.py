@@ -35,6 +35,7 @@ class Options:
     preserve_fds: int = 0
     listen_fds: int = 0
     detached: bool = True
+    pidfd_socket: str = ""
 
 
 @dataclass(slots=True)
@@ -65,14 +66,18 @@ def create(store: Store, name: str, options: Options, host: Host, log: Log) -> C
         store.save(container)
         undo.enter_context(store.locked(name))
         undo.callback(_poststop, container, log)
+        log.write("debug", f"config.json of {bundle} can be carried out; making the cgroup {container.cgroup}")
         cgroup = cgroups.make(container)
         undo.callback(cgroups.end, container)
         creation = _Creation(store, container, options, host)
         child = creation.clone(directory, cgroup)
         undo.callback(child.kill)
+        log.write("debug", f"first process {child.pid} is cloned; making its mounts")
         creation.talk(child)
+        log.write("debug", f"first process {child.pid} waits for start")
         container.pid, container.start_time = child.pid, process.start_time(child.pid)
         store.save(container)
+        console.hand_pidfd(options.pidfd_socket, child.pidfd, b"standard")
         console.write_pid_file(options.pid_file, child.pid)
         undo.pop_all()
     return Created(container, child, creation.master)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wharf.runtime import messages
-from wharf.runtime.oci import birth, console, first, foreground, spec_check
+from wharf.runtime.oci import birth, cgroups, console, first, foreground, spec_check
 from wharf.runtime.oci.birth import Child
 from wharf.runtime.oci.errors import CommandFailed
 from wharf.runtime.oci.state import Container, Store
@@ -34,6 +34,8 @@ class Options:
     pid_file: str = ""
     preserve_fds: int = 0
     ignore_paused: bool = False
+    pidfd_socket: str = ""
+    cgroups: list[str] = field(default_factory=list)
 
 
 def process_of(container: Container, options: Options) -> dict[str, Any]:
@@ -98,6 +100,7 @@ def execute(store: Store, name: str, options: Options, host: Host) -> int:
         foreground.hold_signals()
     child = _clone(container, process, options, host)
     try:
+        console.hand_pidfd(options.pidfd_socket, child.pidfd, b"setns")
         master = _talk(child, process, options)
         console.write_pid_file(options.pid_file, child.pid)
     except BaseException:
@@ -116,9 +119,8 @@ def _clone(container: Container, process: dict[str, Any], options: Options, host
         raise CommandFailed("cannot exec in a stopped container") from None
     if not container.alive():
         raise CommandFailed("cannot exec in a stopped container")
-    cgroup = container.open_cgroup()
+    fds = cgroups.join_fds(container, options.cgroups)
     ours, theirs = messages.pair()
-    fds = cgroup.join_fds() if cgroup is not None else []
     inherited = first.Inherited(theirs, {"init": pidfd}, fds, -1, options.preserve_fds)
     request = {
         "id": container.id,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from wharf.kernel.probe import probe
 from wharf.runtime.oci import create as creation
 from wharf.runtime.oci import delete, example, execute, foreground, kill, listing, start, update
-from wharf.runtime.oci.arguments import Flag, Parsed
+from wharf.runtime.oci.arguments import Flag, Parsed, check_count, duration, parse
 from wharf.runtime.oci.errors import CommandFailed
 from wharf.runtime.oci.log import Log
 from wharf.runtime.oci.state import Store
@@ -21,6 +21,7 @@ _CREATE = {
     "no-pivot": _SWITCH,
     "no-new-keyring": _SWITCH,
     "preserve-fds": _NUMBER,
+    "pidfd-socket": _TEXT,
 }
 _RUN = {**_CREATE, "detach": Flag("bool", "d"), "keep": _SWITCH, "no-subreaper": _SWITCH}
 _EXEC = {
@@ -39,6 +40,8 @@ _EXEC = {
     "pid-file": _TEXT,
     "preserve-fds": _NUMBER,
     "ignore-paused": _SWITCH,
+    "pidfd-socket": _TEXT,
+    "cgroup": Flag("list"),
 }
 _UPDATE = {
     "resources": Flag(short="r"),
@@ -65,13 +68,23 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """`prefix` opens its errors; `code` is the exit status of a failure; `enters`: a child goes into a container."""
+    """`prefix` opens its errors; `code` is the exit status of a failure; `enters`: a child goes into a container.
+
+    It takes at least and at most so many `words`, None being any number: then they are those of another program.
+    """
 
     run: Callable[[Call], int]
     flags: Mapping[str, Flag]
+    words: tuple[int, int | None] = (1, 1)
     prefix: str = ""
     code: int = 1
     enters: bool = False
+
+    def parse(self, words: list[str]) -> Parsed:
+        """The words behind the verb's own, which is the first; raises CommandFailed."""
+        parsed = parse(words[1:], self.flags, anywhere=self.words[1] is not None)
+        check_count(words[0], parsed.words, *self.words)
+        return parsed
 
 
 def check_preserved(flags: Parsed) -> None:
@@ -92,21 +105,25 @@ def _listen_fds() -> int:
     return int(given) if given.isdecimal() else 0
 
 
+def _absolute(path: str) -> str:
+    """A path that a change of the working directory does not change."""
+    return os.path.abspath(path) if path else ""
+
+
 def _creation(call: Call, detached: bool) -> creation.Created:
     flags = call.flags
     if flags.on("no-pivot"):
         raise CommandFailed("--no-pivot is not supported: without pivot_root the host's root stays within reach")
     options = creation.Options(
         bundle=flags.text("bundle", "."),
-        console_socket=flags.text("console-socket"),
-        pid_file=os.path.abspath(flags.text("pid-file")) if flags.text("pid-file") else "",
+        console_socket=_absolute(flags.text("console-socket")),
+        pid_file=_absolute(flags.text("pid-file")),
         no_new_keyring=flags.on("no-new-keyring"),
         preserve_fds=_preserved(flags),
         listen_fds=_listen_fds(),
         detached=detached,
+        pidfd_socket=_absolute(flags.text("pidfd-socket")),
     )
-    if options.console_socket:
-        options.console_socket = os.path.abspath(options.console_socket)
     return creation.create(call.store, call.name(), options, probe(), call.log)
 
 
@@ -185,6 +202,8 @@ def _exec(call: Call) -> int:
         pid_file=flags.text("pid-file"),
         preserve_fds=_preserved(flags),
         ignore_paused=flags.on("ignore-paused"),
+        pidfd_socket=flags.text("pidfd-socket"),
+        cgroups=flags.many("cgroup"),
     )
     return execute.execute(call.store, call.name(), options, probe())
 
@@ -201,17 +220,13 @@ def _ps(call: Call) -> int:
 
 
 def _events(call: Call) -> int:
-    text = call.flags.text("interval", "5s").removesuffix("s")
-    try:
-        interval = float(text)
-    except ValueError:
-        raise CommandFailed(f'invalid duration "{text}": seconds are understood, as in 5s') from None
+    interval = duration(call.flags.text("interval", "5s"))
     listing.events(call.store, call.name(), interval, call.flags.on("stats"))
     return 0
 
 
 def _update(call: Call) -> int:
-    update.update(call.store, call.name(), update.resources_of(call.flags))
+    update.update(call.store, call.name(), update.resources_of(call.flags, call.log))
     return 0
 
 
@@ -234,20 +249,20 @@ def _absent(call: Call) -> int:
 
 
 VERBS: dict[str, Verb] = {
-    "checkpoint": Verb(_absent, {}),
-    "create": Verb(_create, _CREATE, "wharf-runtime create failed: ", enters=True),
+    "checkpoint": Verb(_absent, {}, (0, None)),
+    "create": Verb(_create, _CREATE, prefix="wharf-runtime create failed: ", enters=True),
     "delete": Verb(_delete, {"force": Flag("bool", "f")}),
     "events": Verb(_events, {"interval": _TEXT, "stats": _SWITCH}),
-    "exec": Verb(_exec, _EXEC, "exec failed: ", 255, enters=True),
-    "features": Verb(_features, {}),
-    "kill": Verb(_kill, {"all": Flag("bool", "a")}),
-    "list": Verb(_list, {"format": _FORMAT, "quiet": Flag("bool", "q")}),
+    "exec": Verb(_exec, _EXEC, (1, None), "exec failed: ", 255, enters=True),
+    "features": Verb(_features, {}, (0, 0)),
+    "kill": Verb(_kill, {"all": Flag("bool", "a")}, (1, 2)),
+    "list": Verb(_list, {"format": _FORMAT, "quiet": Flag("bool", "q")}, (0, 0)),
     "pause": Verb(_pause, {}),
-    "ps": Verb(_ps, {"format": _FORMAT}),
-    "restore": Verb(_absent, {}),
+    "ps": Verb(_ps, {"format": _FORMAT}, (1, None)),
+    "restore": Verb(_absent, {}, (0, None)),
     "resume": Verb(_resume, {}),
-    "run": Verb(_run, _RUN, "wharf-runtime run failed: ", enters=True),
-    "spec": Verb(_spec, {"bundle": Flag(short="b"), "rootless": _SWITCH}),
+    "run": Verb(_run, _RUN, prefix="wharf-runtime run failed: ", enters=True),
+    "spec": Verb(_spec, {"bundle": Flag(short="b"), "rootless": _SWITCH}, (0, 0)),
     "start": Verb(_start, {}),
     "state": Verb(_state, {}),
     "update": Verb(_update, _UPDATE),
