@@ -32,7 +32,7 @@ global flags:
   --root DIR         where the state of containers is (default {DEFAULT_ROOT})
   --log FILE         write errors there too; --log-format text|json
   --debug            the steps too
-  --systemd-cgroup   refused: cgroups are made below cgroupsPath directly
+  --systemd-cgroup   systemd makes the cgroup: cgroupsPath is slice:prefix:name
 
 commands: {", ".join(name for name in VERBS if name not in ("checkpoint", "restore"))}
 """
@@ -81,13 +81,12 @@ def _check_global(given: Parsed) -> None:
 def _call(verb: Verb, given: Parsed, log: Log, arguments: list[str]) -> int:
     try:
         _check_global(given)
-        if given.on("systemd-cgroup"):
-            raise CommandFailed("the systemd cgroup driver is not supported here: use the cgroupfs driver")
         flags = verb.parse(given.words)
         if verb.enters and not is_sealed():
             check_preserved(flags)
             run_sealed(arguments)
-        return verb.run(Call(Store(given.text("root", DEFAULT_ROOT)), log, flags))
+        store = Store(given.text("root", DEFAULT_ROOT))
+        return verb.run(Call(store, log, flags, given.on("systemd-cgroup")))
     except CommandFailed as error:
         log.fail(verb.prefix + error.text)
     except OSError as error:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from wharf.daemonconfig import read_settings
-from wharf.engine.cgroup_driver import check_parent, container_cgroup, slice_path, with_driver
+from wharf.engine.cgroup_driver import check_parent, container_cgroup, with_driver
 from wharf.errors import Invalid
 from wharf.kernel import dbus
 from wharf.kernel.cgroup.place import empty_top, v2_top
 from wharf.kernel.cgroup.v2 import CgroupV2
-from wharf.runtime.scopes import mask_of, properties_of
+from wharf.runtime.scopes import mask_of, properties_of, slice_path
 from wharf.spec.host import CgroupWorld, Host
 
 V2 = Host("6.12", "x86_64", "b", frozenset(), 40, True, CgroupWorld.V2, {"": "/sys/fs/cgroup"}, systemd_scopes=True)

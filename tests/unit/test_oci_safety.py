@@ -1,14 +1,18 @@
-"""What must never happen, shown where it can do no harm: the host's root cgroup, and labels through a fake /proc."""
+"""What must never happen, shown where it can do no harm: the root cgroup, labels in a fake /proc; names of scopes."""
 
 import ctypes
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from wharf.kernel.cgroup import open_cgroup
+from wharf.kernel.probe import probe
 from wharf.runtime import credentials
+from wharf.runtime.oci import cgroups
+from wharf.runtime.oci.errors import CommandFailed
 
 
 @pytest.mark.parametrize("path", ["", "/", "//", "/..", "/a/.."])
@@ -22,6 +26,30 @@ def test_the_root_of_a_hierarchy_is_neither_ended_nor_removed(tmp_path: Path, co
         with pytest.raises(PermissionError, match="holds the whole host"):
             call()
     assert (tmp_path / "cgroup.kill").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ("", "/system.slice/wharf-x.scope"), (":podman:a", "/system.slice/podman-a.scope"),
+        ("machine-a.slice:libpod:b", "/machine.slice/machine-a.slice/libpod-b.scope"), ("-.slice::c", "/c.scope"),
+    ],
+)  # fmt: skip
+def test_the_scope_that_a_path_for_systemd_means(given: str, path: str) -> None:
+    host = replace(probe(), systemd_scopes=True)
+    assert cgroups.place("x", {"linux": {"cgroupsPath": given}}, True, host) == path
+
+
+@pytest.mark.parametrize("given", ["/a", "a:b", "a.slice:b:c:d", "a:b:c", "a.slice:b:", "../x.slice:b:c", ":b:../c"])
+def test_what_names_no_scope_is_refused(given: str) -> None:
+    with pytest.raises(CommandFailed):
+        cgroups.place("x", {"linux": {"cgroupsPath": given}}, True, replace(probe(), systemd_scopes=True))
+
+
+def test_a_path_that_looks_like_a_scope_is_made_at_once_where_systemd_is_not_asked(tmp_path: Path) -> None:
+    cgroup = open_cgroup({"": str(tmp_path)}, "/a.scope", scope=False)
+    cgroup.create({})
+    assert (tmp_path / "a.scope").is_dir()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="lays a directory over /proc, in a mount namespace of its own")

@@ -13,6 +13,7 @@ from dataclasses import replace
 from wharf.errors import Invalid
 from wharf.kernel.cgroup import open_cgroup
 from wharf.kernel.cgroup.place import empty_top
+from wharf.runtime.scopes import slice_path
 from wharf.spec.host import CgroupWorld, Host
 
 CGROUPFS, SYSTEMD = "cgroupfs", "systemd"
@@ -38,14 +39,6 @@ def container_cgroup(host: Host, instance: str, container_id: str, parent: str) 
     if host.cgroup_driver == SYSTEMD:
         return f"{slice_path(parent or SLICE)}{prefix}-{container_id}.scope"
     return f"{'/' + parent.strip('/') if parent.strip('/') else prefix}/{container_id}"
-
-
-def slice_path(name: str) -> str:
-    """The cgroup of a slice: `a-b.slice` lies in `a.slice` (systemd.slice(5)); the root slice `-.slice` is ""."""
-    words = name.removesuffix(".slice").split("-")
-    if words == ["", ""]:
-        return ""
-    return "".join(f"/{'-'.join(words[: count + 1])}.slice" for count in range(len(words)))
 
 
 def check_parent(host: Host, parent: str) -> None:

@@ -69,6 +69,11 @@ class ScopedCgroup(CgroupV2):
         if result != "done":
             raise OSError(5, f"systemd could not start the scope: {result}", unit)
 
+    def end(self) -> None:
+        """Have systemd stop the scope, and wait until the unit is gone; that there is none is fine. Raises OSError."""
+        with connect() as bus:
+            _make_way(bus, self.path.rpartition("/")[2])
+
     def limit(self, resources: dict[str, Any]) -> None:
         """The unit's properties too, lest systemd writes the old ones again later; what the kernel refuses never gets
         that far, and what systemd rounds is written once more as it was asked for."""
@@ -79,6 +84,14 @@ class ScopedCgroup(CgroupV2):
                 unit = self.path.rpartition("/")[2]
                 bus.call(_NAME, _OBJECT, f"{_MANAGER}.SetUnitProperties", "sba(sv)", unit, True, properties)
         super().limit(resources)
+
+
+def slice_path(name: str) -> str:
+    """The cgroup of a slice: `a-b.slice` lies in `a.slice` (systemd.slice(5)); the root slice `-.slice` is ""."""
+    words = name.removesuffix(".slice").split("-")
+    if words == ["", ""]:
+        return ""
+    return "".join(f"/{'-'.join(words[: count + 1])}.slice" for count in range(len(words)))
 
 
 def machine_stops() -> bool:

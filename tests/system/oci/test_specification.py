@@ -370,7 +370,7 @@ def test_the_root_of_the_hierarchy_is_no_cgroup_of_a_container(path: str) -> Non
     from wharf.runtime.oci import cgroups
 
     with pytest.raises(CommandFailed, match="holds the whole host"):
-        cgroups.path_of("x", {"linux": {"cgroupsPath": path}})
+        cgroups.place("x", {"linux": {"cgroupsPath": path}}, False, probe())
 
 
 def test_a_cgroup_with_processes_is_refused(oci: OciLab) -> None:

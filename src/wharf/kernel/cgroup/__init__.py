@@ -68,8 +68,9 @@ class Cgroup(Protocol):
         ...
 
 
-def open_cgroup(mounts: dict[str, str], path: str) -> Cgroup:
-    """The cgroup at `path` ("/wharf/<id>"); `mounts` is `Host.cgroup_mounts`, the key "" meaning v2."""
+def open_cgroup(mounts: dict[str, str], path: str, scope: bool | None = None) -> Cgroup:
+    """The cgroup at `path` ("/wharf/<id>"); `mounts` is `Host.cgroup_mounts`, the key "" meaning v2; `scope` as for
+    CgroupV2."""
     if set(mounts) == {""}:
-        return CgroupV2(mounts[""], path)
+        return CgroupV2(mounts[""], path, scope)
     return CgroupV1({name: root for name, root in mounts.items() if name}, path)

@@ -49,14 +49,15 @@ def swap_alone(memory: dict[str, Any]) -> int:
 
 
 class CgroupV2:
-    """One directory below the unified hierarchy at `root`."""
+    """One directory below the unified hierarchy at `root`; `scope`: systemd makes it, as for every `….scope` if that is
+    not said."""
 
-    def __init__(self, root: str, path: str) -> None:
+    def __init__(self, root: str, path: str, scope: bool | None = None) -> None:
         self.path = path
         self._root = root
         self._dir = root + path
         self._put = files.write
-        self._scope = path.endswith(".scope")
+        self._scope = path.endswith(".scope") if scope is None else scope
 
     def create(self, resources: dict[str, Any]) -> None:
         """Make the directory, with the controllers handed down to it, and write the limits."""

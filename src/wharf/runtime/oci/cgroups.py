@@ -7,6 +7,10 @@ from typing import Any
 from wharf.kernel.cgroup import Cgroup
 from wharf.runtime.oci.errors import CommandFailed
 from wharf.runtime.oci.state import Container
+from wharf.runtime.scopes import slice_path
+from wharf.spec.host import Host
+
+SLICE = "system.slice"
 
 _DEFAULT_RULES: tuple[tuple[str, int | None, int | None, str], ...] = (
     ("c", None, None, "m"),
@@ -23,37 +27,82 @@ _DEFAULT_RULES: tuple[tuple[str, int | None, int | None, str], ...] = (
 """What every container may use (config-linux.md#default-devices), whatever the configuration forbids."""
 
 
-def path_of(name: str, config: dict[str, Any]) -> str:
-    """Where the cgroup of `name` will be below each hierarchy; the root itself is refused: it holds the whole host."""
-    given = config["linux"].get("cgroupsPath") or name
+def place(name: str, config: dict[str, Any], systemd: bool, host: Host) -> str:
+    """Where the cgroup of `name` will be below each hierarchy. Raises CommandFailed."""
+    given = config["linux"].get("cgroupsPath") or ""
+    if not systemd:
+        return _path(given or name)
+    if not host.systemd_scopes:
+        raise CommandFailed("systemd cgroup flag passed, but systemd support for managing cgroups is not available")
+    return _scope(given or f":wharf:{name}")
+
+
+def _path(given: str) -> str:
+    """A cgroupsPath without systemd; the root itself is refused: it holds the whole host."""
     if given.count(":") == 2 and not given.startswith("/"):
-        raise CommandFailed(f"cgroupsPath {given} is of the systemd driver, which is not supported: give a path")
+        raise CommandFailed(f"cgroupsPath {given} is for --systemd-cgroup; without it, give a path")
     path = os.path.normpath("/" + given.lstrip("/"))
     if path == "/":
         raise CommandFailed(f"cgroupsPath {given!r} is the root of the hierarchy, which holds the whole host")
     return path
 
 
-def missing(cgroup: Cgroup | None) -> list[str]:
-    """The hierarchies (as in `Container.cgroup_mounts`) where the cgroup is not there yet."""
+def _scope(given: str) -> str:
+    """The path of the scope that `slice:prefix:name` means; the slice may be empty, for system.slice."""
+    parent, prefix, name, *more = [*given.split(":"), "", ""]
+    if given.count(":") != 2 or any(more):
+        wanted = 'expected cgroupsPath to be of format "slice:prefix:name" for systemd cgroups'
+        raise CommandFailed(f"{wanted}, got {given!r} instead")
+    parent, unit = parent or SLICE, f"{prefix}-{name}.scope" if prefix else f"{name}.scope"
+    words = parent.removesuffix(".slice").split("-")
+    if parent != "-.slice" and ("/" in parent or not parent.endswith(".slice") or not all(words)):
+        raise CommandFailed(f"invalid slice name: {parent}")
+    if "/" in unit or not name or name.endswith(".slice"):
+        raise CommandFailed(f"cgroupsPath {given!r} names no scope")
+    return f"{slice_path(parent)}/{unit}"
+
+
+def settle(container: Container, systemd: bool, host: Host) -> None:
+    """Decide where it will be, and note in which hierarchies it is not there yet. Raises CommandFailed."""
+    container.cgroup, container.scope = place(container.id, container.config, systemd, host), systemd
+    cgroup = container.open_cgroup()
     points = cgroup.mount_points() if cgroup is not None else {}
-    return [name for name, directory in points.items() if not os.path.isdir(directory)]
+    container.cgroup_made = [name for name, directory in points.items() if not os.path.isdir(directory)]
 
 
 def make(container: Container) -> Cgroup | None:
-    """Make it with its limits; None where the host has none. Raises CommandFailed."""
+    """Make it with its limits; None where the host has none, or where systemd makes it later. Raises CommandFailed."""
     cgroup = container.open_cgroup()
     if cgroup is None:
         return None
     if cgroup.pids():
         raise CommandFailed(f"container's cgroup is not empty: {container.cgroup}")
+    if container.scope:
+        return None
     try:
         cgroup.create(_resources(container))
     except OSError as error:
         end(container)
-        where = f" {error.filename}" if error.filename else ""
-        raise CommandFailed(f"unable to apply cgroup configuration: {error.strerror}{where}") from None
+        raise _not_applied(error) from None
     return cgroup
+
+
+def enclose(container: Container, pid: int) -> None:
+    """Have systemd make the scope around the first process, which waits, and write the limits. Raises CommandFailed."""
+    scope, cgroup = container.open_scope(), container.open_cgroup()
+    if scope is None or cgroup is None:
+        return
+    resources = _resources(container)
+    try:
+        scope.begin(pid, resources)
+        cgroup.limit(resources)
+    except OSError as error:
+        raise _not_applied(error) from None
+
+
+def _not_applied(error: OSError) -> CommandFailed:
+    where = f" {error.filename}" if error.filename else ""
+    return CommandFailed(f"unable to apply cgroup configuration: {error.strerror}{where}")
 
 
 def _resources(container: Container) -> dict[str, Any]:
@@ -88,7 +137,9 @@ def kill(container: Container) -> None:
 
 def remove(container: Container) -> None:
     """Remove what create made of it, and no more (runtime.md#delete). Raises OSError."""
-    cgroup = container.own_cgroup()
+    cgroup, scope = container.own_cgroup(), container.open_scope()
+    if scope is not None:
+        scope.end()
     if cgroup is not None:
         cgroup.remove()
 

@@ -36,6 +36,7 @@ class Options:
     listen_fds: int = 0
     detached: bool = True
     pidfd_socket: str = ""
+    systemd_cgroup: bool = False
 
 
 @dataclass(slots=True)
@@ -63,6 +64,7 @@ def create(store: Store, name: str, options: Options, host: Host, log: Log) -> C
         directory = store.make(name)
         undo.callback(store.remove, name)
         container = _container(name, bundle, rootfs, config, host)
+        cgroups.settle(container, options.systemd_cgroup, host)
         store.save(container)
         undo.enter_context(store.locked(name))
         undo.callback(_poststop, container, log)
@@ -72,6 +74,7 @@ def create(store: Store, name: str, options: Options, host: Host, log: Log) -> C
         creation = _Creation(store, container, options, host)
         child = creation.clone(directory, cgroup)
         undo.callback(child.kill)
+        cgroups.enclose(container, child.pid)
         log.write("debug", f"first process {child.pid} is cloned; making its mounts")
         creation.talk(child)
         log.write("debug", f"first process {child.pid} waits for start")
@@ -86,20 +89,17 @@ def create(store: Store, name: str, options: Options, host: Host, log: Log) -> C
 def _container(name: str, bundle: str, rootfs: str, config: dict[str, Any], host: Host) -> Container:
     now = datetime.datetime.now(datetime.timezone.utc)  # noqa: UP017
     annotations = {str(key): str(value) for key, value in (config.get("annotations") or {}).items()}
-    container = Container(
+    return Container(
         id=name,
         bundle=bundle,
         rootfs=rootfs,
         config=config,
         created=now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         owner=os.getuid(),
-        cgroup=cgroups.path_of(name, config),
         cgroup_mounts=host.cgroup_mounts,
         boot_id=host.boot_id,
         annotations=annotations,
     )
-    container.cgroup_made = cgroups.missing(container.open_cgroup())
-    return container
 
 
 def _resolve_sources(config: dict[str, Any], bundle: str) -> None:
@@ -143,15 +143,16 @@ class _Creation:
         for kind in new:
             if kind not in _HOST_ONLY_NAMESPACES:
                 flags |= ns.FLAG_OF_TYPE[kind]
-        return birth.clone(first.run, inherited, self._request(new, cgroup), ours, flags)
+        return birth.clone(first.run, inherited, self._request(new), ours, flags)
 
-    def _request(self, new: list[str], cgroup: Cgroup | None) -> dict[str, Any]:
+    def _request(self, new: list[str]) -> dict[str, Any]:
         config, container = self._container.config, self._container
+        place = container.open_cgroup()
         return {
             "id": container.id,
             "spec": config,
             "new": new,
-            "points": cgroup.mount_points() if cgroup is not None else {},
+            "points": place.mount_points() if place is not None else {},
             "rootfs": {"source": container.rootfs, "options": []},
             "mount_point": container.rootfs,
             "overlay_append": self._host.overlay_lowerdir_append,

@@ -20,6 +20,7 @@ from typing import Any
 from wharf.kernel import process
 from wharf.kernel.cgroup import Cgroup, open_cgroup
 from wharf.runtime.oci.errors import CommandFailed
+from wharf.runtime.scopes import ScopedCgroup
 
 _ID = re.compile(r"[\w+.-]{1,1024}", re.ASCII)
 START_SOCKET = "start"
@@ -31,7 +32,7 @@ class Container:
     """One container. `pid` is 0 until the first process exists; `config` is its config.json.
 
     `cgroup_made`: the hierarchies where create made the cgroup, which go with the container; None in the state of an
-    older release, which took all for its own.
+    older release, which took all for its own. `scope`: systemd makes the cgroup, for --systemd-cgroup.
     """
 
     id: str
@@ -40,25 +41,30 @@ class Container:
     config: dict[str, Any]
     created: str
     owner: int
-    cgroup: str
     cgroup_mounts: dict[str, str]
     boot_id: str
+    cgroup: str = ""
     pid: int = 0
     start_time: int = 0
     version: int = VERSION
     annotations: dict[str, str] = field(default_factory=dict)
     cgroup_made: list[str] | None = None
+    scope: bool = False
 
     def open_cgroup(self) -> Cgroup | None:
         """Its cgroup; None where the host has none."""
-        return open_cgroup(self.cgroup_mounts, self.cgroup) if self.cgroup_mounts else None
+        return open_cgroup(self.cgroup_mounts, self.cgroup, self.scope) if self.cgroup_mounts else None
+
+    def open_scope(self) -> ScopedCgroup | None:
+        """Its cgroup where systemd makes it, else None."""
+        return ScopedCgroup(self.cgroup_mounts[""], self.cgroup) if self.scope else None
 
     def own_cgroup(self) -> Cgroup | None:
         """As much of the cgroup as create made: what was there before stays (runtime.md#delete)."""
         if self.cgroup_made is None:
             return self.open_cgroup()
         mounts = {name: self.cgroup_mounts[name] for name in self.cgroup_made}
-        return open_cgroup(mounts, self.cgroup) if mounts else None
+        return open_cgroup(mounts, self.cgroup, self.scope) if mounts else None
 
     def made(self, cgroup: Cgroup) -> list[str]:
         """The hierarchies where create made it."""

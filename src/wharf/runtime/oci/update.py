@@ -71,7 +71,7 @@ def update(store: Store, name: str, resources: dict[str, Any]) -> None:
         container = store.load(name)
         if store.status(container) == "stopped":
             raise CommandFailed("container not running")
-        cgroup = container.open_cgroup()
+        cgroup = container.open_scope() or container.open_cgroup()
         if cgroup is None:
             raise CommandFailed("this host has no cgroup to limit a container with")
         resources.pop("devices", None)  # replaced as a whole at create only

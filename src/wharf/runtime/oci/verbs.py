@@ -58,6 +58,7 @@ class Call:
     store: Store
     log: Log
     flags: Parsed
+    systemd_cgroup: bool = False
 
     def name(self) -> str:
         """The container's id, the first word."""
@@ -123,6 +124,7 @@ def _creation(call: Call, detached: bool) -> creation.Created:
         listen_fds=_listen_fds(),
         detached=detached,
         pidfd_socket=_absolute(flags.text("pidfd-socket")),
+        systemd_cgroup=call.systemd_cgroup,
     )
     return creation.create(call.store, call.name(), options, probe(), call.log)
 
