@@ -17,7 +17,7 @@ from wharf.kernel.cgroup.v2 import CgroupV2
 from wharf.runtime.scopes import mask_of, properties_of, slice_path
 from wharf.spec.host import CgroupWorld, Host
 
-V2 = Host("6.12", "x86_64", "b", frozenset(), 40, True, CgroupWorld.V2, {"": "/sys/fs/cgroup"}, systemd_scopes=True)
+V2 = Host("6.12", "x86_64", "b", frozenset(), 40, CgroupWorld.V2, {"": "/sys/fs/cgroup"}, systemd_scopes=True)
 SYSTEMD = dataclasses.replace(V2, cgroup_driver="systemd")
 
 

@@ -16,6 +16,7 @@ from wharf.engine.cgroup_driver import SYSTEMD, container_cgroup, prepare_top, r
 from wharf.engine.config import EngineConfig
 from wharf.engine.devices import find_init, thermal_paths
 from wharf.engine.events import EventBus
+from wharf.engine.id_maps import check_remap
 from wharf.engine.image_bootstrap import clear_scratch
 from wharf.engine.image_gc import ImageGc
 from wharf.engine.info import instance_uuid
@@ -118,6 +119,7 @@ class Engine:
             for path in (config.data_root, config.exec_root):
                 os.makedirs(path, mode=0o710, exist_ok=True)
             host = with_driver(probe(), config.cgroup_driver)
+            check_remap(config.id_maps, host)
             engine = cls(config, loop, host, _take_lock(config.data_root))
             try:
                 engine._start()

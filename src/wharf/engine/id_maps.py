@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from wharf.errors import Invalid
 from wharf.spec.container import HostConfig
+from wharf.spec.host import Host
 from wharf.spec.mount import IdMap
 
 DEFAULT_USER = "dockremap"
@@ -62,6 +63,15 @@ def parse_remap(text: str, subuid: str = "/etc/subuid", subgid: str = "/etc/subg
     name, uid = (DEFAULT_USER, None) if text == "default" else _user(user)
     group_name, gid = _group(group) if group else (name, None)
     return IdMaps(_ranges(subuid, "subuid", name, uid), _ranges(subgid, "subgid", group_name, gid))
+
+
+def check_remap(maps: IdMaps | None, host: Host) -> None:
+    """Raises Invalid where a daemon with --userns-remap could start no container."""
+    if maps is not None and not host.idmapped_overlay:
+        raise Invalid(
+            "--userns-remap needs overlayfs with idmapped layers (Linux 5.19 or later): snapshots keep the ids of the "
+            f"image, and this kernel, {host.kernel_release}, cannot show them mapped"
+        )
 
 
 def _user(text: str) -> tuple[str, int | None]:

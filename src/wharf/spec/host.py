@@ -21,7 +21,6 @@ class Host:
     boot_id: str
     capabilities: frozenset[int]
     last_capability: int
-    initial_user_namespace: bool
     cgroup_world: CgroupWorld
     cgroup_mounts: dict[str, str] = field(default_factory=dict)
     """Controller name (v1) or "" (v2) -> mount point, or the delegated subtree beneath it."""
@@ -29,14 +28,15 @@ class Host:
     systemd_scopes: bool = False
     """systemd is init and rules the whole of a pure v2 hierarchy."""
     new_mount_api: bool = True
+    """fsopen(2) and its kin, for starts; without it (a sandbox forbids it: Linux has it since 5.2) copies fail."""
     overlay_lowerdir_append: bool = True
     idmapped_mounts: bool = True
+    idmapped_overlay: bool = True
+    """Overlayfs takes idmapped layers."""
     mknod: bool = True
     xattr_prefix: str = "trusted."
     seccomp: bool = True
     apparmor: bool = False
     selinux: bool = False
-    nftables: bool = True
     ipv6: bool = True
-    clone3: bool = True
     recursive_readonly: bool = True

@@ -1,13 +1,15 @@
 """--userns-remap: users and their ranges; and the words of the security options."""
 
+import dataclasses
 import pwd
 from pathlib import Path
 
 import pytest
 
-from wharf.engine.id_maps import IdMaps, applied, parse_remap
+from wharf.engine.id_maps import IdMaps, applied, check_remap, parse_remap
 from wharf.engine.security import parse_options, read_profile
 from wharf.errors import Internal, Invalid
+from wharf.kernel.probe import probe
 from wharf.runtime.userns import map_text, outside
 from wharf.spec.container import HostConfig
 from wharf.spec.mount import IdMap
@@ -95,3 +97,11 @@ def test_profiles_are_read_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("")
     with pytest.raises(Invalid, match="unexpected end of JSON input"):
         read_profile(str(tmp_path / "empty"))
+
+
+def test_a_kernel_that_cannot_map_layers_is_told_before_the_first_container(ranges: str) -> None:
+    old = dataclasses.replace(probe(), kernel_release="5.15.0", idmapped_overlay=False)
+    check_remap(None, old)
+    with pytest.raises(Invalid, match=r"--userns-remap needs overlayfs with idmapped layers .* kernel, 5\.15\.0"):
+        check_remap(parse_remap("0", ranges, ranges), old)
+    check_remap(parse_remap("0", ranges, ranges), dataclasses.replace(old, idmapped_overlay=True))
