@@ -1,10 +1,13 @@
-"""Nothing of the engine's reaches a container: descriptors, environment, mounts, keys, auxiliary vector, program."""
+"""Nothing of the engine's reaches a container: descriptors, environment, mounts, keys, auxiliary vector, program.
+
+By every way in: run, exec, a step of a build, a health check, a copy."""
 
 import contextlib
+import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ import pytest
 from tests.support.wharfd import ROOT, Wharfd, docker_client
 
 _LIST_FDS = 'for f in /proc/self/fd/*; do echo "${f##*/} $(readlink $f)"; done'
+_ENVIRONMENT = "cat /proc/$$/environ | tr '\\0' '\\n'; true"
+"""Of the shell, which stays: busybox runs tr without an exec in the shell's own memory, where nothing is left of it."""
 _ENGINE_WORDS = ("wharf", "WHARF", str(ROOT), "memfd", ".venv", "python", "LISTEN_FDS", "NOTIFY_SOCKET")
 
 
@@ -53,9 +58,42 @@ def test_descriptors(daemon: Wharfd, way: str) -> None:
 
 @pytest.mark.parametrize("way", _WAYS)
 def test_environment_and_command_line(daemon: Wharfd, way: str) -> None:
-    found = _show(daemon, way, "tr '\\0' '\\n' < /proc/self/environ").splitlines()
-    names = {line.partition("=")[0] for line in found}
-    assert names <= {"PATH", "HOSTNAME", "HOME", "TERM", "SHLVL", "PWD"}
+    names = {line.partition("=")[0] for line in _show(daemon, way, _ENVIRONMENT).splitlines()}
+    assert "PATH" in names <= {"PATH", "HOSTNAME", "HOME", "TERM", "SHLVL", "PWD"}
+
+
+_BOTH = f"{_LIST_FDS}; echo ---; {_ENVIRONMENT}"
+
+
+def _by_build(daemon: Wharfd, script: str, tmp_path: Path) -> str:
+    command = json.dumps(["sh", "-c", f"({script}) | cat > /seen"])
+    (tmp_path / "Dockerfile").write_text(f"FROM busybox\nRUN {command}\n")
+    daemon.docker("build", "-q", "-t", "leaks", str(tmp_path))
+    return daemon.docker("run", "--rm", "leaks", "cat", "/seen").stdout
+
+
+def _by_health_check(daemon: Wharfd, script: str, _: Path) -> str:
+    check = f"({script}) | cat > /new && mv /new /seen"
+    flags = ("--name", "checked", "--health-cmd", check, "--health-interval", "300ms")
+    daemon.docker("run", "-d", *flags, "busybox", "sleep", "300")
+    deadline = time.monotonic() + 20
+    while (shown := daemon.docker("exec", "checked", "cat", "/seen", check=False)).returncode:
+        assert time.monotonic() < deadline, shown.stderr
+    daemon.docker("rm", "-f", "checked")
+    return shown.stdout
+
+
+@pytest.mark.parametrize("show", [_by_build, _by_health_check])
+def test_steps_of_a_build_and_health_checks_get_no_more(
+    daemon: Wharfd, show: Callable[[Wharfd, str, Path], str], tmp_path: Path
+) -> None:
+    descriptors, _, environment = show(daemon, _BOTH, tmp_path).partition("---\n")
+    found = dict(line.split(" ", 1) for line in descriptors.splitlines())
+    assert {"0", "1", "2"} <= found.keys()
+    assert not {fd: target for fd, target in found.items() if fd not in ("0", "1", "2") and target}
+    assert all(target.startswith(("pipe:", "/dev/null")) for target in found.values() if target)
+    names = {line.partition("=")[0] for line in environment.splitlines()}
+    assert "PATH" in names <= {"PATH", "HOSTNAME", "HOME", "SHLVL", "PWD"}
 
 
 @pytest.mark.parametrize("way", ["run", "exec", "run --pid=host"])
@@ -93,13 +131,14 @@ def _children(pid: int) -> list[int]:
 
 
 def test_a_process_on_its_way_in_cannot_be_reached_from_inside(daemon: Wharfd) -> None:
-    """While execs go in, the container's root tries to read links and to write programs of all it sees."""
+    """While execs, health checks and copies go in, the container's root tries to read the links of all it sees."""
     grab = """
         while :; do for p in /proc/[0-9]*; do
           case "$(readlink $p/exe 2>/dev/null)" in ""|/bin/*) ;; *) echo "$p $(readlink $p/exe)" >> /seen ;; esac
         done; done
     """
-    daemon.docker("run", "-d", "--name", "grabber", "busybox", "sh", "-c", f": > /seen; {grab}")
+    checks = ("--health-cmd", "true", "--health-interval", "100ms")
+    daemon.docker("run", "-d", "--name", "grabber", *checks, "busybox", "sh", "-c", f": > /seen; {grab}")
     command = [docker_client(), "exec", "grabber", "true"]
     running = [subprocess.Popen(command, env=daemon.environment) for _ in range(8)]
     for process in running:
@@ -108,6 +147,7 @@ def test_a_process_on_its_way_in_cannot_be_reached_from_inside(daemon: Wharfd) -
     for _ in range(8):
         assert time.monotonic() < deadline
         daemon.docker("exec", "grabber", "true")
+        daemon.docker("cp", __file__, "grabber:/tmp/")
     assert daemon.docker("exec", "grabber", "cat", "/seen").stdout == ""
     daemon.docker("rm", "-f", "grabber")
 
