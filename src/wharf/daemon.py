@@ -19,6 +19,7 @@ from wharf.build.service import BuildService
 from wharf.daemonconfig import (
     Settings,
     cgroup_driver,
+    container_defaults,
     default_bridge,
     dns_defaults,
     publish_address,
@@ -146,6 +147,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         default_bridge=default_bridge(settings),
         network_opts=settings.default_network_opts,
         dns=dns_defaults(settings),
+        containers=container_defaults(settings),
         publish=publish_address(settings),
         forward_accept=settings.forward_accept,
         default_pools=tuple(settings.default_address_pools),

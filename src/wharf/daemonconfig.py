@@ -13,7 +13,8 @@ from typing import Any
 
 from wharf.daemonfile import PROXIES, read_file, refuse_conflicts
 from wharf.daemonflags import flag_parser
-from wharf.engine.config import CDI_SPEC_DIRS, OWN_RUNTIME, RUNTIME_NAME, DnsDefaults
+from wharf.engine.config import CDI_SPEC_DIRS, OWN_RUNTIME, RUNTIME_NAME, ContainerDefaults, DnsDefaults
+from wharf.engine.container_defaults import DefaultWords, parse_defaults, read_ulimit
 from wharf.engine.image_gc import parse_image_gc
 from wharf.engine.network_settings import (
     BridgeWords,
@@ -71,6 +72,13 @@ class Settings:
     """`loopback`: as `ip` 127.0.0.1. Not one of dockerd's."""
     forward_accept: bool = False
     """Let containers' packets through other programs' packet filters. Not one of dockerd's."""
+    default_ulimits: dict[str, Any] = field(default_factory=dict)
+    """Name -> `{"Name": N, "Soft": S, "Hard": H}`."""
+    default_shm_size: str = ""
+    default_ipc_mode: str = ""
+    default_cgroupns_mode: str = ""
+    cgroup_parent: str = ""
+    init: bool = False
     shutdown_timeout: int = 15
     log_driver: str = "json-file"
     log_opts: dict[str, str] = field(default_factory=dict)
@@ -146,6 +154,8 @@ def read_settings(argv: Sequence[str]) -> Settings:
         flags["image_gc"] = dict(_pair(text) for text in flags["image_gc"])
     if "runtimes" in flags:
         flags["runtimes"] = {name: (path,) for name, path in map(_pair, flags["runtimes"])}
+    if "default_ulimits" in flags:
+        flags["default_ulimits"] = dict(read_ulimit(text) for text in flags["default_ulimits"])
     if "default_network_opts" in flags:
         flags["default_network_opts"] = _network_opts(flags["default_network_opts"])
     path = flags.get("config_file") or os.path.join(_config_home(), "daemon.json")
@@ -175,6 +185,7 @@ def with_defaults(settings: Settings) -> Settings:
     publish_address(settings)
     default_bridge(settings)
     dns_defaults(settings)
+    container_defaults(settings)
     cgroup_driver(settings)
     registry_settings(settings)
     parse_image_gc(settings.image_gc)
@@ -215,6 +226,18 @@ def default_bridge(settings: Settings) -> DefaultBridge:
 def dns_defaults(settings: Settings) -> DnsDefaults:
     """What containers get that ask for no name servers; raises Invalid."""
     return parse_dns(settings.dns, settings.dns_search, settings.dns_opts)
+
+
+def container_defaults(settings: Settings) -> ContainerDefaults:
+    """What containers get that do not say otherwise; raises Invalid."""
+    words = DefaultWords(
+        settings.default_shm_size,
+        settings.default_ipc_mode,
+        settings.default_cgroupns_mode,
+        settings.cgroup_parent,
+        settings.init,
+    )
+    return parse_defaults(words, settings.default_ulimits)
 
 
 def _network_opts(given: Sequence[str]) -> dict[str, dict[str, str]]:

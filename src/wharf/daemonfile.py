@@ -17,10 +17,9 @@ _REPORTED = """
 REPORTED = frozenset(_REPORTED.split())
 """Docker's directives that change nothing here yet and that are safe to leave out."""
 _REFUSED = """
-    allow-direct-routing api-cors-header authorization-plugins bridge cgroup-parent containerd
-    containerd-namespace containerd-plugins-namespace data-root-quota default-cgroupns-mode default-ipc-mode
-    default-shm-size default-ulimits graph host-gateway-ip
-    host-gateway-ips init init-path log-format min-api-version network-control-plane-mtu
+    allow-direct-routing api-cors-header authorization-plugins bridge containerd
+    containerd-namespace containerd-plugins-namespace data-root-quota graph host-gateway-ip
+    host-gateway-ips init-path log-format min-api-version network-control-plane-mtu
     node-generic-resources oom-score-adjust raw-logs rootless storage-opts userland-proxy userland-proxy-path
     firewall-backend
 """
@@ -28,7 +27,7 @@ REFUSED = frozenset(_REFUSED.split())
 """Docker's directives that must not be ignored silently and are not there yet."""
 PROXIES = ("http-proxy", "https-proxy", "no-proxy")
 _KINDS: dict[str, type] = {
-    "runtimes": dict,
+    "runtimes": dict, "default-ulimits": dict, "init": bool,
     "debug": bool, "tls": bool, "tlsverify": bool, "no-new-privileges": bool,
     "live-restore": bool, "restart-unhealthy": bool,
     "selinux-enabled": bool, "ip-forward": bool, "icc": bool, "forward-accept": bool,
@@ -42,7 +41,7 @@ _KINDS: dict[str, type] = {
 }  # fmt: skip
 
 
-_TABLES = ("signature-policy", "default-network-opts")
+_TABLES = ("signature-policy", "default-network-opts", "default-ulimits")
 """Objects of objects, which whoever uses them checks."""
 
 
@@ -95,6 +94,8 @@ def _directives(path: str, raw: dict[str, Any], known: dict[str, str], warnings:
 
 def _directive(path: str, key: str, value: Any) -> Any:
     kind: Any = _KINDS.get(key, str)
+    if key == "default-shm-size" and type(value) is int:  # bytes, or a text with a unit
+        value = str(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise _file_error(path, f"{key} has the wrong type: expected {kind.__name__}")
     if key == "default-address-pools":

@@ -71,6 +71,13 @@ def _of_networks(add: Add) -> None:
 
 
 def _of_containers(add: Add) -> None:
+    add("--default-ulimit", dest="default_ulimits", action="append", metavar="NAME=SOFT[:HARD]",
+        help="limit of containers that do not name it")  # fmt: skip
+    add("--default-shm-size", metavar="SIZE", help="size of /dev/shm (64m)")
+    add("--default-ipc-mode", metavar="MODE", help="private or shareable (private)")
+    add("--default-cgroupns-mode", metavar="MODE", help="host or private (private on cgroup v2, host on v1)")
+    add("--cgroup-parent", metavar="PATH", help="cgroup below which containers have theirs; a slice with systemd")
+    _switch(add, "--init", "a small init as the first process of containers")
     add("--shutdown-timeout", type=int, metavar="SECONDS", help="how long containers have to stop")
     add("--log-driver", metavar="NAME", help="default log driver (json-file)")
     add("--log-opt", dest="log_opts", action="append", metavar="KEY=VALUE", help="option of the default log driver")

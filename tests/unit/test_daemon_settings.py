@@ -6,8 +6,17 @@ from typing import Any
 
 import pytest
 
-from wharf.daemonconfig import default_bridge, dns_defaults, publish_address, read_settings, registry_settings
+from wharf.daemonconfig import (
+    container_defaults,
+    default_bridge,
+    dns_defaults,
+    publish_address,
+    read_settings,
+    registry_settings,
+)
+from wharf.engine.config import ContainerDefaults
 from wharf.errors import Invalid
+from wharf.spec.container import HostConfig, Ulimit
 from wharf.spec.network import AddressPool
 
 
@@ -58,6 +67,17 @@ def test_flags_and_file_are_merged(tmp_path: Path) -> None:
         ({"fixed-cidr-v6": "x"}, [], "invalid fixed-cidr-v6"),
         ({"bip6": "fd00::1"}, [], "invalid bip6"),
         ({"default-gateway": "::1"}, [], "invalid default-gateway"),
+        ({"default-ulimits": {"nofile": 1}}, [], "default-ulimits: nofile must be an object"),
+        ({"default-ulimits": {"x": {"Name": "x", "Soft": 1, "Hard": 1}}}, [], "invalid ulimit type: x"),
+        ({}, ["--default-ulimit", "nofile=2:1"], "soft limit must be less than or equal to hard limit: 2 > 1"),
+        ({}, ["--default-ulimit", "nofile"], "invalid ulimit argument: nofile"),
+        ({"default-shm-size": "x"}, [], "invalid size: 'x'"),
+        ({"default-shm-size": 0}, [], "invalid default-shm-size '0'"),
+        ({"default-shm-size": True}, [], "default-shm-size has the wrong type"),
+        ({"default-ipc-mode": "host"}, [], 'IPC mode "host" is not supported as default value'),
+        ({"default-cgroupns-mode": "x"}, [], r"invalid default cgroup namespace \(x\)"),
+        ({"cgroup-parent": "a/../b"}, [], "invalid cgroup-parent"),
+        ({"init": "yes"}, [], "init has the wrong type"),
         ({"mtu": 20}, [], "invalid mtu 20: not within 68-65535"),
         ({"mtu": True}, [], "mtu has the wrong type"),
         ({"iptables": False}, [], "iptables cannot be false"),
@@ -127,6 +147,27 @@ def test_proxies_of_the_file_come_before_the_environments(tmp_path: Path, monkey
     monkeypatch.setenv("NO_PROXY", "a.example")
     proxies = registry_settings(settings(tmp_path, {"proxies": {"no-proxy": "b.example"}})).proxies
     assert (proxies.https, proxies.no_proxy) == ("http://environment:1", "b.example")
+
+
+def test_what_containers_get_that_do_not_say_otherwise(tmp_path: Path) -> None:
+    file = {"default-ulimits": {"nofile": {"Name": "nofile", "Soft": 64, "Hard": 128}}, "default-shm-size": 1 << 20}
+    flags = (
+        "--default-ipc-mode",
+        "shareable",
+        "--default-cgroupns-mode",
+        "private",
+        "--cgroup-parent",
+        "/up",
+        "--init",
+    )
+    nofile = Ulimit("nofile", 64, 128)
+    expected = ContainerDefaults((nofile,), 1 << 20, "shareable", "private", "/up", True)
+    assert container_defaults(settings(tmp_path, file, *flags)) == expected
+    same = ("--default-ulimit", "nofile=64:128", "--default-shm-size", "1m")
+    assert container_defaults(settings(tmp_path, {}, *same)) == ContainerDefaults((nofile,), 1 << 20)
+    asked = HostConfig(ulimits=[Ulimit("nofile", 7, 7), Ulimit("core", 0, 0)], init=False, cgroup_parent="/own")
+    assert expected.at_start(asked) == asked, "what a container names is its own"
+    assert expected.at_start(HostConfig()) == HostConfig(ulimits=[nofile], init=True, cgroup_parent="/up")
 
 
 def test_the_default_bridge_and_name_servers(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from wharf.engine.id_maps import IdMaps
-from wharf.spec.container import HostConfig
+from wharf.spec.container import HostConfig, Ulimit
 from wharf.spec.entitlements import DEFAULT_ENTITLEMENTS
 from wharf.spec.network import AddressPool, DefaultBridge
 from wharf.spec.registry import RegistrySettings
@@ -42,6 +42,33 @@ class DnsDefaults:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ContainerDefaults:
+    """What containers get that do not say otherwise. `cgroupns_mode` "" is what fits the control groups' world."""
+
+    ulimits: tuple[Ulimit, ...] = ()
+    shm_size: int = DEFAULT_SHM_SIZE
+    ipc_mode: str = "private"
+    cgroupns_mode: str = ""
+    cgroup_parent: str = ""
+    init: bool = False
+
+    def limits(self, asked: HostConfig) -> list[Ulimit] | None:
+        """The container's own limits, and behind them those that it does not name; None for none at all."""
+        own = list(asked.ulimits or ())
+        named = {limit.name for limit in own}
+        return own + [limit for limit in self.ulimits if limit.name not in named] or asked.ulimits
+
+    def at_start(self, asked: HostConfig) -> HostConfig:
+        """The settings with what is looked up at each start, as in Docker; records keep what was asked for."""
+        return replace(
+            asked,
+            ulimits=self.limits(asked),
+            cgroup_parent=asked.cgroup_parent or self.cgroup_parent,
+            init=self.init if asked.init is None else asked.init,
+        )
+
+
 CDI_SPEC_DIRS = ("/etc/cdi", "/var/run/cdi")
 
 
@@ -63,6 +90,7 @@ class EngineConfig:
     network_opts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Driver -> options of new networks that do not name them."""
     dns: DnsDefaults = DnsDefaults()
+    containers: ContainerDefaults = ContainerDefaults()
     ip_forward: bool = True
     icc: bool = True
     """Containers of the default bridge may talk to one another."""

@@ -21,6 +21,7 @@ def inspect_container(engine: Engine, name: str, size: bool = False) -> dict[str
     container = engine.containers.live(name)
     record = container.record
     extras = InspectExtras(graph=_graph(engine, record), links=shown_links(engine, record))
+    extras.ulimits = engine.config.containers.limits(record.host_config)
     extras.exec_ids = sorted(item.record.id for item in list(container.execs.values()) if item.record.exit_code is None)
     if not record.network_mode:  # it has none of the engine's files
         extras.directory = ""

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from wharf.engine.status import state_word, status_line, unix_seconds
-from wharf.spec.container import ContainerRecord, EndpointSettings, PortBinding
+from wharf.spec.container import ContainerRecord, EndpointSettings, PortBinding, Ulimit
 
 
 @dataclass(slots=True)
@@ -27,6 +27,8 @@ class InspectExtras:
     sandbox_key: str = ""
     apparmor: str = ""
     links: list[str] | None = None
+    ulimits: list[Ulimit] | None = None
+    """The container's, and the daemon's that it does not name."""
 
 
 @dataclass(slots=True)
@@ -59,7 +61,7 @@ def container_inspect(record: ContainerRecord, extras: InspectExtras) -> dict[st
         "ProcessLabel": record.process_label,
         "AppArmorProfile": extras.apparmor,
         "ExecIDs": extras.exec_ids or None,
-        "HostConfig": dataclasses.replace(record.host_config, links=extras.links),
+        "HostConfig": dataclasses.replace(record.host_config, links=extras.links, ulimits=extras.ulimits),
         "GraphDriver": {"Data": dict(extras.graph) or None, "Name": extras.driver},
     }
     if extras.size_root_fs is not None:

@@ -169,6 +169,7 @@ class StepWork:
             shm_size=op.shm_size,
             ulimits=[_ulimit(text) for text in op.ulimits] or None,
             mounts=mounts,
+            init=False,
         )
         if self.engine.config.id_maps is not None:
             _map_ids(host)
