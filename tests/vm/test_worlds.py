@@ -53,6 +53,11 @@ def test_run_exec_logs_and_limits(engine: Guest, sleeper: str) -> None:
     assert status == 200 and stats["pids_stats"] == {"current": 1, "limit": (1 << 64) - 1}
 
 
+def test_real_time_is_not_for_cgroup_v2(engine: Guest) -> None:
+    refused = engine.wharf("create", "--cpu-rt-runtime", "100", "busybox", check=False)
+    assert refused.returncode == 1 and "kernel does not support CPU real-time scheduler" in refused.stderr
+
+
 @pytest.mark.skipif(not SYSTEMD, reason="the init is not systemd")
 def test_a_scope_of_systemd_holds_the_container(engine: Guest, sleeper: str) -> None:
     cgroup = engine.cgroup(sleeper)

@@ -22,7 +22,24 @@ _NO_CFS = "{} can not be set, as your kernel does not support CPU CFS scheduler 
 
 def check_resources(host: HostConfig, support: Support, update: bool = False) -> list[str]:
     """Raises Invalid; takes off what the kernel cannot limit and returns a warning for each."""
+    if not update:
+        _refuse_at_create(host, support)
     return [*_memory(host, support, update), *_pids(host, support), *_cpu(host, support), *_block(host, support)]
+
+
+def _refuse_at_create(host: HostConfig, support: Support) -> None:
+    """What moby's runconfig (`validateQoS`, `validateResources`) looks at while it reads a create request."""
+    if host.io_maximum_bandwidth:
+        raise Invalid("invalid option: QoS maximum bandwidth configuration is not supported on linux")
+    if host.io_maximum_iops:
+        raise Invalid("invalid option: QoS maximum IOPs configuration is not supported on linux")
+    period, runtime = host.cpu_realtime_period, host.cpu_realtime_runtime
+    if (period or runtime) and not support.realtime:
+        raise Invalid("kernel does not support CPU real-time scheduler")
+    if period and runtime > period:
+        raise Invalid("cpu real-time runtime cannot be higher than cpu real-time period")
+    if host.cpu_shares < 0 and support.shares:
+        raise Invalid(f"invalid CPU shares ({host.cpu_shares}): value must be a positive integer")
 
 
 def _memory(host: HostConfig, support: Support, update: bool) -> Iterator[str]:
@@ -55,6 +72,11 @@ def _soft_memory(host: HostConfig, support: Support) -> Iterator[str]:
         raise Invalid("Minimum memory reservation allowed is 6MB")
     if 0 < host.memory < host.memory_reservation:
         raise Invalid("Minimum memory limit can not be less than memory reservation limit, see usage")
+    if host.kernel_memory > 0 and not support.kernel:
+        yield f"{_ABSENT}kernel memory limit capabilities{_OFF}Limitation discarded."
+        host.kernel_memory = 0
+    if 0 < host.kernel_memory < MIN_MEMORY:
+        raise Invalid("Minimum kernel memory limit allowed is 6MB")
     if host.kernel_memory_tcp > 0 and not support.kernel_tcp:
         yield f"{_ABSENT}kernel memory TCP limit capabilities{_OFF}Limitation discarded."
         host.kernel_memory_tcp = 0
@@ -77,8 +99,6 @@ def _pids(host: HostConfig, support: Support) -> Iterator[str]:
 
 def _cpu(host: HostConfig, support: Support) -> Iterator[str]:
     _check_nano_cpus(host, support)
-    if host.cpu_shares < 0:
-        raise Invalid(f"invalid CPU shares ({host.cpu_shares}): value must be a positive integer")
     if host.cpu_shares > 0 and not support.shares:
         yield f"{_ABSENT}CPU shares{_OFF}Shares discarded."
         host.cpu_shares = 0
@@ -89,10 +109,11 @@ def _cpu(host: HostConfig, support: Support) -> Iterator[str]:
         raise Invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
     if 0 < host.cpu_quota < MIN_QUOTA:
         raise Invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)")
-    if 0 < host.cpu_realtime_period < host.cpu_realtime_runtime:
-        raise Invalid("cpu real-time runtime cannot be higher than cpu real-time period")
+    if host.cpu_percent > 0:
+        yield "linux does not support CPU percent. Percent discarded."
+        host.cpu_percent = 0
     if (host.cpuset_cpus or host.cpuset_mems) and not support.cpuset:
-        yield f"{_ABSENT}cpuset{_OFF}CPUset discarded."
+        yield f"{_ABSENT}cpuset{_OFF}Cpuset discarded."
         host.cpuset_cpus = host.cpuset_mems = ""
     _check_set("cpus", "CPUs", host.cpuset_cpus, _online())
     _check_set("mems", "memory nodes", host.cpuset_mems, support.mems)

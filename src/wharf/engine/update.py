@@ -30,6 +30,7 @@ _FIELDS = (
     "memory",
     "memory_swap",
     "memory_reservation",
+    "kernel_memory",
     "cpu_realtime_period",
     "cpu_realtime_runtime",
 )

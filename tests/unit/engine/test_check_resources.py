@@ -40,7 +40,9 @@ NONE = Support()
         (HostConfig(cpuset_cpus="0-99999"), "value of out range, maximum is 8192"),
         (HostConfig(cpuset_mems="2"), "Requested memory nodes are not available - requested 2, available: 0-1"),
         (HostConfig(blkio_weight=9), "Range of blkio weight is from 10 to 1000"),
-        (HostConfig(io_maximum_iops=1), "Invalid QoS settings: linux does not support"),
+        (HostConfig(io_maximum_iops=1), "QoS maximum IOPs configuration is not supported on linux"),
+        (HostConfig(io_maximum_bandwidth=1), "QoS maximum bandwidth configuration is not supported on linux"),
+        (HostConfig(kernel_memory=1 << 20), "Minimum kernel memory limit allowed is 6MB"),
     ],
 )
 def test_refused(host: HostConfig, words: str) -> None:
@@ -58,12 +60,13 @@ RATES = [ThrottleDevice("/dev/x", 1)]
         ("memory", 64 << 20, 0, "memory limit capabilities or the cgroup is not mounted. Limitation discarded."),
         ("memory_reservation", 64 << 20, 0, "memory soft limit capabilities"),
         ("memory_swappiness", 7, None, "memory swappiness capabilities"),
+        ("kernel_memory", 1 << 20, 0, "kernel memory limit capabilities or the cgroup is not mounted."),
         ("kernel_memory_tcp", 1 << 20, 0, "kernel memory TCP limit capabilities"),
         ("oom_kill_disable", True, None, "OomKillDisable. OomKillDisable discarded."),
         ("pids_limit", 7, None, "PIDs limit capabilities"),
         ("cpu_shares", 77, 0, "CPU shares or the cgroup is not mounted. Shares discarded."),
         ("cpu_period", 50_000, 0, "CPU CFS scheduler. CPU period/quota discarded."),
-        ("cpuset_cpus", "0", "", "cpuset or the cgroup is not mounted. CPUset discarded."),
+        ("cpuset_cpus", "0", "", "cpuset or the cgroup is not mounted. Cpuset discarded."),
         ("blkio_weight", 7, 0, "Block I/O weight or the cgroup is not mounted. Weight discarded."),
         ("blkio_weight_device", [WeightDevice("/dev/x", 1)], [], "Block I/O weight_device"),
         ("blkio_device_read_bps", RATES, [], "BPS Block I/O read limit"),
@@ -85,6 +88,24 @@ def test_all_that_is_there_is_kept_without_a_word() -> None:
     before = repr(host)
     assert check_resources(host, ALL) == []
     assert repr(host) == before
+
+
+@pytest.mark.parametrize("host", [HostConfig(cpu_realtime_runtime=1), HostConfig(cpu_realtime_period=1)])
+def test_no_real_time_without_its_scheduler(host: HostConfig) -> None:
+    with pytest.raises(Invalid, match="kernel does not support CPU real-time scheduler"):
+        check_resources(host, NONE)
+    assert check_resources(host, NONE, update=True) == [], "as in Docker, an update is not looked at"
+
+
+def test_an_update_names_rates_of_io_in_other_words() -> None:
+    with pytest.raises(Invalid, match="Invalid QoS settings: linux does not support Maximum IO Bandwidth"):
+        check_resources(HostConfig(io_maximum_iops=1), ALL, update=True)
+
+
+def test_a_part_of_the_processors_in_percent_is_for_windows() -> None:
+    host = HostConfig(cpu_percent=7)
+    assert check_resources(host, ALL) == ["linux does not support CPU percent. Percent discarded."]
+    assert host.cpu_percent == 0
 
 
 def test_swap_may_change_alone() -> None:

@@ -20,6 +20,7 @@ class Support:
     reservation: bool = False
     swappiness: bool = False
     oom_switch: bool = False
+    kernel: bool = False
     kernel_tcp: bool = False
     pids: bool = False
     shares: bool = False
@@ -59,6 +60,7 @@ def _of_v1(mounts: dict[str, str]) -> Support:
         reservation=has("memory", "memory.soft_limit_in_bytes"),
         swappiness=has("memory", "memory.swappiness"),
         oom_switch=has("memory", "memory.oom_control"),
+        kernel=has("memory", "memory.kmem.limit_in_bytes"),
         kernel_tcp=has("memory", "memory.kmem.tcp.limit_in_bytes"),
         pids="pids" in mounts,
         shares=has("cpu", "cpu.shares"),
