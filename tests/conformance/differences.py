@@ -35,16 +35,7 @@ class Difference:
         return code, stdout, stderr
 
 
-NOT_YET = "not there yet; refused by name instead of being ignored"
 RUN_HELP = "\n\nRun 'docker run --help' for more information\n"
-
-
-def _refused(scenario: str, line: str, text: str, reason: str = NOT_YET, *, run: bool = True) -> Difference:
-    """A request that the daemon answers with 501: `docker run` ends with 125, other verbs with 1."""
-    words = f"Error response from daemon: {text}"
-    return Difference(
-        scenario, line, reason, 125 if run else 1, "", f"docker: {words}{RUN_HELP}" if run else f"{words}\n"
-    )
 
 
 def _udp_twice(name: str, ports: str, number: int) -> Difference:
