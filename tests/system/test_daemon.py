@@ -66,6 +66,33 @@ def test_a_daemon_starts_small() -> None:
         assert kilobytes < 60 * 1024
 
 
+def test_what_containers_get_that_do_not_say_otherwise() -> None:
+    """All of the daemon's defaults in one container; another names its own."""
+    parent = f"/wharf-defaults-{os.getpid()}"
+    flags = ["--default-ulimit", "nofile=64:128", "--default-shm-size", "1m", "--default-ipc-mode", "shareable"]
+    flags += ["--default-cgroupns-mode", "private", "--cgroup-parent", parent, "--init"]
+    script = "cat /proc/1/comm; ulimit -Sn; ulimit -Hn; df -k /dev/shm | tail -n 1 | awk '{print $2}'"
+    with Wharfd(*flags) as daemon:
+        daemon.load_busybox()
+        name = daemon.docker(
+            "run", "-d", "--network", "none", "busybox", "sh", "-c", f"{script}; sleep 1000"
+        ).stdout.strip()
+        shown = daemon.docker("exec", name, "sh", "-c", script).stdout.split()
+        assert shown[1:] == ["64", "128", "1024"] and shown[0] in ("docker-init", "tini", "catatonit", "sh")
+        limits = "{{range .HostConfig.Ulimits}}{{.Name}}={{.Soft}}:{{.Hard}}{{end}}"
+        fields = ("ShmSize", "IpcMode", "CgroupnsMode", "CgroupParent", "Init")
+        words = " ".join([limits, *(f"{{{{json .HostConfig.{name}}}}}" for name in fields)])
+        inspected = daemon.docker("inspect", "-f", words, name).stdout.strip()
+        assert inspected == f'nofile=64:128 {1 << 20} "shareable" "private" "" null'
+        pid = daemon.docker("inspect", "-f", "{{.State.Pid}}", name).stdout.strip()
+        cgroups = Path(f"/proc/{pid}/cgroup").read_text()
+        assert f":{parent}/{name}" in cgroups
+        own = ["--ulimit", "nofile=32", "--shm-size", "2m", "--init=false"]
+        other = daemon.docker("run", "--rm", "--network", "none", *own, "busybox", "sh", "-c", script).stdout.split()
+        assert other == ["sh", "32", "32", "2048"]
+        daemon.docker("rm", "-f", name)
+
+
 def test_bad_settings_are_refused_in_words(tmp_path: Path) -> None:
     file = tmp_path / "daemon.json"
     file.write_text('{"bip": "10.0.0.1/24"}')

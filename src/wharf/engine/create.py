@@ -41,6 +41,7 @@ from wharf.engine.volumes import ensure_volume, populate, remove_volume
 from wharf.errors import Invalid, NotFound, NotImplementedYet, WharfError
 from wharf.kernel import faults
 from wharf.kernel.cgroup.support import supported
+from wharf.network.forwarding import DISABLED, forwards_ipv4
 from wharf.spec.container import (
     ContainerConfig,
     ContainerRecord,
@@ -76,7 +77,7 @@ def create_container(engine: Engine, request: CreateRequest, image: ImageRecord 
     name = check_name(request.name) if request.name else ""
     _check_sizes(request)
     check_config(config)
-    fill_host_config(host_config, engine.config, engine.host)
+    fill_host_config(host_config, engine.config, engine.host, engine.thermal)
     step = image is not None  # nobody is told of it before its end: it need not outlive a power loss
     image = image or find_image(engine, config.image)
     _check_platform(request, image)
@@ -85,14 +86,16 @@ def create_container(engine: Engine, request: CreateRequest, image: ImageRecord 
     path, args = command_of(config)
     check_host_config(host_config)
     warnings = check_resources(host_config, supported(engine.host.cgroup_mounts))
-    check_parent(engine.host, host_config.cgroup_parent)
-    if host_config.init and not engine.init_program:
+    settled = engine.config.containers.at_start(host_config)
+    check_parent(engine.host, settled.cgroup_parent)
+    if settled.init and not engine.init_program:
         raise NotImplementedYet("--init needs a small init on the host: install tini-static or catatonit")
     check_log_config(host_config.log_config)
     check_network_conflicts(config, host_config)
     if engine.config.id_maps:
         check_user_namespace(host_config)
-    planned = plan_mounts(config, host_config, _inherited(engine, host_config), engine.config.data_root)
+    inherited = _inherited(engine, host_config)
+    planned = plan_mounts(config, host_config, inherited, engine.config.data_root, request.flat_read_only)
     warnings += warnings_of(planned)
     images = [image, *resolve_images(engine, planned)]
     container_id = secrets.token_hex(32)
@@ -283,6 +286,8 @@ def _make_volume(engine: Engine, record: ContainerRecord, item: Planned, undo: c
 
 def _warnings(engine: Engine, request: CreateRequest, image: ImageRecord) -> list[str]:
     warnings = []
+    if request.host_config.network_mode not in ("host", "none") and not forwards_ipv4():
+        warnings.append(DISABLED)
     check = request.config.healthcheck
     if check and check.test and check.test[0] not in ("NONE", "CMD", "CMD-SHELL"):  # Docker takes it and is silent
         warnings.append(

@@ -1,8 +1,8 @@
 """What Docker fills in at create, so that inspect shows it: the host config's defaults and the image's config."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from wharf.engine.config import DEFAULT_SHM_SIZE, EngineConfig
+from wharf.engine.config import EngineConfig
 from wharf.engine.runtimes import runtime_command
 from wharf.engine.security import parse_options
 from wharf.errors import Invalid
@@ -28,8 +28,8 @@ MASKED_PATHS = (
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
-def fill_host_config(host_config: HostConfig, config: EngineConfig, host: Host) -> None:
-    """Put Docker's defaults in place of what was not said."""
+def fill_host_config(host_config: HostConfig, config: EngineConfig, host: Host, thermal: Sequence[str] = ()) -> None:
+    """Put Docker's defaults in place of what was not said. `thermal`: paths of this machine that are masked too."""
     if host_config.network_mode in ("", "default"):
         host_config.network_mode = "bridge"
     log = host_config.log_config
@@ -39,10 +39,9 @@ def fill_host_config(host_config: HostConfig, config: EngineConfig, host: Host) 
     log.config = log.config or {}
     if not host_config.restart_policy.name:
         host_config.restart_policy.name = "no"
-    host_config.ipc_mode = host_config.ipc_mode or "private"
-    if not host_config.cgroupns_mode:
-        host_config.cgroupns_mode = "private" if host.cgroup_world is CgroupWorld.V2 else "host"
-    host_config.shm_size = host_config.shm_size or DEFAULT_SHM_SIZE
+    host_config.ipc_mode = host_config.ipc_mode or config.containers.ipc_mode
+    host_config.cgroupns_mode = host_config.cgroupns_mode or _cgroupns_mode(host_config, config, host)
+    host_config.shm_size = host_config.shm_size or config.containers.shm_size
     host_config.runtime = host_config.runtime or config.default_runtime
     runtime_command(config, host_config.runtime)
     if host_config.memory > 0 and host_config.memory_swap == 0:
@@ -58,10 +57,17 @@ def fill_host_config(host_config: HostConfig, config: EngineConfig, host: Host) 
         host_config.masked_paths = host_config.readonly_paths = None
         return
     if host_config.masked_paths is None:
-        host_config.masked_paths = list(MASKED_PATHS)
+        host_config.masked_paths = [*MASKED_PATHS, *thermal]
     if host_config.readonly_paths is None:
         host_config.readonly_paths = list(READONLY_PATHS)
     parse_options(host_config)
+
+
+def _cgroupns_mode(host_config: HostConfig, config: EngineConfig, host: Host) -> str:
+    """Of who says nothing; on v1 a privileged container has the host's whatever the daemon's default is."""
+    if host.cgroup_world is not CgroupWorld.V2 and host_config.privileged:
+        return "host"
+    return config.containers.cgroupns_mode or ("private" if host.cgroup_world is CgroupWorld.V2 else "host")
 
 
 def _disable_labels(host_config: HostConfig) -> None:

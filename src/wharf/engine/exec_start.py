@@ -165,7 +165,7 @@ def _request(engine: Engine, container: Container, item: LiveExec, request: Exec
         "env": replace_env(env, config.env or ()),
         "cwd": config.working_dir or record.config.working_dir or "/",
         "capabilities": capability_sets(granted),
-        "rlimits": rlimits(host),
+        "rlimits": rlimits(engine.config.containers.limits(host)),
         "noNewPrivileges": security.no_new_privileges,
         "oomScoreAdj": host.oom_score_adj,
     }

@@ -6,7 +6,7 @@ Pure: nothing is looked up but whether the source of a `--mount type=bind` exist
 import os
 import posixpath
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wharf.engine.bind_id_maps import id_map_of, is_id_map, parse_id_map
 from wharf.errors import Internal, Invalid
@@ -17,6 +17,7 @@ from wharf.spec.container import (
     ImageOptions,
     MountPoint,
     MountRequest,
+    TmpfsOptions,
     VolumeOptions,
 )
 from wharf.spec.digest import Digest
@@ -36,6 +37,10 @@ _TMPFS_WORDS = frozenset(
 )
 
 
+_TMPFS_OPTIONS = ("exec", "noexec")
+"""What `TmpfsOptions.Options` may hold."""
+
+
 @dataclass(slots=True)
 class Planned:
     """A mount of the container to be: what inspect will show, and what start needs besides."""
@@ -50,11 +55,16 @@ class Planned:
 
 
 def plan_mounts(
-    config: ContainerConfig, host: HostConfig, inherited: Iterable[Planned], data_root: str = ""
+    config: ContainerConfig,
+    host: HostConfig,
+    inherited: Iterable[Planned],
+    data_root: str = "",
+    flat_read_only: bool = False,
 ) -> list[Planned]:
     """All mounts by destination. Own ones replace `inherited` (--volumes-from); raises in Docker's words.
 
     `data_root`: binds that show it follow the host's mounts, so that none of the engine's stays busy in there.
+    `flat_read_only`: as CreateRequest has it.
     """
     own: dict[str, Planned] = {}
     for text in host.binds or ():
@@ -65,6 +75,8 @@ def plan_mounts(
     for item in own.values():
         if item.point.type == "bind":
             _follow_data_root(item, data_root)
+            if flat_read_only and not item.point.rw:
+                _keep_flat(item)
     for target, options in (host.tmpfs or {}).items():
         place = _clean(target)
         _check_tmpfs(target, options)
@@ -99,6 +111,13 @@ def _add(own: dict[str, Planned], item: Planned, given: str) -> None:
     if item.point.destination in own:
         raise Invalid(f"Duplicate mount point: {given[:300]}")
     own[item.point.destination] = item
+
+
+def _keep_flat(item: Planned) -> None:
+    if item.request.bind_options is None:  # a request of its own: inspect shows what was asked for
+        item.request = replace(item.request, bind_options=BindOptions())
+        assert item.request.bind_options is not None
+    item.request.bind_options.read_only_non_recursive = True
 
 
 def _follow_data_root(item: Planned, data_root: str) -> None:
@@ -206,39 +225,24 @@ def _mode_words(mode: str) -> list[str]:
 
 
 def parse_mount(request: MountRequest) -> Planned:
-    """One entry of `HostConfig.Mounts`; raises Invalid in Docker's words."""
+    """One entry of `HostConfig.Mounts`; raises Invalid in Docker's words, the first that moby's parser would find."""
     kind = request.type
-    if kind not in ("bind", "volume", "tmpfs", "image"):
-        raise Invalid(f'invalid mount config for type "{kind[:100]}": mount type unknown')
-    if kind == "image":
-        _refuse_others(request)
     if not request.target:
-        raise Invalid(f'invalid mount config for type "{kind}": field Target must not be empty')
-    _check_target(_clean(request.target), kind, request.target)
-    _check_options(request)
+        raise Invalid(f'invalid mount config for type "{kind[:100]}": field Target must not be empty')
+    _check_target(_clean(request.target), kind[:100], request.target)
     made = {"bind": _bind_mount, "volume": _volume_mount, "tmpfs": _tmpfs_mount, "image": _image_mount}
+    if kind not in made:
+        raise Invalid(f'invalid mount config for type "{kind[:100]}": mount type unknown')
     return made[kind](request)
 
 
-def _refuse_others(request: MountRequest) -> None:
-    """Docker looks for these before all else, in other words than for the other types."""
-    others = {"Bind": request.bind_options, "Volume": request.volume_options, "Tmpfs": request.tmpfs_options}
-    for name, options in others.items():
-        if options is not None:
-            raise Invalid(f'{name}Options must not be specified on mount type "image"')
-
-
-def _check_options(request: MountRequest) -> None:
-    given = {
-        "bind": request.bind_options,
-        "volume": request.volume_options,
-        "image": request.image_options,
-        "tmpfs": request.tmpfs_options,
-    }
-    for kind, options in given.items():
-        if options is not None and kind != request.type:
-            name = f"{kind.capitalize()}Options"
-            raise Invalid(f'invalid mount config for type "{request.type}": field {name} must not be specified')
+def _refuse_options(request: MountRequest, *kinds: str) -> None:
+    """Options of other types, those that moby's parser minds: clients of API 1.42 and later are told of them before."""
+    given = {"bind": request.bind_options, "volume": request.volume_options, "image": request.image_options}
+    for kind in kinds:
+        if given[kind] is not None:
+            field = f"{kind.capitalize()}Options"
+            raise Invalid(f'invalid mount config for type "{request.type}": field {field} must not be specified')
 
 
 def _bind_mount(request: MountRequest) -> Planned:
@@ -246,10 +250,11 @@ def _bind_mount(request: MountRequest) -> Planned:
     options = request.bind_options or BindOptions()
     if not request.source:
         raise Invalid(head + "field Source must not be empty")
-    if not request.source.startswith("/"):
-        raise Invalid(head + f"invalid mount path: '{request.source[:300]}' mount path must be absolute")
     if options.propagation and options.propagation not in PROPAGATIONS:
         raise Invalid(head + f"invalid propagation mode: {options.propagation[:100]}")
+    _refuse_options(request, "volume", "image")
+    if not request.source.startswith("/"):
+        raise Invalid(head + f"invalid mount path: '{request.source[:300]}' mount path must be absolute")
     if not options.create_mountpoint and not os.path.exists(request.source):
         raise Invalid(head + f"bind source path does not exist: {request.source}")
     propagation = options.propagation or "rprivate"
@@ -259,12 +264,18 @@ def _bind_mount(request: MountRequest) -> Planned:
 
 
 def _volume_mount(request: MountRequest) -> Planned:
+    head = 'invalid mount config for type "volume": '
+    _refuse_options(request, "bind", "image")
     options = request.volume_options or VolumeOptions()
+    if options.subpath and not request.source:
+        raise Invalid(head + "must not set Subpath when using anonymous volumes")
+    if options.subpath and not _inside(options.subpath):
+        raise Invalid(head + "subpath must be a relative path within the volume")
+    if request.read_only and not request.source:
+        raise Invalid(head + "must not set ReadOnly mode when using anonymous volumes")
     if request.source:
         check_volume_name(request.source)
     driver = options.driver_config.name if options.driver_config else ""
-    if options.subpath and not _inside(options.subpath):
-        raise Invalid('invalid mount config for type "volume": subpath must be a relative path within the volume')
     point = MountPoint("volume", request.source, "", _clean(request.target), driver or LOCAL_DRIVER, "z")
     point.rw = not request.read_only
     return Planned(point, request, anonymous=not request.source)
@@ -272,6 +283,7 @@ def _volume_mount(request: MountRequest) -> Planned:
 
 def _image_mount(request: MountRequest) -> Planned:
     head = 'invalid mount config for type "image": '
+    _refuse_options(request, "bind", "volume")
     if not request.source:
         raise Invalid(head + "field Source must not be empty")
     options = request.image_options or ImageOptions()
@@ -294,8 +306,16 @@ def _inside(subpath: str) -> bool:
 
 def _tmpfs_mount(request: MountRequest) -> Planned:
     head = 'invalid mount config for type "tmpfs": '
+    _refuse_options(request, "bind", "image")
     if request.source:
         raise Invalid(head + "field Source must not be specified")
+    for words in (request.tmpfs_options or TmpfsOptions()).options or ():
+        if not 1 <= len(words) <= 2:
+            raise Invalid(head + "invalid option array length")
+        if words[0] not in _TMPFS_OPTIONS:
+            raise Invalid(head + f"invalid option: {words[0][:100]}")
+        if len(words) > 1:  # neither takes a value, which Docker says at the start
+            raise Invalid(head + f'invalid tmpfs option "{words[0]}"')
     point = MountPoint("tmpfs", "", "", _clean(request.target), "", "")
     point.rw = not request.read_only
     return Planned(point, request)

@@ -16,7 +16,7 @@ from wharf.engine.oci_resources import Device, resources_of
 from wharf.engine.security import Security
 from wharf.kernel import mounts as mnt
 from wharf.kernel.lsm.selinux import mount_option
-from wharf.spec.container import ContainerRecord, HostConfig, MountPoint, MountRequest
+from wharf.spec.container import ContainerRecord, HostConfig, MountPoint, MountRequest, Ulimit
 
 INIT_PATH = "/sbin/docker-init"
 SHM = "shm"
@@ -45,8 +45,6 @@ class Found:
     """Target in the container -> file on the host."""
     joined: frozenset[str] = frozenset()
     """OCI namespace types that are another container's."""
-    thermal: Sequence[str] = ()
-    """Further masked paths of this machine."""
     recursive_readonly: bool = True
     throttles: Mapping[str, list[dict[str, int]]] = field(default_factory=dict)
     """OCI `blockIO` keys -> device numbers with their rates."""
@@ -73,7 +71,7 @@ def build_spec(record: ContainerRecord, found: Found) -> Spec:
             "resources": resources_of(host, found.devices, found.throttles),
             "devices": [_device(item) for item in found.devices],
             "sysctl": _sysctls(host, "network" in own and "network" not in found.joined, found.id_maps is not None),
-            "maskedPaths": _masked(host, found.thermal),
+            "maskedPaths": list(host.masked_paths or ()),
             "readonlyPaths": list(host.readonly_paths or ()),
             "rootfsPropagation": _root_propagation(record),
         },
@@ -118,7 +116,7 @@ def process_of(record: ContainerRecord, found: Found) -> Spec:
         "env": environment(record),
         "cwd": config.working_dir or "/",
         "capabilities": capability_sets(found.capabilities),
-        "rlimits": rlimits(host),
+        "rlimits": rlimits(host.ulimits),
         "noNewPrivileges": found.security.no_new_privileges,
         "oomScoreAdj": host.oom_score_adj,
     }
@@ -162,11 +160,9 @@ def capability_sets(names: Sequence[str]) -> Spec:
     return {"bounding": list(names), "permitted": list(names), "effective": list(names)}
 
 
-def rlimits(host: HostConfig) -> list[Spec]:
+def rlimits(limits: Sequence[Ulimit] | None) -> list[Spec]:
     """`HostConfig.Ulimits` as rlimits."""
-    return [
-        {"type": f"RLIMIT_{limit.name.upper()}", "soft": limit.soft, "hard": limit.hard} for limit in host.ulimits or ()
-    ]
+    return [{"type": f"RLIMIT_{limit.name.upper()}", "soft": limit.soft, "hard": limit.hard} for limit in limits or ()]
 
 
 # -- mounts
@@ -281,10 +277,6 @@ def _root_propagation(record: ContainerRecord) -> str:
 
 
 # -- linux
-
-
-def _masked(host: HostConfig, thermal: Sequence[str]) -> list[str]:
-    return [*host.masked_paths, *thermal] if host.masked_paths else []
 
 
 def _sysctls(host: HostConfig, own_network: bool, mapped: bool = False) -> dict[str, str]:

@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wharf.engine.bind_sources import make_bind_sources
@@ -268,7 +269,7 @@ def _request(
     joined: dict[str, int],
     published: Sequence[Published],
 ) -> MonitorRequest:
-    config, host = record.config, record.host_config
+    config, host = record.config, engine.config.containers.at_start(record.host_config)
     security = parse_options(host, engine.config.seccomp_profile, engine.config.no_new_privileges)
     names = capabilities(host, engine.host.last_capability)
     edits = requested_edits(host.device_requests or (), engine.config)
@@ -280,7 +281,6 @@ def _request(
         files=files,
         joined=frozenset(joined),
         apparmor=apparmor_profile(security, host.privileged, engine.apparmor),
-        thermal=engine.thermal,
         id_maps=applied(engine.config.id_maps, host),
         recursive_readonly=engine.host.recursive_readonly,
         init_program=engine.init_program,
@@ -299,7 +299,7 @@ def _request(
         raise NotImplementedYet(f"user namespaces with {what}: not there yet")
     return MonitorRequest(
         id=record.id,
-        spec=carry_out(build_spec(record, found), edits),
+        spec=carry_out(build_spec(replace(record, host_config=host), found), edits),
         rootfs=labelled_root(engine.snapshots.mounts(record.id)[0], record.mount_label),
         cgroup=engine.cgroup_path(record.id, host.cgroup_parent),
         user=config.user,

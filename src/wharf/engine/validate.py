@@ -189,6 +189,8 @@ def check_network_conflicts(config: ContainerConfig, host: HostConfig) -> None:
         raise Invalid("conflicting options: hostname and the UTS mode")
     if host.links and host.network_mode == "host":
         raise Invalid(f"conflicting options: {LINKS_WITH_HOST}")
+    if host.network_mode in ("container", "container:"):
+        raise Invalid("invalid network mode: invalid container format container:<name|id>")
     if not _of_container(host.network_mode):
         return
     conflicts = (

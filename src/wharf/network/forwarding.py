@@ -17,6 +17,11 @@ DISABLED = "IPv4 forwarding is disabled. Networking will not work."
 _CONF6 = Path("/proc/sys/net/ipv6/conf")
 
 
+def forwards_ipv4() -> bool:
+    """Whether this host forwards IPv4 packets now."""
+    return read_sysctl(IPV4) == "1"
+
+
 class Forwarding:
     """`allowed` False (`--ip-forward=false`): the host's settings stay, and what needs them changed is refused."""
 
@@ -29,7 +34,7 @@ class Forwarding:
             if write_sysctl(IPV4, "1"):
                 self._say("switched on forwarding of IPv4 packets (net.ipv4.ip_forward)")
             return ""
-        return DISABLED if read_sysctl(IPV4) != "1" else ""
+        return "" if forwards_ipv4() else DISABLED
 
     def need(self, facts: BridgeFacts) -> None:
         """See that a network's packets are forwarded; raises Unavailable with the setting that is missing."""

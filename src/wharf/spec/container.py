@@ -251,6 +251,7 @@ class HostConfig:
     devices: list[DeviceMapping] | None = None
     device_cgroup_rules: list[str] | None = None
     device_requests: list[DeviceRequest] | None = None
+    kernel_memory: int = 0
     kernel_memory_tcp: int = named("KernelMemoryTCP", 0)
     memory_reservation: int = 0
     memory_swap: int = 0
@@ -314,6 +315,8 @@ class CreateRequest:
     networking_config: NetworkingConfig = field(default_factory=NetworkingConfig)
     name: str = ""
     platform: str = ""
+    flat_read_only: bool = False
+    """Read-only binds leave the mounts beneath them as they are, as all did before version 1.44 of the API."""
 
 
 @dataclass(slots=True)

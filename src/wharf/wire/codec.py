@@ -23,7 +23,7 @@ Reader = Callable[[Any, str], Any]
 MAX_INTEGER = (1 << 63) - 1
 
 _NO_CONFIG = "exposed_ports healthcheck args_escaped network_disabled mac_address stop_signal stop_timeout shell"
-_NO_HOST = "annotations storage_opt tmpfs sysctls runtime kernel_memory_tcp mounts init"
+_NO_HOST = "annotations storage_opt tmpfs sysctls runtime kernel_memory kernel_memory_tcp mounts init"
 
 OMITTED: dict[type, frozenset[str]] = {
     c.ContainerConfig: frozenset(_NO_CONFIG.split()),

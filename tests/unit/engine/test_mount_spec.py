@@ -4,7 +4,18 @@ import pytest
 
 from wharf.engine.mount_spec import parse_bind, parse_mount, plan_mounts
 from wharf.errors import Internal, Invalid, WharfError
-from wharf.spec.container import BindOptions, ContainerConfig, HostConfig, MountRequest, TmpfsOptions
+from wharf.spec.container import (
+    BindOptions,
+    ContainerConfig,
+    HostConfig,
+    MountRequest,
+    TmpfsOptions,
+    VolumeOptions,
+)
+
+
+def _tmpfs(*options: list[str]) -> MountRequest:
+    return MountRequest("tmpfs", "", "/a", tmpfs_options=TmpfsOptions(options=list(options)))
 
 
 def test_a_bind_shows_its_mode() -> None:
@@ -57,7 +68,17 @@ def test_bad_binds(text: str, words: str) -> None:
         (MountRequest("nosuch", "/tmp", "/a"), "mount type unknown"),
         (MountRequest("tmpfs", "/tmp", "/a"), "field Source must not be specified"),
         (MountRequest("volume", "v1", "/a", bind_options=BindOptions()), "BindOptions must not be specified"),
-        (MountRequest("bind", "/tmp", "/a", tmpfs_options=TmpfsOptions()), "TmpfsOptions must not be specified"),
+        (MountRequest("bind", "/tmp", "/a", volume_options=VolumeOptions()), "VolumeOptions must not be specified"),
+        (MountRequest("volume", "", "/a", True), "must not set ReadOnly mode when using anonymous volumes"),
+        (
+            MountRequest("volume", "", "/a", volume_options=VolumeOptions(subpath="x")),
+            "must not set Subpath when using anonymous volumes",
+        ),
+        (_tmpfs(["size", "9g"]), "invalid option: size"),
+        (_tmpfs(["exec"], ["suid"]), "invalid option: suid"),
+        (_tmpfs(["exec", "a", "b"]), "invalid option array length"),
+        (_tmpfs([]), "invalid option array length"),
+        (_tmpfs(["exec", "1"]), 'invalid tmpfs option "exec"'),
         (MountRequest("volume", "../x", "/a"), "invalid characters"),
     ],
 )
@@ -79,6 +100,16 @@ def test_image_volumes_give_way_to_the_users() -> None:
         ("bind", "/data", False),
         ("volume", "/more", True),
     ]
+
+
+def test_read_only_binds_of_old_clients_are_not_recursive() -> None:
+    host = HostConfig(binds=["/tmp:/ro:ro", "/tmp:/rw"], mounts=[MountRequest("bind", "/tmp", "/m", True)])
+    planned = {item.point.destination: item.request for item in plan_mounts(ContainerConfig(), host, [], "", True)}
+    flat = {
+        place: bool(item.bind_options and item.bind_options.read_only_non_recursive) for place, item in planned.items()
+    }
+    assert flat == {"/ro": True, "/rw": False, "/m": True}
+    assert host.mounts is not None and host.mounts[0].bind_options is None, "inspect shows what was asked for"
 
 
 def test_tmpfs_options_are_checked() -> None:

@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 
+from wharf.engine.config import EngineConfig
+from wharf.engine.defaults import MASKED_PATHS, fill_host_config
 from wharf.engine.oci_resources import parse_device_rule, resources_of
 from wharf.engine.oci_spec import Found, build_spec, replace_env, tmpfs_options
 from wharf.engine.security import DEFAULT_CAPABILITIES, Security
 from wharf.errors import Invalid
 from wharf.spec.container import ContainerConfig, ContainerRecord, HostConfig, MountPoint, MountRequest
+from wharf.spec.host import CgroupWorld, Host
 
 FILES = {"/etc/hosts": "/c/hosts", "/etc/hostname": "/c/hostname", "/etc/resolv.conf": "/c/resolv.conf"}
 
@@ -78,8 +81,17 @@ def test_privileged_takes_the_masks_off() -> None:
 
 def test_empty_lists_of_paths_mean_none() -> None:
     host = HostConfig(network_mode="bridge", masked_paths=[], readonly_paths=[])
-    linux = spec(record(host=host), thermal=["/sys/x"])["linux"]
+    linux = spec(record(host=host))["linux"]
     assert linux["maskedPaths"] == linux["readonlyPaths"] == []
+
+
+def test_masked_are_the_users_paths_alone_or_those_of_this_machine_too() -> None:
+    config, host = EngineConfig("/x", "/y"), Host("6.12", "x86_64", "b", frozenset(), 40, True, CgroupWorld.V2, {})
+    given, silent = HostConfig(masked_paths=["/proc/keys"]), HostConfig()
+    for item in (given, silent):
+        fill_host_config(item, config, host, ["/sys/thermal"])
+    assert spec(record(host=given))["linux"]["maskedPaths"] == ["/proc/keys"]
+    assert silent.masked_paths == spec(record(host=silent))["linux"]["maskedPaths"] == [*MASKED_PATHS, "/sys/thermal"]
 
 
 def test_read_only_root_spares_what_must_be_written() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from wharf.api.by_version import create_by_version, update_by_version
 from wharf.api.http import Answer, Request
 from wharf.api.requests import NO_CONTENT, filters_of, json_bytes, json_reply
 from wharf.api.router import Route
@@ -20,18 +21,17 @@ from wharf.engine.stop import stop_container
 from wharf.engine.top import top_container
 from wharf.engine.update import update_container
 from wharf.errors import Invalid
+from wharf.spec.host import CgroupWorld
 from wharf.wire.create import read_create, read_update
-
-IMAGE_MOUNTS_SINCE = (1, 48)
 
 
 async def create(api: Api, request: Request) -> Answer:
     """POST /containers/create"""
     wanted = read_create(await json_bytes(request), request.text("name"), request.text("platform"))
-    if request.version < IMAGE_MOUNTS_SINCE and any(item.type == "image" for item in wanted.host_config.mounts or ()):
-        raise Invalid('Mount type "Image" needs API v1.48 or newer')
+    cgroup2 = api.engine.host.cgroup_world is CgroupWorld.V2
+    warnings = create_by_version(wanted, request.version, cgroup2)
     made = await api.run(create_container, api.engine, wanted)
-    return json_reply({"Id": made.id, "Warnings": made.warnings}, 201)
+    return json_reply({"Id": made.id, "Warnings": made.warnings + warnings}, 201)
 
 
 async def containers(api: Api, request: Request) -> Answer:
@@ -101,6 +101,7 @@ async def rename(api: Api, request: Request) -> Answer:
 async def update(api: Api, request: Request) -> Answer:
     """POST /containers/{id}/update"""
     wanted = read_update(await json_bytes(request))
+    update_by_version(wanted, request.version)
     warnings = await api.run(update_container, api.engine, request.names["id"], wanted)
     return json_reply({"Warnings": warnings or None})
 
