@@ -24,6 +24,7 @@ from wharf.engine.defaults import command_of, fill_host_config, merge_image
 from wharf.engine.endpoints import networks_at_create
 from wharf.engine.image_inspect import find_image
 from wharf.engine.image_mounts import inherit_image, make_views, resolve_images, warnings_of
+from wharf.engine.image_platform import warn_of_platform
 from wharf.engine.labels import put_labels
 from wharf.engine.links import take_links
 from wharf.engine.log_options import check_log_config
@@ -293,12 +294,9 @@ def _warnings(engine: Engine, request: CreateRequest, image: ImageRecord) -> lis
         warnings.append(
             f'Unknown healthcheck type "{check.test[0][:100]}" (expected "CMD" or "CMD-SHELL"): not checked'
         )
-    host_config, platform = request.host_config, image.image.platform
-    if not request.platform and platform.architecture and platform.architecture != engine.images.platform.architecture:
-        warnings.append(
-            f"The requested image's platform ({platform}) does not match the detected host platform "
-            f"({engine.images.platform}) and no specific platform was requested"
-        )
+    host_config = request.host_config
+    if not request.platform:
+        warnings += warn_of_platform(image.image.platform, engine.images.platform)
     if host_config.network_mode == "host" and host_config.port_bindings:
         warnings.append("Published ports are discarded when using host network mode")
     return warnings

@@ -85,3 +85,13 @@ def delete_platforms(
             engine.content.delete(digest)
         engine.images.operations.request_sweep()  # takes what only these led to
     return [DeleteItem(deleted=str(digest)) for digest in gone]
+
+
+def warn_of_platform(platform: Platform, host: Platform) -> list[str]:
+    """What a client is told that asked for no platform and gets another than this machine's."""
+    if platform.architecture in ("", host.architecture):
+        return []
+    return [
+        f"The requested image's platform ({platform}) does not match the detected host platform ({host}) and no "
+        "specific platform was requested"
+    ]
