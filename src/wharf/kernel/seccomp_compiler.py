@@ -21,7 +21,8 @@ ACTIONS = {
     "SCMP_ACT_LOG": 0x7FFC0000,
     "SCMP_ACT_ALLOW": 0x7FFF0000,
 }
-_WITH_VALUE = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
+WITH_VALUE = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
+"""Actions that return an errno, or a number for the tracer."""
 COMPARISONS = {
     "SCMP_CMP_NE": 1,
     "SCMP_CMP_LT": 2,
@@ -32,6 +33,15 @@ COMPARISONS = {
     "SCMP_CMP_MASKED_EQ": 7,
 }
 """Words of a profile; the command tells them as what it supports."""
+ARCHITECTURES = frozenset(
+    f"SCMP_ARCH_{name}"
+    for name in (
+        *("X86", "X86_64", "X32", "ARM", "AARCH64", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64"),
+        *("MIPSEL64N32", "PPC", "PPC64", "PPC64LE", "S390", "S390X", "PARISC", "PARISC64", "RISCV64"),
+        *("LOONGARCH64", "M68K", "SH", "SHEB"),
+    )
+)
+"""What config-linux.md#seccomp lists."""
 _ARCHITECTURES = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64", "riscv64": "SCMP_ARCH_RISCV64"}
 _AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7, "riscv64": 0xC00000F3}
 _SHORT = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
@@ -93,7 +103,7 @@ def _action(rule: dict[str, Any], key: str, errno_key: str) -> int:
     if name not in ACTIONS:
         raise Invalid(f"invalid seccomp profile: action {name!r} is not known")
     value = rule.get(errno_key)
-    return ACTIONS[name] | ((_EPERM if value is None else int(value)) & 0xFFFF if name in _WITH_VALUE else 0)
+    return ACTIONS[name] | ((_EPERM if value is None else int(value)) & 0xFFFF if name in WITH_VALUE else 0)
 
 
 def _release(text: str) -> tuple[int, int]:

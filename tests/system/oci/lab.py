@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tarfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,8 @@ def peer_environment() -> dict[str, str]:
 class OciLab:
     """Bundles and containers below one directory; every id starts with `prefix`, and `close` removes what is left."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, command: Sequence[str] = (COMMAND,)) -> None:
+        self.directory, self.command = directory, command
         self.root = directory / "state"
         self.prefix = f"wharf-oci-{uuid.uuid4().hex[:8]}"
         self._count = 0
@@ -84,7 +84,7 @@ class OciLab:
         log = more.pop("log", None)
         flags = ["--log", str(log), "--log-format", "json"] if log else []
         out, err = self.directory / f"out-{uuid.uuid4().hex}", self.directory / f"err-{uuid.uuid4().hex}"
-        command = [COMMAND, "--root", str(self.root), *flags, *words]
+        command = [*self.command, "--root", str(self.root), *flags, *words]
         with open(out, "w+") as stdout, open(err, "w+") as stderr:
             more.setdefault("stdin", subprocess.DEVNULL)
             more.setdefault("timeout", TIME_LIMIT)

@@ -381,7 +381,7 @@ def test_a_cgroup_with_processes_is_refused(oci: OciLab) -> None:
     oci.ok("delete", "--force", name)
 
 
-@pytest.mark.skipif(not V1, reason="files of cgroup v1; v2 has its own test in the lane with a stock kernel")
+@pytest.mark.skipif(not V1, reason="files of cgroup v1; those of v2: tests/vm/test_oci_runtime.py")
 def test_resources_are_limits_of_the_cgroup(oci: OciLab) -> None:
     resources = {
         "memory": {"limit": 64 << 20, "reservation": 32 << 20},

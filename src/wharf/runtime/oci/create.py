@@ -13,6 +13,7 @@ from typing import Any
 from wharf.kernel import namespaces as ns
 from wharf.kernel import process
 from wharf.kernel.cgroup import Cgroup
+from wharf.kernel.lsm import selinux
 from wharf.runtime import messages
 from wharf.runtime.oci import birth, cgroups, console, first, hooks, spec_check
 from wharf.runtime.oci.birth import Child
@@ -53,6 +54,10 @@ def create(store: Store, name: str, options: Options, host: Host, log: Log) -> C
     bundle = os.path.realpath(options.bundle)
     config = spec_check.read_config(bundle)
     spec_check.check(config, host)
+    left_out = spec_check.not_grantable(config["process"], host)
+    if left_out:
+        log.write("warning", f"ignoring unknown or unavailable capabilities: {', '.join(left_out)}")
+    _label_mounts(config)
     console.check(bool(config["process"].get("terminal")), options.console_socket, options.detached)
     rootfs = os.path.realpath(os.path.join(bundle, config["root"]["path"]))
     if not os.path.isdir(rootfs):
@@ -109,6 +114,14 @@ def _resolve_sources(config: dict[str, Any], bundle: str) -> None:
         is_bind = item.get("type") in (None, "", "bind") or "bind" in words or "rbind" in words
         if is_bind and item.get("source"):
             item["source"] = os.path.join(bundle, item["source"])
+
+
+def _label_mounts(config: dict[str, Any]) -> None:
+    """File systems that are mounted anew get `linux.mountLabel` where they know labels, as runc gives it."""
+    label = config["linux"].get("mountLabel")
+    for item in config["mounts"] if label else ():
+        if item.get("type") in ("tmpfs", "devpts", "ramfs"):
+            item["options"] = [*(item.get("options") or ()), *selinux.mount_option(label)]
 
 
 def _tell_listen_fds(program: dict[str, Any], number: int) -> None:

@@ -5,8 +5,11 @@ import os
 import re
 from typing import Any
 
+from wharf.kernel.caps import NUMBERS
 from wharf.kernel.mount_words import PROPAGATION
 from wharf.kernel.namespaces import FLAG_OF_TYPE
+from wharf.kernel.seccomp_compiler import ARCHITECTURES, WITH_VALUE
+from wharf.runtime.oci import limits
 from wharf.runtime.oci.errors import CommandFailed
 from wharf.runtime.oci.hooks import POINTS
 from wharf.spec.host import Host
@@ -78,6 +81,13 @@ def check_process(process: dict[str, Any] | None, host: Host) -> None:
         raise CommandFailed("selinux label is specified in config, but selinux is disabled or not supported")
 
 
+def not_grantable(process: dict[str, Any], host: Host) -> list[str]:
+    """The capabilities asked for that nobody knows or this host has not: they are left out, with a warning
+    (config.md#linux-process)."""
+    held = {name for name, number in NUMBERS.items() if number in host.capabilities}
+    return sorted({name for names in (process.get("capabilities") or {}).values() for name in names or ()} - held)
+
+
 def _check_root(config: dict[str, Any]) -> None:
     if not (config.get("root") or {}).get("path"):
         raise CommandFailed("root.path must not be empty")
@@ -112,6 +122,9 @@ def _check_linux(config: dict[str, Any], host: Host) -> None:
         raise CommandFailed("intelRdt is not supported")
     if linux.get("timeOffsets") and "time" not in kinds:
         raise CommandFailed("timeOffsets specified, but no time namespace is enabled in the config")
+    if linux.get("mountLabel") and not host.selinux:
+        raise CommandFailed("mountLabel is specified in config, but selinux is disabled or not supported")
+    limits.check(linux.get("resources") or {}, host)
     _check_seccomp(linux.get("seccomp") or {}, host)
 
 
@@ -132,10 +145,22 @@ def _check_namespaces(items: list[dict[str, Any]]) -> dict[str, str]:
 def _check_seccomp(profile: dict[str, Any], host: Host) -> None:
     if profile and not host.seccomp:
         raise CommandFailed("seccomp: config provided but seccomp not supported")
-    if profile.get("listenerPath") or any(
-        rule.get("action") == "SCMP_ACT_NOTIFY" for rule in profile.get("syscalls") or ()
-    ):
+    rules = profile.get("syscalls") or ()
+    if profile.get("listenerPath") or any(rule.get("action") == "SCMP_ACT_NOTIFY" for rule in rules):
         raise CommandFailed("seccomp: SCMP_ACT_NOTIFY and listenerPath are not supported")
+    for name in profile.get("architectures") or ():
+        if name not in ARCHITECTURES:
+            raise CommandFailed(f"seccomp: string {name} is not a valid arch for seccomp")
+    _check_errno(profile.get("defaultAction"), profile.get("defaultErrnoRet"), "defaultErrnoRet")
+    for rule in rules:
+        if not rule.get("names"):
+            raise CommandFailed("seccomp: a rule of syscalls must have names")
+        _check_errno(rule.get("action"), rule.get("errnoRet"), "errnoRet")
+
+
+def _check_errno(action: str | None, value: int | None, key: str) -> None:
+    if value is not None and action not in WITH_VALUE:
+        raise CommandFailed(f"seccomp: {key} {value} is given with the action {action}, which returns none")
 
 
 def _check_hooks(hooks: dict[str, Any]) -> None:

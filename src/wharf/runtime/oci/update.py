@@ -4,10 +4,12 @@ import json
 import sys
 from typing import Any
 
+from wharf.runtime.oci import limits
 from wharf.runtime.oci.arguments import Parsed, memory
 from wharf.runtime.oci.errors import CommandFailed
 from wharf.runtime.oci.log import Log
 from wharf.runtime.oci.state import Store
+from wharf.spec.host import Host
 
 _NUMBERS = {
     "blkio-weight": ("blockIO", "weight"),
@@ -65,8 +67,12 @@ def _value(flags: Parsed, flag: str) -> int | str:
     return memory(flag, flags.text(flag)) if flag in _SIZES else flags.text(flag)
 
 
-def update(store: Store, name: str, resources: dict[str, Any]) -> None:
-    """Write the limits; those that are not named stay."""
+def update(store: Store, name: str, resources: dict[str, Any], host: Host) -> None:
+    """Write the limits; those that are not named stay. Raises CommandFailed."""
+    try:
+        limits.check(resources, host)
+    except (AttributeError, TypeError, KeyError) as error:
+        raise CommandFailed(f"resources: a property has the wrong type: {error}") from None
     with store.locked(name):
         container = store.load(name)
         if store.status(container) == "stopped":

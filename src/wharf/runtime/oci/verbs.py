@@ -228,7 +228,7 @@ def _events(call: Call) -> int:
 
 
 def _update(call: Call) -> int:
-    update.update(call.store, call.name(), update.resources_of(call.flags, call.log))
+    update.update(call.store, call.name(), update.resources_of(call.flags, call.log), probe())
     return 0
 
 
