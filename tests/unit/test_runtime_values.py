@@ -113,7 +113,9 @@ def test_mount_words_are_sorted_out() -> None:
     assert options.flags == mnt.MS_BIND | mnt.MS_REC | mnt.MS_RDONLY
     assert options.cleared & mnt.MS_NOSUID
     assert options.propagation == [mnt.MS_PRIVATE | mnt.MS_REC]
-    assert options.data == "size=1k,mode=755"
+    assert options.data == "size=1k,mode=755" and options.recursive is None
+    assert Options(["rro", "rnoexec", "rrw"]).recursive == (mnt.MOUNT_ATTR_NOEXEC, mnt.MOUNT_ATTR_RDONLY)
+    assert Options(["rnoatime", "rstrictatime"]).recursive == (mnt.MOUNT_ATTR_STRICTATIME, mnt.MOUNT_ATTR_ATIME)
 
 
 def test_the_environment_keeps_its_order_and_gets_a_home() -> None:

@@ -1,4 +1,4 @@
-"""The words of mount(8) for flags and propagation, as numbers of mount(2)."""
+"""The words of mount(8) for flags and propagation, as numbers of mount(2) and mount_setattr(2)."""
 
 from wharf.kernel import mounts as mnt
 
@@ -17,6 +17,10 @@ FLAGS = {
     "relatime": mnt.MS_RELATIME,
     "strictatime": mnt.MS_STRICTATIME,
     "silent": mnt.MS_SILENT,
+    "mand": mnt.MS_MANDLOCK,
+    "nosymfollow": mnt.MS_NOSYMFOLLOW,
+    "iversion": mnt.MS_I_VERSION,
+    "lazytime": mnt.MS_LAZYTIME,
 }
 CLEARED = {
     "rw": mnt.MS_RDONLY,
@@ -29,6 +33,10 @@ CLEARED = {
     "norelatime": mnt.MS_RELATIME,
     "nostrictatime": mnt.MS_STRICTATIME,
     "loud": mnt.MS_SILENT,
+    "nomand": mnt.MS_MANDLOCK,
+    "symfollow": mnt.MS_NOSYMFOLLOW,
+    "noiversion": mnt.MS_I_VERSION,
+    "nolazytime": mnt.MS_LAZYTIME,
     "defaults": 0,
 }
 PROPAGATION = {
@@ -41,6 +49,29 @@ PROPAGATION = {
     "unbindable": mnt.MS_UNBINDABLE,
     "runbindable": mnt.MS_UNBINDABLE | mnt.MS_REC,
 }
+_ATIME = mnt.MOUNT_ATTR_ATIME
+RECURSIVE = {
+    "rro": (mnt.MOUNT_ATTR_RDONLY, 0),
+    "rrw": (0, mnt.MOUNT_ATTR_RDONLY),
+    "rnosuid": (mnt.MOUNT_ATTR_NOSUID, 0),
+    "rsuid": (0, mnt.MOUNT_ATTR_NOSUID),
+    "rnodev": (mnt.MOUNT_ATTR_NODEV, 0),
+    "rdev": (0, mnt.MOUNT_ATTR_NODEV),
+    "rnoexec": (mnt.MOUNT_ATTR_NOEXEC, 0),
+    "rexec": (0, mnt.MOUNT_ATTR_NOEXEC),
+    "rnodiratime": (mnt.MOUNT_ATTR_NODIRATIME, 0),
+    "rdiratime": (0, mnt.MOUNT_ATTR_NODIRATIME),
+    "rrelatime": (mnt.MOUNT_ATTR_RELATIME, _ATIME),
+    "rnorelatime": (0, _ATIME),
+    "rnoatime": (mnt.MOUNT_ATTR_NOATIME, _ATIME),
+    "ratime": (0, _ATIME),
+    "rstrictatime": (mnt.MOUNT_ATTR_STRICTATIME, _ATIME),
+    "rnostrictatime": (0, _ATIME),
+    "rnosymfollow": (mnt.MOUNT_ATTR_NOSYMFOLLOW, 0),
+    "rsymfollow": (0, mnt.MOUNT_ATTR_NOSYMFOLLOW),
+}
+"""Words for a mount and all below it (mount_setattr(2)): what is set, and what is cleared; of the three kinds of atime
+only the whole field can be."""
 _NAMES = {
     mnt.MS_RDONLY: "RDONLY",
     mnt.MS_NOSUID: "NOSUID",
@@ -57,6 +88,10 @@ _NAMES = {
     mnt.MS_SILENT: "SILENT",
     mnt.MS_RELATIME: "RELATIME",
     mnt.MS_STRICTATIME: "STRICTATIME",
+    mnt.MS_MANDLOCK: "MANDLOCK",
+    mnt.MS_NOSYMFOLLOW: "NOSYMFOLLOW",
+    mnt.MS_I_VERSION: "I_VERSION",
+    mnt.MS_LAZYTIME: "LAZYTIME",
 }
 
 

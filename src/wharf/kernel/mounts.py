@@ -27,7 +27,9 @@ MS_NODEV = 4
 MS_NOEXEC = 8
 MS_SYNCHRONOUS = 16
 MS_REMOUNT = 32
+MS_MANDLOCK = 64
 MS_DIRSYNC = 128
+MS_NOSYMFOLLOW = 256
 MS_NOATIME = 1024
 MS_NODIRATIME = 2048
 MS_BIND = 4096
@@ -39,7 +41,9 @@ MS_PRIVATE = 1 << 18
 MS_SLAVE = 1 << 19
 MS_SHARED = 1 << 20
 MS_RELATIME = 1 << 21
+MS_I_VERSION = 1 << 23
 MS_STRICTATIME = 1 << 24
+MS_LAZYTIME = 1 << 25
 
 MNT_DETACH = 2
 AT_FDCWD = -100
@@ -50,6 +54,16 @@ OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 MOVE_MOUNT_F_EMPTY_PATH = 0x4
 MOVE_MOUNT_T_EMPTY_PATH = 0x40
 MOUNT_ATTR_RDONLY = 1
+MOUNT_ATTR_NOSUID = 2
+MOUNT_ATTR_NODEV = 4
+MOUNT_ATTR_NOEXEC = 8
+MOUNT_ATTR_RELATIME = 0
+MOUNT_ATTR_NOATIME = 0x10
+MOUNT_ATTR_STRICTATIME = 0x20
+MOUNT_ATTR_ATIME = 0x70
+"""Not a flag: the field of the three before it."""
+MOUNT_ATTR_NODIRATIME = 0x80
+MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 MOUNT_ATTR_IDMAP = 0x100000
 FSCONFIG_SET_FLAG = 0
 FSCONFIG_SET_STRING = 1
@@ -134,7 +148,12 @@ def move_mount_to(mount_fd: int, target_fd: int) -> None:
 
 def set_read_only(path: Path, recursive: bool) -> None:
     """Make a mount, or with `recursive` every mount below it too, read-only (mount_setattr(2))."""
-    attr = _MountAttr(attr_set=MOUNT_ATTR_RDONLY)
+    set_attributes(path, MOUNT_ATTR_RDONLY, 0, recursive)
+
+
+def set_attributes(path: Path, wanted: int, cleared: int, recursive: bool) -> None:
+    """Set and clear MOUNT_ATTR_ flags of a mount, with `recursive` of all below it too (mount_setattr(2))."""
+    attr = _MountAttr(attr_set=wanted, attr_clr=cleared)
     result = syscall(
         SYS_MOUNT_SETATTR,
         ctypes.c_int(AT_FDCWD),

@@ -17,6 +17,7 @@ from wharf.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, open_in_r
 from wharf.runtime.mount_options import MountFailed, Options
 
 Mount = dict[str, Any]
+_ST_NOSYMFOLLOW = 0x2000  # statfs(2), Linux 5.10
 _LOCKED = (
     (os.ST_RDONLY, mnt.MS_RDONLY),
     (os.ST_NOSUID, mnt.MS_NOSUID),
@@ -25,6 +26,7 @@ _LOCKED = (
     (os.ST_NOATIME, mnt.MS_NOATIME),
     (os.ST_NODIRATIME, mnt.MS_NODIRATIME),
     (os.ST_RELATIME, mnt.MS_RELATIME),
+    (_ST_NOSYMFOLLOW, mnt.MS_NOSYMFOLLOW),
 )
 
 
@@ -153,7 +155,7 @@ def bind_by_path(root: int, item: Mount, options: Options) -> None:
     target = item["destination"]
     for wanted, what in (
         (_shares(options), "a shared mount needs open_tree(2)"),
-        (options.recursive_ro, "rro needs mount_setattr(2)"),
+        (options.recursive, "a flag for all that is mounted below (rro and the like) needs mount_setattr(2)"),
         (options.id_map, f"{options.id_map} needs mount_setattr(2)"),
     ):
         if wanted:
@@ -233,8 +235,8 @@ def _finish(path: str, options: Options) -> None:
     keep = options.flags & ~(mnt.MS_BIND | mnt.MS_REC)
     if keep or options.cleared:
         remount(path, keep, options.cleared)
-    if options.recursive_ro:
-        mnt.set_read_only(path, True)
+    if options.recursive:
+        mnt.set_attributes(path, *options.recursive, recursive=True)
     for flag in options.propagation or [mnt.MS_PRIVATE | mnt.MS_REC]:
         mnt.mount("none", path, None, flag)
 

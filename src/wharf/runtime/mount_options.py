@@ -1,10 +1,10 @@
 """The words of one mount, sorted out: config.md#linux-mount-options of the OCI runtime specification."""
 
 from wharf.kernel import mounts as mnt
-from wharf.kernel.mount_words import CLEARED, FLAGS, PROPAGATION
+from wharf.kernel.mount_words import CLEARED, FLAGS, PROPAGATION, RECURSIVE
 
 ID_MAPS = ("idmap", "ridmap")
-_IGNORED = ("tmpcopyup", "rrw")
+COPY_UP = "tmpcopyup"
 
 
 class MountFailed(Exception):
@@ -21,15 +21,18 @@ class MountFailed(Exception):
 class Options:
     """Mount words sorted out: flags, propagation, data for the file system, and what mount(2) has no flag for.
 
-    `id_map` is "", `idmap` or `ridmap` (with what is mounted below).
+    `id_map` is "", `idmap` or `ridmap` (with what is mounted below). `recursive`: flags of mount_setattr(2) that are
+    set and cleared here and on all that is mounted below; None when no word asks for it. `copy_up`: a tmpfs begins with
+    what it lies over.
     """
 
-    __slots__ = ("cleared", "data", "flags", "id_map", "propagation", "recursive_ro", "subdir")
+    __slots__ = ("cleared", "copy_up", "data", "flags", "id_map", "propagation", "recursive", "subdir")
 
     def __init__(self, words: list[str]) -> None:
         self.flags = self.cleared = 0
         self.propagation: list[int] = []
-        self.recursive_ro = False
+        self.recursive: tuple[int, int] | None = None
+        self.copy_up = COPY_UP in words
         self.subdir = self.id_map = ""
         data: list[str] = []
         for word in words:
@@ -41,13 +44,13 @@ class Options:
                 self.cleared |= CLEARED[word]
             elif word in PROPAGATION:
                 self.propagation.append(PROPAGATION[word])
-            elif word == "rro":
-                self.recursive_ro = True
+            elif word in RECURSIVE:
+                self.recursive = _merged(self.recursive or (0, 0), RECURSIVE[word])
             elif word in ID_MAPS:
                 self.id_map = word
             elif word.startswith(mnt.SUBDIR):
                 self.subdir = word.removeprefix(mnt.SUBDIR)
-            elif word not in _IGNORED:
+            elif word != COPY_UP:
                 data.append(word)
         self.data = ",".join(data)
 
@@ -56,6 +59,12 @@ class Options:
         return [word for word, flag in FLAGS.items() if flag & self.flags == flag and word not in ("bind", "rbind")]
 
 
+def _merged(before: tuple[int, int], word: tuple[int, int]) -> tuple[int, int]:
+    """What is set and cleared when one more word is read: the last one about a flag counts."""
+    wanted, cleared = word
+    return before[0] & ~cleared | wanted, before[1] & ~wanted | cleared
+
+
 def known_options() -> list[str]:
     """Every mount word that has a meaning of its own here, sorted."""
-    return sorted({*FLAGS, *CLEARED, *PROPAGATION, *ID_MAPS, "rro"})
+    return sorted({*FLAGS, *CLEARED, *PROPAGATION, *RECURSIVE, *ID_MAPS, COPY_UP})

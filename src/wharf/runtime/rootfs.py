@@ -14,6 +14,7 @@ from wharf.kernel.beneath import make_directory, make_file
 from wharf.kernel.mount_words import PROPAGATION, flag_names
 from wharf.kernel.paths import open_in_root
 from wharf.runtime.binds import attach, bind, bind_by_path, fd_path, mount_layers, remount
+from wharf.runtime.copy_up import copy_up
 from wharf.runtime.mount_options import MountFailed, Options
 
 
@@ -105,18 +106,35 @@ def _file_system(root: int, kind: str, source: str, target: str, options: Option
             mnt.mount(source, fd_path(directory), kind, flags, data)
         except OSError as error:
             raise MountFailed(_refused(source, target, flags, data, error)) from None
+        if options.copy_up:
+            _copy_up(root, target, directory)
     finally:
         os.close(directory)
-    if flags == options.flags and not options.propagation:
+    if flags == options.flags and not options.propagation and not options.recursive:
         return
     mounted = open_in_root(root, target)
     try:
         if flags != options.flags:
             mnt.mount("none", fd_path(mounted), None, mnt.MS_REMOUNT | mnt.MS_BIND | options.flags)
+        if options.recursive:
+            mnt.set_attributes(fd_path(mounted), *options.recursive, recursive=True)
         for flag in options.propagation:
             mnt.mount("none", fd_path(mounted), None, flag)
     finally:
         os.close(mounted)
+
+
+def _copy_up(root: int, target: str, below: int) -> None:
+    """Fill what was just mounted at `target` with what it lies over."""
+    source = os.open(fd_path(below), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        mounted = open_in_root(root, target, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            copy_up(source, mounted)
+        finally:
+            os.close(mounted)
+    finally:
+        os.close(source)
 
 
 def _mode_there(root: int, target: str) -> int | None:

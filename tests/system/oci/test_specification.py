@@ -1,5 +1,6 @@
 """What config.json says is what the container has: one test for each thing that Linux can show (musts.tsv)."""
 
+import contextlib
 import json
 import os
 import stat
@@ -100,6 +101,90 @@ def test_options_of_a_mount_are_its_flags(oci: OciLab) -> None:
         "grep ' /mnt ' /proc/mounts", _mount("/mnt", "tmpfs", "t", "ro", "nosuid", "nodev", "noexec", "size=64k")
     )
     assert set(out.split()[3].split(",")) >= {"ro", "nosuid", "nodev", "noexec", "size=64k"}
+
+
+WORDS = {
+    "ro": "ro", "rw": "rw", "nosuid": "nosuid", "suid": "", "nodev": "nodev", "dev": "", "noexec": "noexec", "exec": "",
+    "sync": "sync", "async": "", "dirsync": "dirsync", "noatime": "noatime", "atime": "relatime", "defaults": "rw",
+    "nodiratime": "nodiratime", "diratime": "", "relatime": "relatime", "norelatime": "relatime", "strictatime": "",
+    "nostrictatime": "relatime", "iversion": "", "noiversion": "", "lazytime": "lazytime", "nolazytime": "",
+    "mand": "", "nomand": "", "silent": "", "loud": "", "nosymfollow": "nosymfollow", "symfollow": "",
+    "rro": "ro", "rrw": "rw", "rnosuid": "nosuid", "rsuid": "", "rnodev": "nodev", "rdev": "", "rnoexec": "noexec",
+    "rexec": "", "rnodiratime": "nodiratime", "rdiratime": "", "rnoatime": "noatime", "ratime": "relatime",
+    "rrelatime": "relatime", "rnorelatime": "relatime", "rstrictatime": "", "rnostrictatime": "relatime",
+    "rnosymfollow": "nosymfollow", "rsymfollow": "", "tmpcopyup": "",
+}  # fmt: skip
+"""Every flag that config.md#linux-mount-options demands, and what /proc/mounts shows of it."""
+OPPOSITES = {"": {"nosuid", "nodev", "noexec", "sync", "nodiratime", "lazytime", "nosymfollow"}, "rw": {"ro"}}
+
+
+def test_every_flag_of_a_mount_that_is_demanded_is_applied(oci: OciLab) -> None:
+    edits = [_mount(f"/mnt/{word}", "tmpfs", "t", word) for word in WORDS]
+    lines = oci.run("grep ' /mnt/' /proc/mounts", *edits).splitlines()
+    seen = {fields[1].removeprefix("/mnt/"): set(fields[3].split(",")) for fields in map(str.split, lines)}
+    assert seen.keys() == WORDS.keys()
+    for word, shown in WORDS.items():
+        assert not shown or shown in seen[word], (word, seen[word])
+        assert not OPPOSITES.get(shown, set()) & seen[word], (word, seen[word])
+
+
+def test_flags_for_all_below_a_bind_and_words_that_a_bind_would_pass_over(oci: OciLab) -> None:
+    below = oci.directory / "below"
+    (below / "deep").mkdir(parents=True)
+    words = ("rbind", "rro", "rnoexec", "rnosuid", "rnodev", "rnosymfollow", "rnoatime")
+    with _mounted(below), _mounted(below / "deep"):
+        out = oci.run("grep ' /mnt' /proc/mounts", _mount("/mnt", "bind", str(below), *words))
+    wanted = {"ro", "noexec", "nosuid", "nodev", "nosymfollow", "noatime"}
+    assert [set(line.split()[3].split(",")) >= wanted for line in out.splitlines()] == [True, True], out
+    assert "filesystem-specific options applied: noexecute" in oci.refused(
+        _mount("/mnt", "bind", str(below), "bind", "noexecute")
+    )
+
+
+@contextlib.contextmanager
+def _mounted(place: Path) -> Iterator[None]:
+    """A tmpfs, private so that it is nobody else's."""
+    place.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "X-mount.mkdir", "t", place], check=True)
+    try:
+        subprocess.run(["mount", "--make-private", place], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_a_tmpfs_begins_with_what_it_lies_over_if_that_is_asked_for(oci: OciLab) -> None:
+    bundle = oci.bundle(
+        _mount("/data", "tmpfs", "t", "tmpcopyup", "ro"),
+        script="cd /data; cat dir/file; readlink link; stat -c '%a %u:%g' dir/file dir; touch x 2>&1",
+    )
+    folder = bundle / "rootfs/data/dir"
+    folder.mkdir(parents=True)
+    (folder / "file").write_text("here\n")
+    (folder / "file").chmod(0o604)
+    os.chown(folder / "file", 33, 100)
+    (bundle / "rootfs/data/link").symlink_to("/etc/passwd")
+    out = oci.call("run", "-b", str(bundle), oci.name()).stdout.splitlines()
+    assert out == ["here", "/etc/passwd", "604 33:100", "755 0:0", "touch: x: Read-only file system"]
+
+
+def test_maps_of_a_mount_need_no_word_but_each_other(oci: OciLab) -> None:
+    source = oci.directory / "mapped"
+    source.mkdir()
+    os.chown(source, 7, 7)
+    maps = [{"containerID": 0, "hostID": 1000, "size": 100}]
+
+    def mapped(*names: str, **more: Any) -> Edit:
+        item = {"destination": "/mnt", "type": "bind", "source": str(source), "options": ["bind"], **more}
+        return lambda config: config["mounts"].append({**item, **dict.fromkeys(names, maps)})
+
+    assert "must be given together" in oci.refused(mapped("uidMappings"))
+    assert "only supported for bind mounts" in oci.refused(
+        mapped("uidMappings", "gidMappings", type="tmpfs", options=[])
+    )
+    assert "needs maps of its own" in oci.refused(mapped(options=["bind", "idmap"]))
+    bundle = oci.bundle(mapped("uidMappings", "gidMappings"), script="stat -c %u:%g /mnt")
+    assert oci.ok("run", "-b", str(bundle), oci.name()) == "1007:1007\n"
 
 
 def test_a_bind_is_recursive_or_not_and_relative_to_the_bundle(oci: OciLab) -> None:

@@ -15,6 +15,7 @@ from wharf.kernel import process
 from wharf.kernel.cgroup import Cgroup
 from wharf.kernel.lsm import selinux
 from wharf.runtime import messages
+from wharf.runtime.mount_options import ID_MAPS
 from wharf.runtime.oci import birth, cgroups, console, first, hooks, spec_check
 from wharf.runtime.oci.birth import Child
 from wharf.runtime.oci.errors import CommandFailed
@@ -62,7 +63,7 @@ def create(store: Store, name: str, options: Options, host: Host, log: Log) -> C
     rootfs = os.path.realpath(os.path.join(bundle, config["root"]["path"]))
     if not os.path.isdir(rootfs):
         raise CommandFailed(f"invalid rootfs: stat {rootfs}: no such file or directory")
-    _resolve_sources(config, bundle)
+    _resolve_binds(config, bundle)
     _tell_listen_fds(config["process"], options.listen_fds)
     os.chdir(bundle)
     with contextlib.ExitStack() as undo:
@@ -107,13 +108,15 @@ def _container(name: str, bundle: str, rootfs: str, config: dict[str, Any], host
     )
 
 
-def _resolve_sources(config: dict[str, Any], bundle: str) -> None:
-    """The source of a bind may be relative to the bundle."""
+def _resolve_binds(config: dict[str, Any], bundle: str) -> None:
+    """The source of a bind may be relative to the bundle, and maps of its own need no word (config.md#mounts)."""
     for item in config["mounts"]:
         words = item.get("options") or ()
         is_bind = item.get("type") in (None, "", "bind") or "bind" in words or "rbind" in words
         if is_bind and item.get("source"):
             item["source"] = os.path.join(bundle, item["source"])
+        if item.get("uidMappings") and not set(ID_MAPS) & set(words):
+            item["options"] = [*words, "idmap"]
 
 
 def _label_mounts(config: dict[str, Any]) -> None:

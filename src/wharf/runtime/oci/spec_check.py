@@ -7,8 +7,10 @@ from typing import Any
 
 from wharf.kernel.caps import NUMBERS
 from wharf.kernel.mount_words import PROPAGATION
+from wharf.kernel.mounts import MS_BIND
 from wharf.kernel.namespaces import FLAG_OF_TYPE
 from wharf.kernel.seccomp_compiler import ARCHITECTURES, WITH_VALUE
+from wharf.runtime.mount_options import COPY_UP, Options
 from wharf.runtime.oci import limits
 from wharf.runtime.oci.errors import CommandFailed
 from wharf.runtime.oci.hooks import POINTS
@@ -99,6 +101,23 @@ def _check_mounts(mounts: list[dict[str, Any]]) -> None:
             raise CommandFailed("a mount has no destination")
         if item.get("type") in (None, "", "bind", "none") and not item.get("source"):
             raise CommandFailed(f"mount {item['destination']} has no source")
+        _check_mount_words(item, Options(list(item.get("options") or ())))
+
+
+def _check_mount_words(item: dict[str, Any], options: Options) -> None:
+    target, maps = item["destination"], [bool(item.get(name)) for name in ("uidMappings", "gidMappings")]
+    is_bind = bool(options.flags & MS_BIND) or item.get("type") in (None, "", "bind")
+    if is_bind and options.data:
+        # The kernel passes over them: a word that is meant to protect would not.
+        raise CommandFailed(
+            f"mount {target}: bind mounts cannot have any filesystem-specific options applied: {options.data}"
+        )
+    if any(maps) and not all(maps):
+        raise CommandFailed(f"mount {target}: uidMappings and gidMappings must be given together")
+    if (options.id_map or any(maps)) and not is_bind:
+        raise CommandFailed(f"mount {target}: id-mapped mounts are only supported for bind mounts")
+    if options.copy_up and item.get("type") != "tmpfs":
+        raise CommandFailed(f"mount {target}: {COPY_UP} is for tmpfs only")
 
 
 def _check_linux(config: dict[str, Any], host: Host) -> None:
