@@ -14,6 +14,8 @@ from tests.vm.guest import CGROUPS, SYSTEMD, disk_major, unit, until
 from wharf.kernel.probe import probe
 from wharf.runtime.oci.sealed import own_command
 
+CALL_SECONDS = 240
+"""An emulated machine on a busy one: each call starts an interpreter twice."""
 RESOURCES = {
     "memory": {"limit": 64 << 20, "swap": 96 << 20, "reservation": 32 << 20},
     "cpu": {"shares": 512, "quota": 50000, "period": 100000, "cpus": "0"},
@@ -28,14 +30,14 @@ PROFILE = "profile vm-oci flags=(attach_disconnected) {\n  file, capability, sig
 
 @pytest.fixture(scope="module")
 def oci() -> Iterator[OciLab]:
-    lab = OciLab(Path(tempfile.mkdtemp(prefix="wharf-oci-")), own_command())
+    lab = OciLab(Path(tempfile.mkdtemp(prefix="wharf-oci-")), own_command(), CALL_SECONDS)
     yield lab
     lab.close()
 
 
 @pytest.fixture(scope="module")
 def systemd_oci() -> Iterator[OciLab]:
-    lab = OciLab(Path(tempfile.mkdtemp(prefix="wharf-oci-")), (*own_command(), "--systemd-cgroup"))
+    lab = OciLab(Path(tempfile.mkdtemp(prefix="wharf-oci-")), (*own_command(), "--systemd-cgroup"), CALL_SECONDS)
     yield lab
     lab.close()
 

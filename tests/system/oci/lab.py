@@ -44,8 +44,8 @@ def peer_environment() -> dict[str, str]:
 class OciLab:
     """Bundles and containers below one directory; every id starts with `prefix`, and `close` removes what is left."""
 
-    def __init__(self, directory: Path, command: Sequence[str] = (COMMAND,)) -> None:
-        self.directory, self.command = directory, command
+    def __init__(self, directory: Path, command: Sequence[str] = (COMMAND,), limit: int = TIME_LIMIT) -> None:
+        self.directory, self.command, self.limit = directory, command, limit
         self.root = directory / "state"
         self.prefix = f"wharf-oci-{uuid.uuid4().hex[:8]}"
         self._count = 0
@@ -87,7 +87,7 @@ class OciLab:
         command = [*self.command, "--root", str(self.root), *flags, *words]
         with open(out, "w+") as stdout, open(err, "w+") as stderr:
             more.setdefault("stdin", subprocess.DEVNULL)
-            more.setdefault("timeout", TIME_LIMIT)
+            more.setdefault("timeout", self.limit)
             done = subprocess.run(command, stdout=stdout, stderr=stderr, check=False, **more)
             result = subprocess.CompletedProcess(command, done.returncode, out.read_text(), err.read_text())
         result.out_file = out  # type: ignore[attr-defined]
@@ -147,7 +147,7 @@ class OciLab:
 
             poll = select.poll()
             poll.register(fd, select.POLLIN)
-            assert poll.poll(TIME_LIMIT * 1000), f"{name} did not end"
+            assert poll.poll(self.limit * 1000), f"{name} did not end"
             os.close(fd)
 
     def cgroups(self, name: str) -> list[str]:
