@@ -35,8 +35,8 @@ def mount_root(rootfs: dict[str, Any], target: str, append: bool) -> None:
         mnt.mount(rootfs["source"], target, None, mnt.MS_BIND | mnt.MS_REC)
         if "ro" in rootfs.get("options", ()):
             mnt.mount("none", target, None, mnt.MS_BIND | mnt.MS_REMOUNT | mnt.MS_RDONLY)
-    # pivot_root refuses a shared parent.
-    mnt.mount("none", target, None, mnt.MS_PRIVATE)
+    # pivot_root refuses a shared mount; one that follows the host's (rootfsPropagation) goes on to.
+    mnt.mount("none", target, None, mnt.MS_SLAVE)
 
 
 def mount_all(

@@ -67,6 +67,23 @@ def test_the_life_of_a_container_step_by_step(oci: OciLab) -> None:
     assert not oci.cgroups(name)
 
 
+def test_config_json_counts_as_it_was_at_create(oci: OciLab) -> None:
+    name, bundle = oci.name(), oci.bundle(script="echo first > /said")
+    oci.ok("create", "-b", str(bundle), name)
+    text = (bundle / "config.json").read_text()
+    (bundle / "config.json").write_text(text.replace("echo first", "echo later"))
+    oci.ok("start", name)
+    oci.ended(name)
+    assert (bundle / "rootfs/said").read_text() == "first\n"
+    oci.ok("delete", name)
+
+
+@pytest.mark.parametrize("verb", ["create", "start", "kill", "delete"])
+def test_an_id_is_needed(oci: OciLab, verb: str) -> None:
+    assert "argument(s)" in oci.fails(verb)
+    assert "container id cannot be empty" in oci.fails(verb, "")
+
+
 def test_a_created_container_can_be_deleted_and_killed(oci: OciLab) -> None:
     name = oci.created("true")
     pid = oci.state(name)["pid"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.oci.lab import Config, Edit, OciLab
+from tests.system.oci.lab import COMMAND, Config, Edit, OciLab
 from wharf.kernel.probe import probe
 from wharf.runtime.oci.errors import CommandFailed
 from wharf.spec.host import CgroupWorld
@@ -83,7 +83,11 @@ def test_unknown_properties_and_annotations_are_ignored(oci: OciLab) -> None:
 
 def test_the_root_path_is_relative_to_the_bundle_and_must_exist(oci: OciLab) -> None:
     assert "invalid rootfs" in oci.refused(_top(root={"path": "nowhere"}))
+    assert "invalid rootfs" in oci.refused(_top(root={"path": "config.json"}))
     assert "root.path must not be empty" in oci.refused(_top(root={}))
+    other = oci.bundle() / "rootfs"
+    (other / "mark").write_text("absolute\n")
+    assert oci.run("cat /mark", _top(root={"path": str(other)})) == "absolute\n"
 
 
 def test_a_read_only_root_is_read_only(oci: OciLab) -> None:
@@ -242,7 +246,10 @@ def test_no_capabilities_means_none(oci: OciLab) -> None:
 def test_no_new_privileges_and_oom_score(oci: OciLab) -> None:
     script = "grep NoNewPrivs /proc/self/status; cat /proc/self/oom_score_adj"
     assert oci.run(script, _process(noNewPrivileges=False, oomScoreAdj=321)) == "NoNewPrivs:\t0\n321\n"
-    assert oci.run(script, _process(noNewPrivileges=True)).startswith("NoNewPrivs:\t1\n")
+    unset = _process(
+        noNewPrivileges=True, consoleSize={"height": 1, "width": 1}
+    )  # a size without a terminal is nothing
+    assert oci.run(script, unset) == f"NoNewPrivs:\t1\n{Path('/proc/self/oom_score_adj').read_text()}"
 
 
 def test_scheduler_and_io_priority(oci: OciLab) -> None:
@@ -402,11 +409,12 @@ def test_masked_and_read_only_paths(oci: OciLab) -> None:
     ("word", "field"), [("shared", "shared:"), ("slave", "master:"), ("private", ""), ("unbindable", "unbindable")]
 )
 def test_the_propagation_of_the_root(oci: OciLab, word: str, field: str) -> None:
-    out = oci.run("grep ' / / \\|/rootfs / ' /proc/self/mountinfo", _linux(rootfsPropagation=word))
+    # Beneath shared mounts, which a slave follows.
+    bundle = oci.bundle(_linux(rootfsPropagation=word), script="grep ' / / \\|/rootfs / ' /proc/self/mountinfo")
+    command = ["unshare", "-m", "--propagation", "shared", COMMAND, "--root", str(oci.root), "run", "-b", str(bundle)]
+    out = subprocess.run([*command, oci.name()], stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
     optional = out.split(" - ")[0].split()[6:]
-    if word == "slave":  # nothing to follow where the host's mount is private
-        assert not any(item.startswith("shared:") for item in optional)
-    elif field:
+    if field:
         assert any(item.startswith(field) for item in optional), out
     else:
         assert not optional, out
@@ -488,6 +496,11 @@ def test_resources_are_limits_of_the_cgroup(oci: OciLab) -> None:
     oci.ok("delete", "--force", name)
 
 
+def test_a_limit_that_the_kernel_refuses_leaves_no_container(oci: OciLab) -> None:
+    error = oci.refused(_linux(resources={"cpu": {"cpus": "4000"}}))
+    assert "unable to apply cgroup configuration: failed to write" in error
+
+
 # -- config-linux.md: the rest
 
 
@@ -526,6 +539,9 @@ def test_seccomp_words_that_are_not_known_are_refused(oci: OciLab) -> None:
     assert "SCMP_ACT_NOTIFY" in oci.refused(_seccomp(rule))
     assert "flags not supported: FUN" in oci.refused(_seccomp(flags=["FUN"]))
     assert "is not known" in oci.refused(_seccomp({"names": ["mkdir"], "action": "SCMP_ACT_FUN"}))
+    allow = {"names": ["mkdir"], "action": "SCMP_ACT_ALLOW", "errnoRet": 1}
+    assert "which returns none" in oci.refused(_seccomp(allow))
+    assert "must have names" in oci.refused(_seccomp({"names": [], "action": "SCMP_ACT_ERRNO"}))
 
 
 def test_personality(oci: OciLab) -> None:
@@ -535,6 +551,8 @@ def test_personality(oci: OciLab) -> None:
 
 def test_what_this_host_or_runtime_has_not_is_refused_by_name(oci: OciLab) -> None:
     assert "intelRdt is not supported" in oci.refused(_linux(intelRdt={"closID": "x"}))
+    resources = {"rdma": {"x": {"hcaHandles": 1}}, "network": {"classID": 1}}
+    assert "cannot apply resources.rdma, resources.network.classID" in oci.refused(_linux(resources=resources))
     if not probe().apparmor:
         assert "apparmor not supported" in oci.refused(_process(apparmorProfile="some-profile"))
     if not probe().selinux:
