@@ -155,7 +155,7 @@ def bind_by_path(root: int, item: Mount, options: Options) -> None:
     target = item["destination"]
     for wanted, what in (
         (_shares(options), "a shared mount needs open_tree(2)"),
-        (options.recursive, "a flag for all that is mounted below (rro and the like) needs mount_setattr(2)"),
+        (options.recursive, "rro needs mount_setattr(2), as every flag for all that is mounted below"),
         (options.id_map, f"{options.id_map} needs mount_setattr(2)"),
     ):
         if wanted:
