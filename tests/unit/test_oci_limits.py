@@ -38,14 +38,9 @@ def _v2(root: Path, controllers: str) -> Host:
         ({"memory": {"disableOOMKiller": True}}, "memory.disableOOMKiller"),
         ({"cpu": {"realtimeRuntime": 1}}, "cpu.realtimeRuntime"),
         ({"cpu": {"cpus": "0"}}, "cpu.cpus"),
-        ({"cpu": {"burst": 1}}, "cpu.burst"),
         ({"unified": {"memory.high": "1"}}, "unified"),
-        ({"hugepageLimits": [{"pageSize": "2MB", "limit": 1}]}, "hugepageLimits"),
-        ({"rdma": {"mlx5_1": {"hcaHandles": 1}}}, "rdma"),
-        ({"network": {"classID": 1}}, "network.classID"),
         ({"blockIO": {"leafWeight": 10}}, "blockIO.leafWeight"),
         ({"blockIO": {"weightDevice": [{**BLOCK, "leafWeight": 10}]}}, "blockIO.weightDevice"),
-        ({"devices": [{"allow": False}]}, "devices"),
     ],
 )
 def test_limits_that_v1_cannot_apply_are_named(tmp_path: Path, resources: dict[str, Any], named: str) -> None:

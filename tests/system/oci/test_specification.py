@@ -551,8 +551,9 @@ def test_personality(oci: OciLab) -> None:
 
 def test_what_this_host_or_runtime_has_not_is_refused_by_name(oci: OciLab) -> None:
     assert "intelRdt is not supported" in oci.refused(_linux(intelRdt={"closID": "x"}))
-    resources = {"rdma": {"x": {"hcaHandles": 1}}, "network": {"classID": 1}}
-    assert "cannot apply resources.rdma, resources.network.classID" in oci.refused(_linux(resources=resources))
+    assert "cannot apply resources.blockIO.leafWeight" in oci.refused(_linux(resources={"blockIO": {"leafWeight": 10}}))
+    assert "rdma" in oci.refused(_linux(resources={"rdma": {"nosuch0": {"hcaHandles": 1}}}))
+    assert "a property has the wrong type" in oci.refused(_linux(resources={"hugepageLimits": [{}]}))
     if not probe().apparmor:
         assert "apparmor not supported" in oci.refused(_process(apparmorProfile="some-profile"))
     if not probe().selinux:

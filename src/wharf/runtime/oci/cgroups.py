@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from wharf.kernel.cgroup import Cgroup
@@ -80,10 +81,11 @@ def make(container: Container) -> Cgroup | None:
     if container.scope:
         return None
     try:
-        cgroup.create(_resources(container))
-    except OSError as error:
+        with applying():
+            cgroup.create(_resources(container))
+    except CommandFailed:
         end(container)
-        raise _not_applied(error) from None
+        raise
     return cgroup
 
 
@@ -93,16 +95,22 @@ def enclose(container: Container, pid: int) -> None:
     if scope is None or cgroup is None:
         return
     resources = _resources(container)
-    try:
+    with applying():
         scope.begin(pid, resources)
         cgroup.limit(resources)
+
+
+@contextlib.contextmanager
+def applying() -> Iterator[None]:
+    """Whatever limits fail by becomes CommandFailed: the kernel's refusal, or a property that is none."""
+    what = "unable to apply cgroup configuration"
+    try:
+        yield
     except OSError as error:
-        raise _not_applied(error) from None
-
-
-def _not_applied(error: OSError) -> CommandFailed:
-    where = f" {error.filename}" if error.filename else ""
-    return CommandFailed(f"unable to apply cgroup configuration: {error.strerror}{where}")
+        where = f" {error.filename}" if error.filename else ""
+        raise CommandFailed(f"{what}: {error.strerror or error}{where}") from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CommandFailed(f"{what}: a property has the wrong type: {error}") from None
 
 
 def _resources(container: Container) -> dict[str, Any]:

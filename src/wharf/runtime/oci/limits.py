@@ -36,9 +36,11 @@ _NEEDS = {
     },
 }
 """Group and key of the configuration -> the field of Support."""
-_NOWHERE = (("rdma", None), ("network", "classID"), ("network", "priorities"), ("blockIO", "leafWeight"))
-"""What no cgroup here can do."""
-_V2_ONLY = (("unified", None), ("hugepageLimits", None), ("cpu", "idle"), ("cpu", "burst"))
+_ABSENT = {
+    CgroupWorld.V1: ("unified", "blockIO.leafWeight"),
+    CgroupWorld.V2: ("network.classID", "network.priorities", "blockIO.leafWeight"),
+}
+"""What a world has no file for; of the rest, whose file may be missing, the kernel's answer tells."""
 
 
 def check(resources: dict[str, Any], host: Host) -> None:
@@ -73,10 +75,8 @@ def _asks(key: str, value: Any) -> bool:
 
 
 def _of_the_other_world(resources: dict[str, Any], host: Host) -> Iterator[str]:
-    absent = _NOWHERE if host.cgroup_world is CgroupWorld.V2 else (*_NOWHERE, *_V2_ONLY)
-    for group, key in absent:
+    for name in _ABSENT.get(host.cgroup_world, ()):
+        group, _, key = name.partition(".")
         given = resources.get(group) or {}
-        if given if key is None else given.get(key):
-            yield group if key is None else f"{group}.{key}"
-    if host.cgroup_world is CgroupWorld.V1 and resources.get("devices") and "devices" not in host.cgroup_mounts:
-        yield "devices"
+        if given.get(key) if key else given:
+            yield name

@@ -4,7 +4,7 @@ import json
 import sys
 from typing import Any
 
-from wharf.runtime.oci import limits
+from wharf.runtime.oci import cgroups, limits
 from wharf.runtime.oci.arguments import Parsed, memory
 from wharf.runtime.oci.errors import CommandFailed
 from wharf.runtime.oci.log import Log
@@ -69,10 +69,8 @@ def _value(flags: Parsed, flag: str) -> int | str:
 
 def update(store: Store, name: str, resources: dict[str, Any], host: Host) -> None:
     """Write the limits; those that are not named stay. Raises CommandFailed."""
-    try:
+    with cgroups.applying():
         limits.check(resources, host)
-    except (AttributeError, TypeError, KeyError) as error:
-        raise CommandFailed(f"resources: a property has the wrong type: {error}") from None
     with store.locked(name):
         container = store.load(name)
         if store.status(container) == "stopped":
@@ -81,7 +79,5 @@ def update(store: Store, name: str, resources: dict[str, Any], host: Host) -> No
         if cgroup is None:
             raise CommandFailed("this host has no cgroup to limit a container with")
         resources.pop("devices", None)  # replaced as a whole at create only
-        try:
+        with cgroups.applying():
             cgroup.limit(resources)
-        except OSError as error:
-            raise CommandFailed(f"unable to apply the limits: {error}") from None
