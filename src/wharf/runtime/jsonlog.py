@@ -4,6 +4,7 @@ The fast way works on whole reads: when a read holds nothing that JSON must esca
 end of one record and the start of the next makes all records at once (100 MB in a few tenths of a second).
 """
 
+import os
 import time
 
 from wharf.runtime.rotation import RotatingFile
@@ -11,6 +12,7 @@ from wharf.runtime.rotation import RotatingFile
 SPLIT = 16 << 10
 """A longer line becomes several records; only the last one ends with a newline (moby, logger/copier.go)."""
 
+_STEP = 64 << 10
 _SAFE = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\<>&') + b"\n"
 _ESCAPES = {
     ord('"'): '\\"',
@@ -94,6 +96,27 @@ class JsonLog:
         tail = b'","stream":"' + stream + b'"' + self._middle + b',"time":"' + timestamp(now_ns).encode() + b'"}\n'
         for run in runs:
             self.file.append(_records(run, tail), now_ns, _cut)
+
+
+def mend(path: str) -> None:
+    """Cut off a last record that is torn (a crash of the machine, a monitor that was killed): the next one would be
+    glued to it, and no reader would find either."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        size = position = os.fstat(fd).st_size
+        newline = -1
+        while position and newline < 0:
+            length = min(_STEP, position)
+            position -= length
+            newline = os.pread(fd, length, position).rfind(b"\n")
+        whole = position + newline + 1
+        if whole < size:
+            os.ftruncate(fd, whole)
+    finally:
+        os.close(fd)
 
 
 def _cut(records: bytes, room: int) -> int:

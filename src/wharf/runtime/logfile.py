@@ -25,7 +25,6 @@ class LogReader:
         self._path, self._form = path, form or JsonForm()
         self._file: BinaryIO | None = None
         self._queue: list[BinaryIO] = []
-        self._rest = b""
 
     def __enter__(self) -> "LogReader":
         return self
@@ -69,7 +68,6 @@ class LogReader:
                     return
             if os.fstat(self._file.fileno()).st_size < self._file.tell():
                 self._file.seek(0)  # truncated: max-file is 1
-                self._rest = b""
             moved = bool(self._queue) or self._has_moved(self._file)
             yield from self._read(self._file)
             if not moved:
@@ -88,7 +86,6 @@ class LogReader:
             self._queue = files[start:]
         done.close()
         self._file = _plain(self._queue.pop(0)) if self._queue else None
-        self._rest = b""
 
     def _has_moved(self, file: BinaryIO) -> bool:
         """Whether the name belongs to another file now. Asked before the last read, or its end could be missed."""
@@ -120,9 +117,12 @@ class LogReader:
         return None
 
     def _read(self, file: BinaryIO) -> Iterator[LogEntry]:
+        rest = b""
         while block := file.read(BLOCK):
-            entries, self._rest = self._form.split(self._rest + block)
+            entries, rest = self._form.split(rest + block)
             yield from entries
+        if rest:  # read again: a writer that finds no room for all of a record cuts it off, and writes another there
+            file.seek(-len(rest), os.SEEK_CUR)
 
     def _skip_old(self, files: list[BinaryIO], since: int) -> int:
         """Index of the first file that may hold something of `since` or later: the next one begins after it."""
@@ -183,7 +183,7 @@ def _plain(file: BinaryIO) -> BinaryIO:
 
 def _open(path: str) -> BinaryIO | None:
     try:
-        return open(path, "rb")
+        return open(path, "rb", buffering=0)  # what is read again is not from a buffer
     except FileNotFoundError:
         return None
 

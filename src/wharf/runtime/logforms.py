@@ -56,21 +56,23 @@ def parse_time(text: str) -> int:
 
 
 def parse_entry(raw: bytes) -> LogEntry | None:
-    """A record of json-file, or None when the line is none (a torn write after a crash of the machine)."""
+    """A record of json-file, or None when the line is none. Half a record before it is passed over: a crash has torn
+    that, and whoever wrote on did not cut it off."""
     middle = raw.rfind(_MIDDLE)
     stamp = raw.rfind(_TIME)
     if raw.startswith(_BEFORE) and middle >= 0 and stamp - middle - len(_MIDDLE) == 6 and raw.endswith(b'"}\n'):
         text = raw[len(_BEFORE) : middle]
         ends = text.endswith(b"\\n")
         body = text[:-2] if ends else text
-        if b"\\" not in body:
+        if b"\\" not in body and b'"' not in body:
             line = body + b"\n" if ends else body
             return LogEntry(line, raw[middle + 12 : stamp].decode(), raw[stamp + 10 : -3].decode(), {})
     try:
         value = json.loads(raw)
         return LogEntry(value["log"].encode(), value["stream"], value["time"], value.get("attrs") or {})
     except (ValueError, KeyError, AttributeError, TypeError):
-        return None
+        glued = raw.rfind(_BEFORE)  # not of a text: there every quote has a backslash
+        return parse_entry(raw[glued:]) if glued > 0 else None
 
 
 class JsonForm:

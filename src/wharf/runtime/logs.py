@@ -2,8 +2,9 @@
 
 from typing import Any, Protocol
 
+from wharf.runtime import jsonlog, locallog
 from wharf.runtime.jsonlog import JsonLog
-from wharf.runtime.locallog import LocalLog, mend
+from wharf.runtime.locallog import LocalLog
 from wharf.runtime.rotation import RotatingFile
 
 
@@ -19,8 +20,7 @@ class Log(Protocol):
 def open_log(settings: dict[str, Any]) -> Log:
     """`settings`: requests.LogSettings as a dict, `extra` as JSON. Raises OSError when the file cannot be opened."""
     local = settings.get("form") == "local"
-    if local:
-        mend(settings["path"])
+    (locallog if local else jsonlog).mend(settings["path"])
     file = RotatingFile(
         settings["path"],
         settings.get("max_size", -1),

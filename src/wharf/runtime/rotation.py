@@ -31,6 +31,8 @@ class RotatingFile:
         """Times of the last records of the predecessors, oldest first; 0: of an earlier run."""
         self._shipped = -1
         self._compressor = 0
+        self._torn = False
+        """Whether behind `size` lies half a record that could not be cut off yet."""
         self.stuck = False
 
     def _open(self) -> int:
@@ -45,23 +47,41 @@ class RotatingFile:
                         break
                     continue
                 end = cut(records, self._max_size - self.size)
-                self._write(records[:end])
+                self._write(records[:end], cut)
                 self._last = now_ns
                 records = records[end:]
                 if not records:
                     return
-        self._write(records)
+        self._write(records, cut)
         self._last = now_ns
 
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        try:
-            while view:
-                written = os.write(self._fd, view)
-                self.size += written
-                view = view[written:]
-        except OSError:
+    def _write(self, data: bytes, cut: Cut) -> None:
+        """As many whole records as find room; half of one would cost the reader the next one, too."""
+        if self._torn and not self._cut_off(self.size):
             return
+        view, written = memoryview(data), 0
+        try:
+            while written < len(data):
+                written += os.write(self._fd, view[written:])
+        except OSError:
+            whole = 0
+            while (end := whole + cut(data[whole:], 1)) <= written:
+                whole = end
+            self.size += whole
+            if whole < written:
+                self._cut_off(self.size)
+            return
+        self.size += written
+
+    def _cut_off(self, size: int) -> bool:
+        """Take away what lies behind `size`; whether that could be done."""
+        try:
+            os.ftruncate(self._fd, size)
+        except OSError:
+            self._torn = True
+            return False
+        self._torn = False
+        return True
 
     def shipped(self, until_ns: int) -> None:
         """What was written up to that time may be dropped."""

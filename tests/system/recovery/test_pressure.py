@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.wharfd import ROOT, Wharfd, docker_client
+from wharf.runtime.logforms import parse_time
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pressure")]
 SIZE = "96m"
@@ -67,11 +69,17 @@ def goes_on(daemon: Wharfd) -> None:
     assert daemon.docker("logs", "runs").stdout.startswith("line 0\nline 1\n")
 
 
-def whole_log(daemon: Wharfd) -> None:
-    """Lines that found no room may be missing; none is torn or doubled, and new ones come."""
-    seen = daemon.docker("logs", "runs").stdout.splitlines()
-    numbers = [int(line.removeprefix("line ")) for line in seen]
+def whole_log(daemon: Wharfd, room_since: int = 0) -> None:
+    """Lines from before that time (ns) may have found no room; of later ones none is missing. None is torn or doubled,
+    and new ones come."""
+    path = Path(daemon.docker("inspect", "-f", "{{.LogPath}}", "runs").stdout.strip())
+    for raw in path.read_bytes().splitlines(keepends=True):
+        assert raw.endswith(b"}\n") and json.loads(raw)["log"].startswith("line "), raw
+    seen = [text.split() for text in daemon.docker("logs", "-t", "runs").stdout.splitlines()]
+    numbers = [int(number) for _, _, number in seen]
     assert numbers == sorted(set(numbers))
+    later = [int(number) for stamp, _, number in seen if parse_time(stamp) > room_since]
+    assert later == list(range(later[0], later[-1] + 1)) and (room_since or later[0] == 0)
     with subprocess.Popen(
         [docker_client(), "logs", "-f", "--tail", "0", "runs"], env=daemon.environment, stdout=subprocess.PIPE
     ) as follower:
@@ -103,8 +111,9 @@ def test_a_full_disk(daemon: Wharfd, place: str) -> None:
     refused(daemon, full, "exec", "runs", "true")
     goes_on(daemon)
     filler.unlink()
+    room_since = time.time_ns()
     healthy(daemon)
-    whole_log(daemon)
+    whole_log(daemon, room_since)
     assert "copied" not in daemon.docker("exec", "runs", "ls", "-a", "/").stdout
     daemon.kill()
     daemon.start()
@@ -133,6 +142,7 @@ def test_a_data_root_that_became_read_only(daemon: Wharfd) -> None:
         subprocess.run(["umount", root], check=True)
     daemon.start()
     healthy(daemon)
+    whole_log(daemon)
 
 
 def all_lines(daemon: Wharfd) -> int:
@@ -171,6 +181,7 @@ def test_no_more_descriptors(daemon: Wharfd) -> None:
     subprocess.run(["prlimit", "--pid", str(pid), "--nofile=20000:20000"], check=True)
     assert all_lines(daemon) == 0, daemon.log()
     healthy(daemon)
+    whole_log(daemon)
 
 
 @pytest.mark.skipif(not os.path.isdir("/sys/fs/cgroup/pids"), reason="the cgroup of processes is of version 1 here")
