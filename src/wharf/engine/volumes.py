@@ -163,15 +163,19 @@ def remove_anonymous(engine: Engine, record: ContainerRecord) -> None:
 def populate(engine: Engine, image_mounts: Sequence[Mount], image_path: str, name: str) -> None:
     """Fill an empty volume with what the image has at `image_path`: contents, owners, modes, xattrs.
 
-    Nothing happens when the volume has anything in it or the image has no such directory. Raises Internal when what
-    the volume's options name cannot be mounted.
+    All of it is there afterwards, or nothing. Nothing happens when the volume has anything in it or the image has no
+    such directory. Raises Internal when what the volume's options name cannot be mounted.
     """
     target = engine.volumes.path(name)
     args = {"mounts": [encode_value(mount) for mount in image_mounts], "path": image_path, "target": target}
     record = _find(engine, name)
     if not needs_mount(record):
-        if not os.listdir(target):
-            engine.worker.run("archive.copyup", args, ())
+        with engine.volumes.filling(name) as fill:
+            if fill is None:
+                return
+            result = engine.worker.run("archive.copyup", {**args, "target": fill.begin()}, ())
+            if result["copied"] and not fill.commit():
+                engine.worker.run("archive.copyup", args, ())
         return
     try:
         engine.worker.run("archive.stat", {**args, "container": ""}, ())
@@ -186,6 +190,7 @@ def populate(engine: Engine, image_mounts: Sequence[Mount], image_path: str, nam
 
 def restore_volumes(engine: Engine) -> None:
     """At start: finish what a crash cut off. Data is never deleted; a directory with some becomes a volume again."""
+    engine.volumes.recover()
     present = set(engine.volumes.names())
     recorded = {record.name for record in engine.database.volumes.all()}
     for name in recorded - present:

@@ -2,6 +2,8 @@
 
 import io
 import os
+import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,8 @@ from wharf.engine.commit import CommitRequest, commit_container
 from wharf.engine.copy import get_archive, put_archive, stat_path
 from wharf.engine.export import export_container, root_view
 from wharf.engine.image_inspect import history
-from wharf.engine.volumes import ensure_volume, populate
-from wharf.errors import Conflict, Invalid, NotFound
+from wharf.engine.volumes import ensure_volume, populate, restore_volumes
+from wharf.errors import Conflict, Internal, Invalid, NotFound
 from wharf.spec.container import ContainerConfig, MountPoint, MountRequest
 
 
@@ -203,6 +205,45 @@ def test_copy_goes_into_and_out_of_a_volume(engine: Any, container: Any) -> None
     assert Path(volume.mountpoint, "in").read_bytes() == b"in"
     assert list(tar_of(get_archive(engine, "c1", "/data/sub/.")[1]))[-1] == "./in"
     assert list(tar_of(export_container(engine, "c1"))).count("data/sub/in") == 0
+
+
+def test_copy_up_is_whole_or_not_at_all(engine: Any, container: Any) -> None:
+    data = Path(ensure_volume(engine, "vol").mountpoint)
+    mounts = [root_view(engine, container.id)]
+    run, seen = engine.worker.run, []
+
+    def cut(job: str, args: dict[str, Any], fds: tuple[int, ...] = ()) -> dict[str, Any]:
+        run(job, args, fds)
+        seen.append(sorted(os.listdir(data)))
+        raise Internal("cut after the copy")
+
+    engine.worker.run = cut
+    with pytest.raises(Internal, match="cut"):
+        populate(engine, mounts, "/data", "vol")
+    engine.worker.run = run
+    assert seen == [[]] and os.listdir(data) == []
+    assert os.listdir(data.parent) == ["_data"]
+    shutil.copytree(data, data.parent / "_filling")  # two crashes: within a copy, and between two of its last renames
+    (data.parent / "_filled").mkdir(mode=0o750)
+    os.chown(data.parent / "_filled", 33, 0)
+    for path, text in ((data / "first", "in use"), (data.parent / "_filled/first", "old"),
+                       (data.parent / "_filled/second", "new")):  # fmt: skip
+        path.write_text(text)
+    restore_volumes(engine)
+    assert {path.name: path.read_text() for path in data.iterdir()} == {"first": "in use", "second": "new"}
+    assert (data.stat().st_uid, data.stat().st_mode & 0o7777) == (33, 0o750)
+    assert os.listdir(data.parent) == ["_data"]
+
+
+def test_copy_up_reaches_what_somebody_has_mounted_in_the_volume(engine: Any, container: Any) -> None:
+    data = ensure_volume(engine, "vol").mountpoint
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", data], check=True)
+    try:
+        populate(engine, [root_view(engine, container.id)], "/data", "vol")
+        assert sorted(os.listdir(data)) == ["other", "sub"]
+        assert os.listdir(os.path.dirname(data)) == ["_data"]
+    finally:
+        subprocess.run(["umount", data], check=True)
 
 
 def test_copy_up_fills_an_empty_volume_once(engine: Any, container: Any) -> None:

@@ -54,7 +54,7 @@ class Operation:
     """Pattern of what may be there beside the old state: it makes the next try shorter."""
 
 
-RUN = "run -d --name cc -p 18099:80 -v /data --mount type=image,src=busybox,dst=/img busybox sleep 1000"
+RUN = "run -d --name cc -p 18099:80 -v /etc --mount type=image,src=busybox,dst=/img busybox sleep 1000"
 STATE = "inspect -f '{{.Name}} {{.State.Running}} {{.State.Paused}} {{len .Mounts}} {{len .NetworkSettings.Ports}}' cc"
 GONE = ("rm -f -v cc", "volume rm vv")
 NET = "network create --ipv6 --subnet 10.99.0.0/24 --subnet fd00:99::/64 nn"
