@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import select
 import signal
 
 from wharf.kernel.libc import LIBC, SYS_KEYCTL, SYS_PIDFD_GETFD, SYS_RT_SIGACTION, check, function, syscall
@@ -110,6 +111,25 @@ def start_time(pid: int) -> int:
     finally:
         os.close(fd)
     return int(stat[stat.rindex(b")") + 2 :].split()[19])
+
+
+def open_known(pid: int, started: int, grace: float = 0.0) -> int | None:
+    """A pidfd of the process that began at `started` (0: it is not known); None when that one is gone, or has ended
+    within `grace` seconds."""
+    try:
+        fd = os.pidfd_open(pid)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return None
+    try:
+        lives = not started or start_time(pid) == started  # else the number is another's by now
+    except ProcessLookupError:
+        lives = False
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    if not lives or poller.poll(grace * 1000):
+        os.close(fd)
+        return None
+    return fd
 
 
 def boot_id() -> str:

@@ -6,6 +6,8 @@ import json
 import os
 from typing import Any
 
+_QUEUE = 64
+"""Connections that wait: each start of wharfd makes one, also while the monitor is busy with a slow disk."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -26,7 +28,7 @@ def listen(directory: str, name: str) -> _socket.socket:
             sock.bind(path)
     finally:
         os.close(fd)
-    sock.listen(4)
+    sock.listen(_QUEUE)
     return sock
 
 

@@ -48,7 +48,7 @@ class Reader:
 
     def add(self, running: Running) -> None:
         """Listen to one more monitor; safe from any thread."""
-        fd = running.channel.sock.fileno()
+        fd = running.listen_fd
         with self._lock:
             self._watched[fd] = running
             self._epoll.register(fd, select.EPOLLIN)
@@ -67,11 +67,7 @@ class Reader:
             running = self._watched.get(fd)
         if running is None:
             return
-        try:
-            message, fds = messages.receive(running.channel.sock)
-            messages.close_all(fds)
-        except (messages.Closed, OSError, ValueError):
-            message = None
+        message = _receive(running)
         if message is None or message["op"] == "exit":
             with self._lock:
                 self._watched.pop(fd, None)
@@ -80,3 +76,15 @@ class Reader:
             running.channel.close()
         else:
             self._heard(running, message)
+
+
+def _receive(running: Running) -> dict[str, Any] | None:
+    """The next message; None at the end of the monitor, and where it says so late that nothing has begun to run."""
+    if running.channel.mute:  # its pidfd is what became readable
+        return None
+    try:
+        message, fds = messages.receive(running.channel.sock)
+        messages.close_all(fds)
+    except (messages.Closed, OSError, ValueError):
+        return None
+    return None if message["op"] == "status" and not message["running"] else message

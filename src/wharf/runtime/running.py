@@ -22,10 +22,17 @@ _SEND_LIMIT = struct.pack("ll", 5, 0)  # struct timeval; a monitor's loop never 
 class Channel:
     """The control socket of one monitor; sending is safe from any thread."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
+    def __init__(self, sock: socket.socket, mute: bool = False) -> None:
+        self.sock, self.mute = sock, mute
         self._lock = threading.Lock()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _SEND_LIMIT)
+
+    @classmethod
+    def to_nobody(cls) -> "Channel":
+        """For a monitor that cannot be spoken to: what is sent finds nobody, as when it has gone."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        theirs.close()
+        return cls(ours, mute=True)
 
     def tell(self, message: dict[str, Any], fds: tuple[int, ...] | list[int] = ()) -> bool:
         """Send; False when the monitor has gone."""
@@ -105,6 +112,11 @@ class Running:
     def cgroup(self) -> str:
         """The path of its cgroup, "" when it has none."""
         return self._cgroup.path if self._cgroup else ""
+
+    @property
+    def listen_fd(self) -> int:
+        """What becomes readable when the monitor speaks or ends."""
+        return self.monitor_pidfd if self.channel.mute else self.channel.sock.fileno()
 
     def attach(self, *, stdin: bool, stdout: bool, stderr: bool, framed: bool | None = None) -> socket.socket:
         """A stream socket: frames with Docker's header (raw with a terminal) out, stdin in; SHUT_WR ends stdin."""
@@ -213,7 +225,7 @@ class Running:
     def has_gone(self) -> bool:
         """Whether the process is dead; its record may still be on the way."""
         with self._lock:
-            return self.pidfd < 0 or bool(select.select([self.pidfd], [], [], 0)[0])
+            return self._is_over()  # not by select(2), which takes no descriptor above 1023
 
     def on_exit(self, callback: Callable[[ExitRecord], None]) -> None:
         """Call once with the record; at once, in this thread, when it has ended already."""

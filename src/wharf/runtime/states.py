@@ -78,6 +78,11 @@ class States:
         """The path of the cgroup that a monitor was recorded with, or ""."""
         return str(read_json(f"{self.directory(container)}/init.json").get("cgroup") or "")
 
+    def monitor(self, container: str, name: str, boot_id: str) -> dict[str, Any]:
+        """What was recorded of a monitor in this boot, as `Supervisor.prepared` wrote it; empty when nothing."""
+        state = read_json(f"{self.directory(container)}/{name}.json")
+        return state if state.get("boot_id") == boot_id else {}
+
     def remove(self, container: str) -> None:
         """Remove the files of dead monitors; one that is just ending may do the same."""
         directory = self.directory(container)

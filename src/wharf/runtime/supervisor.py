@@ -6,8 +6,10 @@ never a container.
 """
 
 import json
+import logging
 import os
 import socket
+import struct
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -15,6 +17,7 @@ from dataclasses import asdict
 from typing import Any
 
 from wharf.errors import Internal
+from wharf.kernel import process
 from wharf.kernel.cgroup import Cgroup, open_cgroup
 from wharf.runtime import foreign, messages
 from wharf.runtime.filters import FilterCache
@@ -25,10 +28,13 @@ from wharf.runtime.running import Channel, Running
 from wharf.runtime.scopes import ScopedCgroup
 from wharf.runtime.spawn import Launcher
 from wharf.runtime.states import States, record_of
-from wharf.runtime.waiting import ANSWER_LIMIT, CREATE_PREFIX, EXEC_PREFIX, Waiting
+from wharf.runtime.waiting import CREATE_PREFIX, EXEC_PREFIX, Waiting
 from wharf.spec.host import Host
 from wharf.spec.mount import Mount, Overlay
 
+PATIENCE = 5.0  # seconds that a start of wharfd waits for one monitor
+GRACE = 0.5  # seconds in which one that is dying may close its socket before it is dead
+log = logging.getLogger(__name__)
 DIED = "the monitor of the container ended without a record"
 
 
@@ -169,48 +175,74 @@ class Supervisor:
             "last_capability": self._host.last_capability,
         }
 
-    def adopt(self, container_id: str) -> Running | None:
-        """Find the monitor of an earlier wharfd; None when none answers (see `exit_record`, then `forget`)."""
-        return self._adopt(container_id, "init")
+    def adopt(self, container_id: str, patience: float = PATIENCE) -> Running | None:
+        """Find the monitor of an earlier wharfd; None when there is none any more (see `exit_record`, then `forget`).
 
-    def adopt_exec(self, container_id: str, exec_id: str) -> Running | None:
+        One that lives and does not answer within `patience` seconds is taken over as it was recorded. Raises OSError
+        where it cannot be known (no descriptor is free).
+        """
+        return self._adopt(container_id, "init", patience)
+
+    def adopt_exec(self, container_id: str, exec_id: str, patience: float = PATIENCE) -> Running | None:
         """The same for an exec."""
-        return self._adopt(container_id, exec_id)
+        return self._adopt(container_id, exec_id, patience)
 
-    def _adopt(self, container_id: str, name: str) -> Running | None:
-        sock = self._connect(container_id, name)
-        if sock is None:
-            return None
-        channel = Channel(sock)
+    def _adopt(self, container_id: str, name: str, patience: float) -> Running | None:
+        channel = self._connect(container_id, name, patience)
+        if channel is None:
+            return self._adopt_recorded(container_id, name, Channel.to_nobody())
         try:
-            message, fds = channel.hear(ANSWER_LIMIT)
-        except (messages.Closed, TimeoutError):
+            message, fds = channel.hear(patience)
+        except messages.Closed:
             channel.close()
-            return None
+            return self._adopt_recorded(container_id, name, Channel.to_nobody())
+        except TimeoutError:
+            return self._adopt_recorded(container_id, name, channel)
         if message["op"] != "status" or not message["running"]:
             messages.close_all(fds)
             channel.close()
             return None
-        label = container_id if name == "init" else f"{container_id}/{name}"
         cgroup = self._cgroup(message["cgroup"]) if name == "init" else None
+        label = _label(container_id, name)
         running = Running(label, channel, message["pid"], message["start_time"], fds[0], fds[1], cgroup)
         self.watch(running)
         return running
 
-    def _connect(self, container_id: str, name: str) -> socket.socket | None:
+    def _adopt_recorded(self, container_id: str, name: str, channel: Channel) -> Running | None:
+        """By what was written down at its start: the monitor may be busy with a slow disk, and answer when it can. None
+        when it is not among the living."""
+        state = self._states.monitor(container_id, name, self._host.boot_id)
+        grace = GRACE if channel.mute else 0.0
+        monitor = process.open_known(state["monitor"], state.get("monitor_start", 0), grace) if state else None
+        if monitor is None:
+            channel.close()
+            return None
+        log.warning("the monitor of %s lives, but does not answer: it is left alone", _label(container_id, name))
+        child = process.open_known(state["pid"], state["start_time"])  # None: it ended, the monitor has yet to say how
+        cgroup = self._cgroup(state["cgroup"]) if name == "init" else None
+        label, pidfd = _label(container_id, name), -1 if child is None else child
+        running = Running(label, channel, state["pid"], state["start_time"], pidfd, monitor, cgroup)
+        self.watch(running)
+        return running
+
+    def _connect(self, container_id: str, name: str, patience: float) -> Channel | None:
+        """None when nobody listens there, or too many wait already to be heard; raises other OSErrors."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
+            # Not `settimeout`, with which connect fails at once where others wait.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", *_timeval(patience)))
             directory = os.open(self._states.directory(container_id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                sock.settimeout(ANSWER_LIMIT)
                 sock.connect(f"/proc/self/fd/{directory}/{name}")
-                sock.settimeout(None)
             finally:
                 os.close(directory)
-        except OSError:
+        except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
             sock.close()
             return None
-        return sock
+        except OSError:
+            sock.close()
+            raise
+        return Channel(sock)
 
     def exit_record(self, container_id: str) -> ExitRecord | None:
         """What the monitor wrote before it ended; None when it wrote nothing."""
@@ -263,6 +295,7 @@ class Supervisor:
             "version": messages.VERSION,
             "boot_id": self._host.boot_id,
             "monitor": monitor,
+            "monitor_start": process.start_time(monitor),
             "pid": waiting.pid,
             "start_time": waiting.start_time,
             "cgroup": waiting.cgroup,
@@ -308,6 +341,15 @@ class Supervisor:
         if path.endswith(".scope") and self._host.systemd_scopes:
             return ScopedCgroup(self._host.cgroup_mounts[""], path)
         return open_cgroup(self._host.cgroup_mounts, path) if path and self._host.cgroup_mounts else None
+
+
+def _timeval(seconds: float) -> tuple[int, int]:
+    return int(seconds), int(seconds % 1 * 1e6)
+
+
+def _label(container: str, name: str) -> str:
+    """How a Running is called: as its container, or `container/exec`."""
+    return container if name == "init" else f"{container}/{name}"
 
 
 def _maps(linux: dict[str, Any]) -> dict[str, Any] | None:

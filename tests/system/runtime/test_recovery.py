@@ -1,9 +1,12 @@
 """wharfd may go at any moment, a monitor too: what is found afterwards."""
 
 import contextlib
+import json
 import os
+import resource
 import select
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -66,6 +69,82 @@ def test_a_monitor_that_died_without_wharfd_is_forgotten(lab: Lab) -> None:
     lab.supervisor.forget(running.name)
     assert lab.supervisor.live() == []
     assert not os.path.exists(f"{next(iter(lab.host.cgroup_mounts.values()))}{running.cgroup}")
+
+
+def test_a_monitor_that_does_not_answer_is_not_taken_for_dead(lab: Lab) -> None:
+    """It may wait for a slow disk. Whatever it is told meanwhile it does later."""
+    running = lab.start(["sh", "-c", "read x; echo last $x; exit 4"], request={"open_stdin": True})
+    monitor = _parent(running.pid)
+    os.kill(monitor, signal.SIGSTOP)
+    try:
+        lab.restart()
+        adopted = lab.supervisor.adopt(running.name, patience=0.2)
+        assert adopted is not None
+        assert (adopted.pid, adopted.start_time, adopted.cgroup) == (running.pid, running.start_time, running.cgroup)
+        assert adopted.pids() == [running.pid] and not adopted.over()
+        stream = adopted.attach(stdin=True, stdout=True, stderr=True)
+        stream.sendall(b"word\n")
+    finally:
+        os.kill(monitor, signal.SIGCONT)
+    record = adopted.wait(10)
+    stream.close()
+    assert record is not None and record.code == 4
+    assert lab.log_lines(running) == ["last word\n"]
+    assert lab.supervisor.live() == []
+
+
+@pytest.mark.parametrize("obstacle", ["no socket", "full queue"])
+def test_a_monitor_that_cannot_be_spoken_to_is_watched(lab: Lab, obstacle: str) -> None:
+    running = lab.start(["sh", "-c", "trap 'exit 5' USR1; while true; do sleep 0.05; done"])
+    monitor, place = _parent(running.pid), f"{lab.exec_root}/monitors/{running.name}/init"
+    lab.supervisor.close()
+    with contextlib.ExitStack() as stack:
+        if obstacle == "no socket":
+            os.rename(place, f"{lab.exec_root}/away")
+        else:
+            os.kill(monitor, signal.SIGSTOP)
+            stack.callback(os.kill, monitor, signal.SIGCONT)
+            directory = os.open(os.path.dirname(place), os.O_PATH | os.O_DIRECTORY)
+            stack.callback(os.close, directory)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                    sock.setblocking(False)
+                    sock.connect(f"/proc/self/fd/{directory}/init")
+        lab.restart()
+        adopted = lab.supervisor.adopt(running.name, patience=1)
+        assert adopted is not None and adopted.pid == running.pid and not adopted.over()
+    adopted.signal(signal.SIGUSR1)
+    record = adopted.wait(10)
+    assert record is not None and record.code == 5
+
+
+def test_nothing_is_known_without_a_descriptor(lab: Lab) -> None:
+    running = lab.start(["sleep", "1000"])
+    lab.restart()
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            lab.supervisor.adopt(running.name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    adopted = lab.supervisor.adopt(running.name)
+    assert adopted is not None
+    adopted.kill_all()
+    assert adopted.wait(10) is not None
+
+
+def test_the_number_of_a_dead_monitor_may_be_another_process(lab: Lab) -> None:
+    running = lab.start(["sleep", "1000"])
+    path = Path(f"{lab.exec_root}/monitors/{running.name}/init.json")
+    monitor = _parent(running.pid)
+    lab.supervisor.close()
+    os.kill(monitor, signal.SIGKILL)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "monitor": os.getpid()}))
+    lab.restart()
+    assert lab.supervisor.adopt(running.name) is None
+    lab.supervisor.forget(running.name)
 
 
 def test_a_lost_launcher_is_replaced(lab: Lab) -> None:
