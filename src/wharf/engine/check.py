@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from wharf.engine.check_containers import check_containers
+from wharf.engine.check_database import check_database
 from wharf.engine.check_host import check_cgroups, check_mounts
 from wharf.engine.check_images import check_images
 from wharf.engine.check_volumes import check_volumes
@@ -38,7 +39,15 @@ def check_system(engine: Engine, repair: bool = False) -> list[Finding]:
         raise Conflict("a system check is already running")
     try:
         found: list[Found] = []
-        for look in (check_containers, check_volumes, check_images, check_cgroups, check_mounts, _check_network):
+        for look in (
+            check_database,
+            check_containers,
+            check_volumes,
+            check_images,
+            check_cgroups,
+            check_mounts,
+            _check_network,
+        ):
             found += look(engine)
         if repair:
             for finding, mend in found:

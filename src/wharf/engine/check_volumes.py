@@ -22,7 +22,7 @@ def check_volumes(engine: Engine) -> list[tuple[Finding, Callable[[], object] | 
     found: list[tuple[Finding, Callable[[], object] | None]] = []
     with engine.database.transaction(durable=False):  # no volume is made meanwhile
         present = set(engine.volumes.names())
-        recorded = {record.name for record in engine.database.volumes.all()}
+        recorded = set(engine.database.volumes.keys())
     for name in sorted(recorded - present):
         if not engine.volumes.exists(name) and engine.database.volumes.get(name) is not None:
             mend = partial(engine.database.volumes.delete, name)

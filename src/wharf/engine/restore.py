@@ -54,7 +54,9 @@ log = logging.getLogger("wharf.engine")
 def restore_containers(engine: Engine) -> list[Endpoint]:
     """Take over what runs, record what ended; the endpoints of what runs. Nothing is restarted or removed yet."""
     records = engine.database.containers.all()
-    _drop_strangers(engine, {record.id for record in records})
+    for key in engine.database.containers.damaged:  # a row that cannot be read is left alone, with all that is its
+        engine.containers.reserve(key, key)
+    _drop_strangers(engine, set(engine.database.containers.keys()))
     endpoints: list[Endpoint] = []
     for record in records:
         container = Container(record)

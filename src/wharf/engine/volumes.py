@@ -192,7 +192,7 @@ def restore_volumes(engine: Engine) -> None:
     """At start: finish what a crash cut off. Data is never deleted; a directory with some becomes a volume again."""
     engine.volumes.recover()
     present = set(engine.volumes.names())
-    recorded = {record.name for record in engine.database.volumes.all()}
+    recorded = set(engine.database.volumes.keys())
     for name in recorded - present:
         engine.database.volumes.delete(name)
     for name in present - recorded:

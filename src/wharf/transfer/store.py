@@ -220,7 +220,7 @@ class ImageStore:
 
     def unnamed(self) -> tuple[list[Digest], set[Digest]]:
         """Blobs that no row names or keeps, and committed snapshots that no image and no container stands on.
-        Only right while no operation is under way."""
+        Only right while no operation is under way. Nothing where a row cannot be read: nobody knows what that names."""
         images = self.database.images.all()
         blobs = {blob.digest for image in images for blob in image.blobs}
         blobs |= {name.target.digest for name in self.database.names.all()}
@@ -242,6 +242,9 @@ class ImageStore:
                 while below and below not in kept:
                     kept.add(below)
                     below = self.snapshots.parent(below)
+        rows = self.database
+        if any(table.damaged for table in (rows.images, rows.names, rows.leases, rows.referrers, rows.build_cache)):
+            return [], set()
         strangers = [digest for digest in self.content.digests() if digest not in blobs]
         return strangers, set(self.snapshots.chain_ids()) - kept
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,3 +204,34 @@ def test_a_bridge_without_a_network_and_a_network_without_a_bridge(daemon: Wharf
     mended(daemon, "network", "lone")
     daemon.docker("run", "--rm", "--network", "lone", "busybox", "true")
     daemon.docker("network", "rm", "lone")
+
+
+def test_a_row_that_cannot_be_read_stops_nothing_and_loses_nothing(daemon: Wharfd) -> None:
+    daemon.docker("create", "--name", "torn", "-v", "tornvol:/etc", "busybox", "echo", "here")
+    identity = daemon.docker("inspect", "-f", "{{.Id}}", "torn").stdout.strip()
+    daemon.kill()
+    rows = {("containers", "id", identity): "", ("volumes", "name", "tornvol"): ""}
+    with sqlite3.connect(f"{daemon.root}/data/wharf.db") as database:
+        for table, key, value in rows:
+            (rows[table, key, value],) = database.execute(
+                f"SELECT record FROM {table} WHERE {key}=?", (value,)
+            ).fetchone()
+            database.execute(f"UPDATE {table} SET record='{{\"id\":' WHERE {key}=?", (value,))
+    database.close()
+    daemon.start()
+    assert "torn" not in daemon.docker("ps", "-a").stdout and "web" in daemon.docker("ps").stdout
+    assert identity in daemon.log()
+    code, findings = check(daemon, "--repair")
+    named = {(str(item["Object"]), item["Repaired"]) for item in findings if item["Kind"] == "row"}
+    assert code == 1 and len(findings) == 2, findings
+    assert named == {(f"containers {identity}", False), ("volumes tornvol", False)}
+    daemon.kill()
+    with sqlite3.connect(f"{daemon.root}/data/wharf.db") as database:
+        for (table, key, value), text in rows.items():
+            database.execute(f"UPDATE {table} SET record=? WHERE {key}=?", (text, value))
+    database.close()
+    daemon.start()
+    assert daemon.docker("start", "-a", "torn").stdout == "here\n"
+    daemon.docker("rm", "-v", "torn")
+    daemon.docker("volume", "rm", "tornvol")
+    assert check(daemon) == (0, [])

@@ -87,6 +87,19 @@ class Database:
         )
         self.kv = Settings(self)
 
+    @property
+    def repositories(self) -> tuple[Repository[Any], ...]:
+        """Every table of records."""
+        return tuple(value for value in vars(self).values() if isinstance(value, Repository))
+
+    def problems(self) -> list[str]:
+        """What SQLite finds wrong with the file (PRAGMA quick_check); nothing when it is sound."""
+        try:
+            rows = self.read("PRAGMA quick_check(20)")
+        except sqlite3.DatabaseError as error:
+            return [str(error)]
+        return [str(text) for (text,) in rows if text != "ok"]
+
     def close(self) -> None:
         """Checkpoint and close; the object is unusable afterwards."""
         with self._write_lock, self._read_lock:

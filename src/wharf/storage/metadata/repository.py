@@ -1,12 +1,17 @@
 """A table of records, and a table of settings: what the engine sees of the database."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+from wharf.errors import Internal, WharfError
 from wharf.storage.metadata import codec
 from wharf.storage.metadata.schema import RECORD_FORMAT
 
 T = TypeVar("T")
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, WharfError)
+"""What codec.decode raises for a text that is no such record."""
+log = logging.getLogger("wharf.storage")
 
 
 class Connection(Protocol):
@@ -26,9 +31,11 @@ class Repository(Generic[T]):
         self, connection: Connection, table: str, cls: type[T], columns: Callable[[T], dict[str, str]]
     ) -> None:
         self._connection = connection
-        self._table = table
+        self.table = self._table = table
         self._cls = cls
         self._columns = columns
+        self.damaged: dict[str, str] = {}
+        """Rows that the last look at all of them could not read: key and why. They stay as they are."""
 
     def put(self, record: T, durable: bool = True) -> None:
         """Insert or replace; raises Conflict where another record holds a column that must be unique."""
@@ -50,14 +57,32 @@ class Repository(Generic[T]):
         return next(iter(self.where(self._key, key)), None)
 
     def all(self) -> list[T]:
-        """All records, in the order of their keys."""
-        rows = self._connection.read(f"SELECT record FROM {self._table} ORDER BY {self._key}")
-        return [codec.decode(self._cls, text) for (text,) in rows]
+        """All records that can be read, in the order of their keys; the others are told in the log and `damaged`."""
+        rows = self._connection.read(f"SELECT {self._key}, record FROM {self._table} ORDER BY {self._key}")
+        found: list[T] = []
+        damaged: dict[str, str] = {}
+        for key, text in rows:
+            try:
+                found.append(codec.decode(self._cls, text))
+            except _UNREADABLE as error:
+                damaged[key] = str(error) or type(error).__name__
+                if key not in self.damaged:
+                    log.error("%s %s is left out: its row cannot be read: %s", self._table, key, damaged[key])
+        self.damaged = damaged
+        return found
+
+    def keys(self) -> list[str]:
+        """The keys of all rows, readable or not."""
+        return [key for (key,) in self._connection.read(f"SELECT {self._key} FROM {self._table} ORDER BY {self._key}")]
 
     def where(self, column: str, value: str) -> list[T]:
-        """Records whose column has the value; `column` is a name from the schema, never input."""
+        """Records whose column has the value; `column` is a name from the schema, never input. Raises Internal for a
+        row that cannot be read."""
         rows = self._connection.read(f"SELECT record FROM {self._table} WHERE {column}=?", (value,))
-        return [codec.decode(self._cls, text) for (text,) in rows]
+        try:
+            return [codec.decode(self._cls, text) for (text,) in rows]
+        except _UNREADABLE as error:
+            raise Internal(f"a row of {self._table} cannot be read ({column} {value}): {error}") from error
 
     def find_by_name(self, name: str) -> T | None:
         """The record with this name, for tables that have names."""
