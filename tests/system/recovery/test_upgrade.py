@@ -1,7 +1,10 @@
 """Upgrade in place: a new wharfd takes over what the release before has started, and so does a new interpreter."""
 
+import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,10 +29,12 @@ def program(source: Path, interpreter: str = sys.executable) -> list[str]:
 @pytest.fixture
 def previous(tmp_path: Path) -> Path:
     """The sources of the release before."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("these sources are no clone: the release before is not here")
     archive = subprocess.run(["git", "-C", str(ROOT), "archive", PREVIOUS, "src"], capture_output=True, check=False)
     if archive.returncode:
-        pytest.skip(
-            f"this clone has no commit {PREVIOUS}: it is shallow, or no clone ({archive.stderr.decode().strip()})"
+        pytest.fail(
+            f"this clone has no commit {PREVIOUS}: `git fetch --unshallow` brings it\n{archive.stderr.decode()}"
         )
     subprocess.run(["tar", "-x", "-C", str(tmp_path)], input=archive.stdout, check=True)
     return tmp_path / "src"
@@ -59,6 +64,9 @@ def begin(daemon: Wharfd) -> str:
     daemon.docker("run", "-d", *flags, "busybox", "sh", "-c", script)
     daemon.docker("run", "-d", "--name", "ends", "--restart", "always", "--network", "none", "busybox", "sleep", "0.2")
     daemon.docker("create", "--name", "idle", "busybox", "echo", "idle")
+    for name, flag in (("ice", "-i"), ("term", "-t"), ("lost", "-i")):
+        daemon.docker("run", "-d", flag, "--name", name, "--network", "none", "busybox", "sleep", "1000")
+    daemon.docker("pause", "ice")
     return daemon.docker("inspect", "-f", "{{.State.Pid}} {{.State.StartedAt}}", "web").stdout
 
 
@@ -72,11 +80,31 @@ def finish(daemon: Wharfd, before: str) -> None:
     assert daemon.docker("exec", "web", "cat", "/www/index.html").stdout == "hello\n"
     assert daemon.docker("logs", "web").stdout == "first\n"
     assert daemon.docker("start", "-a", "idle").stdout == "idle\n"
+    finish_others(daemon)
     daemon.docker("kill", "-s", "USR1", "web")
     assert daemon.docker("wait", "web").stdout == "7\n"
     assert daemon.docker("run", "--rm", "-p", "18055:80", "busybox", "echo", "new").stdout == "new\n"
     daemon.docker("start", "web")
     assert daemon.docker("inspect", "-f", "{{.State.Running}}", "web").stdout == "true\n"
+
+
+def finish_others(daemon: Wharfd) -> None:
+    """What is paused, what has a terminal, and what loses its monitor now."""
+    state = ("inspect", "-f", "{{.State.Status}}")
+    assert daemon.docker(*state, "ice").stdout == "paused\n"
+    daemon.docker("unpause", "ice")
+    assert daemon.docker("exec", "ice", "echo", "thawed").stdout == "thawed\n"
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(daemon.socket)
+        client.sendall(b"POST /containers/term/resize?h=33&w=44 HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n")
+        assert client.recv(12) == b"HTTP/1.1 200"
+    assert daemon.docker("exec", "term", "stty", "-F", "/proc/1/fd/0", "size").stdout == "33 44\n"
+    identity = daemon.docker("inspect", "-f", "{{.Id}}", "lost").stdout.strip()
+    recorded = json.loads(Path(f"{daemon.root}/exec/monitors/{identity}/init.json").read_text())
+    os.kill(recorded["monitor"], signal.SIGKILL)
+    assert daemon.docker("wait", "lost").stdout == "137\n"
+    daemon.docker("start", "lost")
+    assert daemon.docker(*state, "lost").stdout == "running\n"
 
 
 def test_a_new_wharfd_takes_over_what_the_release_before_started(daemon: Wharfd, previous: Path) -> None:
