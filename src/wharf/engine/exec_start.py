@@ -107,13 +107,21 @@ def _start(
     engine: Engine, container: Container, item: LiveExec, running: Running, request: ExecStart
 ) -> socket.socket | None:
     stream = launch_exec(engine, container, item, running, request)
-    assert item.running is not None
-    record = item.record
-    record.running, record.pid = True, item.running.pid
-    engine.database.execs.put(record, durable=False)
+    started, record = item.running, item.record
+    assert started is not None
+    record.running, record.pid = True, started.pid
+    started.on_exit(lambda ended: on_exec_exit(engine, container, item, ended))
+    _store(engine, item)
     faults.done("exec:running")
-    item.running.on_exit(lambda ended: on_exec_exit(engine, container, item, ended))
     return stream
+
+
+def _store(engine: Engine, item: LiveExec) -> None:
+    """Store what has happened already: a full disk is told in the log only, since what runs must be heard of."""
+    try:
+        engine.database.execs.put(item.record, durable=False)
+    except WharfError as error:
+        log.warning("exec %s could not be stored: %s", item.record.id, error.message)
 
 
 def launch_exec(
@@ -127,7 +135,8 @@ def launch_exec(
     waiting = engine.supervisor.exec(_request(engine, container, item, request), running)
     faults.done("exec:monitor")
     stream = None
-    try:
+    with contextlib.ExitStack() as opened, contextlib.ExitStack() as undo:
+        undo.callback(waiting.abort)
         if not request.detach:
             # As in Docker the form of the stream is what the start says, whatever the create said of a terminal.
             stream = waiting.attach(
@@ -136,15 +145,14 @@ def launch_exec(
                 stderr=config.attach_stderr,
                 framed=not request.tty,
             )
+            opened.callback(stream.close)
         if item.size is not None:
             waiting.resize(*item.size)
         faults.done("exec:attached")
+        undo.pop_all()  # a failed go has cleaned up by itself
         item.running = waiting.go()
+        opened.pop_all()
         faults.done("exec:go")
-    except BaseException:
-        if stream is not None:
-            stream.close()
-        raise
     return stream
 
 
@@ -195,7 +203,7 @@ def _request(engine: Engine, container: Container, item: LiveExec, request: Exec
 
 def _failed(engine: Engine, item: LiveExec, error: StartFailed) -> None:
     item.record.exit_code = error.exit_code
-    engine.database.execs.put(item.record, durable=False)
+    _store(engine, item)
     _forget_later(engine, item)
 
 

@@ -17,6 +17,7 @@ from wharf.engine.volume_mounts import release
 from wharf.errors import WharfError
 from wharf.kernel import faults
 from wharf.runtime.requests import ExitRecord
+from wharf.spec.container import ContainerRecord
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -61,10 +62,7 @@ def finish_run(engine: Engine, container: Container, running: Running | None, en
         publish_volume_events(engine, record, "unmount")
         if restart:
             record.restart_count += 1
-        try:
-            engine.database.containers.put(record, durable=False)
-        except WharfError as error:  # a full disk; whoever waits must not wait for ever
-            log.error("the end of container %s could not be stored: %s", container.id, error)
+        store(engine, record, "the end")
         faults.done("stop:stored")
         if ended.oom:
             publish_container_event(engine, record, "oom")
@@ -79,6 +77,15 @@ def finish_run(engine: Engine, container: Container, running: Running | None, en
         from wharf.engine.remove import remove_now
 
         remove_now(engine, container, volumes=True)
+
+
+def store(engine: Engine, record: ContainerRecord, what: str) -> None:
+    """Store what has happened already. A full disk is told in the log only: whoever waits must not wait for ever, what
+    runs must be heard of, and the next start of wharfd looks at the host itself."""
+    try:
+        engine.database.containers.put(record, durable=False)
+    except WharfError as error:
+        log.error("%s of container %s could not be stored: %s", what, record.id, error.message)
 
 
 def release_network(engine: Engine, container: Container) -> None:
@@ -115,15 +122,16 @@ def _restart(engine: Engine, container: Container) -> None:
             return
         try:
             start_locked(engine, container)
-        except WharfError as error:
-            log.error("container %s does not restart: %s", container.id, error.message)
+        except Exception as error:
+            unforeseen = not isinstance(error, WharfError)
+            log.error("container %s does not restart: %s", container.id, error, exc_info=unforeseen)
             if should_restart(container.record, state.exit_code):
                 state.running = state.restarting = True
                 container.record.restart_count += 1
-                engine.database.containers.put(container.record, durable=False)
                 _schedule_restart(engine, container)
+                store(engine, container.record, "the failed restart")
             else:
-                container.wake(WaitResult(state.exit_code, error.message), "next-exit", "not-running")
+                container.wake(WaitResult(state.exit_code, str(error)), "next-exit", "not-running")
 
 
 def cancel_restart(engine: Engine, container: Container) -> None:

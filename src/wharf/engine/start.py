@@ -9,7 +9,9 @@ Each step is undone when a later one fails; the state keeps the exit code and th
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -23,8 +25,8 @@ from wharf.engine.container import Container
 from wharf.engine.container_events import publish_container_event, publish_network_event, publish_volume_events
 from wharf.engine.devices import devices_of, throttles_of
 from wharf.engine.endpoints import allocate, host_addresses, is_user_defined, to_hold, wire
-from wharf.engine.exit import on_exit
-from wharf.engine.health import begin_health
+from wharf.engine.exit import on_exit, store
+from wharf.engine.health import begin_health, end_health
 from wharf.engine.hosts_files import (
     FILES,
     Place,
@@ -62,6 +64,10 @@ if TYPE_CHECKING:
     from wharf.engine.engine import Engine
     from wharf.runtime.running import Running
 
+log = logging.getLogger("wharf.engine")
+KILL_LIMIT = 10.0
+"""Seconds for what a failed start had let run to end."""
+
 
 def start_container(engine: Engine, name: str) -> None:
     """Raises NotFound, NotModified when it runs, Conflict, Invalid (126, 127) and Internal in Docker's words."""
@@ -93,12 +99,15 @@ def start_locked(engine: Engine, container: Container) -> None:
         text = f"{os.strerror(error.errno or 0).lower()}: {error.filename or ''}".rstrip(": ")
         _record_failure(engine, container, text, 128)
         raise Internal(f"failed to create task for container: {text}") from error
+    except Exception as error:
+        _record_failure(engine, container, str(error), 128)
+        raise
+    running = container.must_run()
+    # Whatever is told from here on, the end is heard of; it waits for the lock.
+    running.on_exit(lambda ended: on_exit(engine, container, running, ended))
     publish_network_event(engine, record, "connect")
     publish_container_event(engine, record, "start")
     tell_parents(engine, record)
-    assert container.running is not None
-    running = container.running
-    running.on_exit(lambda ended: on_exit(engine, container, running, ended))
 
 
 def _record_failure(engine: Engine, container: Container, message: str, exit_code: int) -> None:
@@ -106,7 +115,7 @@ def _record_failure(engine: Engine, container: Container, message: str, exit_cod
     state.running = state.restarting = False
     state.pid = 0
     state.error, state.exit_code = message, exit_code
-    engine.database.containers.put(record, durable=False)
+    store(engine, record, "the failed start")
     if record.host_config.auto_remove:
         from wharf.engine.remove import remove_in_background
 
@@ -147,6 +156,7 @@ def _start(engine: Engine, container: Container, undo: contextlib.ExitStack) -> 
     faults.done("start:recorded")
     waiting.pop_all()  # a failed go has cleaned up by itself
     running = sandboxed.go()
+    undo.callback(_end, container, running)
     faults.done("start:go")
     if shipper is not None:
         shipper.follow(running)
@@ -341,4 +351,16 @@ def _record_start(engine: Engine, container: Container, running: Running, publis
     if container.stopped.done():
         container.stopped = Future()
     begin_health(engine, container)
-    engine.database.containers.put(record, durable=False)
+    store(engine, record, "the start")  # it runs: the next start of wharfd takes it over as it is
+
+
+def _end(container: Container, running: Running) -> None:
+    """Undo of `go`: nothing may run that the record calls stopped."""
+    end_health(container)
+    container.running, container.endpoints = None, ()
+    with contextlib.suppress(OSError):
+        running.signal(signal.SIGKILL)  # needs no descriptor, of which there may be none
+    with contextlib.suppress(OSError):
+        running.kill_all()
+    if running.wait(KILL_LIMIT) is None:
+        log.error("container %s: what its failed start let run does not end", container.id)

@@ -50,8 +50,8 @@ class Reader:
         """Listen to one more monitor; safe from any thread."""
         fd = running.listen_fd
         with self._lock:
+            self._epoll.register(fd, select.EPOLLIN)  # what it hears at once waits for the lock
             self._watched[fd] = running
-            self._epoll.register(fd, select.EPOLLIN)
 
     def _run(self) -> None:
         while not self._stopping:

@@ -114,7 +114,7 @@ class Launcher:
         for kind in kinds:
             try:
                 another = self._fork("ahead" if kind == "container" else "monitor")
-            except errors.WharfError:  # closed meanwhile, or broken: the next start will say so
+            except (errors.WharfError, OSError):  # closed meanwhile, broken, no descriptor: the next start will say so
                 return
             with self._lock:
                 if kind not in self._spares and self._sock is not None:

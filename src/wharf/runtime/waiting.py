@@ -72,6 +72,7 @@ class Waiting:
         try:
             return self._channel.hear(ANSWER_LIMIT)
         except (messages.Closed, TimeoutError) as error:
+            self._channel.tell({"op": "abort"})  # a monitor that is only late must not let it run yet
             self._channel.close()
             self._release()
             raise StartFailed(self._prefix + f"monitor: {error}") from None
@@ -139,7 +140,11 @@ class Waiting:
         running = Running(
             self._name, self._channel, self.pid, self.start_time, self._pidfd, self._monitor, self._cgroup
         )
-        self._keeper.started(running)
+        try:
+            self._keeper.started(running)
+        except BaseException:  # nobody would hear of its end
+            self.abort()
+            raise
         return running
 
     def abort(self) -> None:
