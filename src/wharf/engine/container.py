@@ -60,6 +60,10 @@ class Container:
         """Resolves when the run that is on now has ended and is recorded."""
         self.waiting: list[tuple[Condition, Future[WaitResult]]] = []
         self.attaching: list[tuple[AttachRequest, Future[Any]]] = []
+        self.removal: Future[None] | None = None
+        """Resolves when it is gone, once its removal was asked for: the kill before it, then the removal itself."""
+        self.coming_back = 0
+        """Restarts under way: a run that ends for one is not the end that AutoRemove means."""
         self.restart_timer: Timer | None = None
         self.restart_delay = 0.0
         self.health: HealthWatch | None = None
@@ -80,6 +84,12 @@ class Container:
     def require(self, verb: Verb, given: str) -> None:
         """Raise what Docker answers when the state forbids it; `given` is the name as the client gave it."""
         require(verb, State(state_word(self.record.state)), self.id, given)
+
+    def require_stays(self) -> None:
+        """Raise Conflict in Docker's words for a start of what is being removed, or could not be removed."""
+        state = self.record.state
+        if self.removal is not None or state.removal_in_progress or state.dead:
+            raise Conflict("container is marked for removal and cannot be started")
 
     def must_run(self) -> "Running":
         """What runs; raises Conflict in Docker's words when nothing does."""

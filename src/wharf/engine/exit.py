@@ -69,11 +69,12 @@ def finish_run(engine: Engine, container: Container, running: Running | None, en
         _publish_die(engine, container, ended)
         container.wake(WaitResult(ended.code, ended.reason), "next-exit", "not-running")
         stopped = container.stopped
+        removes = record.host_config.auto_remove and not restart and not container.coming_back
         if restart:
             _schedule_restart(engine, container)
     # Outside the lock: those who wait go on with it.
     resolve(stopped)
-    if record.host_config.auto_remove and not restart:
+    if removes:
         from wharf.engine.remove import remove_now
 
         remove_now(engine, container, volumes=True)

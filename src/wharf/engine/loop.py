@@ -98,6 +98,13 @@ def fail(future: "Future[Any]", error: BaseException) -> None:
         future.set_exception(error)
 
 
+def own(source: "Future[Any]") -> "Future[Any]":
+    """A future that comes to the same: who gives it up gives up his own waiting only."""
+    future: Future[Any] = Future()
+    pass_on(source, future)
+    return future
+
+
 def pass_on(source: "Future[Any]", target: "Future[Any]") -> None:
     """Give `target` what `source` comes to."""
 

@@ -18,13 +18,13 @@ from wharf.engine.exit import cancel_restart
 from wharf.engine.image_mounts import images_of, views_of
 from wharf.engine.image_use import note_use
 from wharf.engine.links import remove_link
-from wharf.engine.loop import done, fail, pass_on, resolve
+from wharf.engine.loop import done, fail, own, resolve
 from wharf.engine.shipping import end_shipping
 from wharf.engine.stop import await_kill, send_signal
 from wharf.engine.volumes import remove_anonymous
 from wharf.errors import Internal, Unavailable, WharfError
 from wharf.kernel import faults
-from wharf.runtime.lifecycle import Verb
+from wharf.runtime.lifecycle import State, Verb, refusal, require
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -42,7 +42,9 @@ def remove_container(
     container = engine.containers.live(name)
     with container.lock:
         state = container.record.state
-        if not force or state.removal_in_progress:
+        if container.removal is not None:
+            require(Verb.REMOVE, State.REMOVING, container.id, name)
+        if not force:
             container.require(Verb.REMOVE, name)
         if not state.running:
             return remove_now(engine, container, volumes)
@@ -55,18 +57,19 @@ def remove_container(
 
 def _kill_then_remove(engine: Engine, container: Container, volumes: bool) -> Future[None]:
     finished: Future[None] = Future()
+    container.removal = finished  # from now on nothing starts it
 
     def ended(killed: Future[None]) -> None:
         error = killed.exception()
         if error is None:
-            pass_on(remove_now(engine, container, volumes), finished)
+            _remove(engine, container, volumes, step=False)
         else:
-            fail(finished, error)
+            _fail(container, finished, error)
 
     send_signal(engine, container, int(signal.SIGKILL))
     failed = f'cannot remove container "/{container.record.name}": could not kill: '
     await_kill(engine, container, failed).add_done_callback(ended)
-    return finished
+    return own(finished)
 
 
 def remove_in_background(engine: Engine, container: Container) -> None:
@@ -75,16 +78,25 @@ def remove_in_background(engine: Engine, container: Container) -> None:
 
 
 def remove_now(engine: Engine, container: Container, volumes: bool, *, step: bool = False) -> Future[None]:
-    """Remove a container that does not run; one that is gone already is fine. The future has its result, or an Internal
-    that was logged, when this returns, unless some of its log is still to be sent: no thread and no lock waits.
+    """Remove a container that does not run; one that is gone already is fine, and one that somebody removes is waited
+    for. The future has its result, or an Internal that was logged, when this returns, unless there is somebody else or
+    some of its log is still to be sent: no thread and no lock waits. It has Conflict for what runs.
 
     `step`: of a build, of which nobody was told. Nothing waits for the disk, and no image goes with it.
     """
-    finished: Future[None] = Future()
     with container.lock:
-        record, state = container.record, container.record.state
-        if state.removal_in_progress or state.running:
-            return done()
+        other, container.removal = container.removal, container.removal or Future()
+    return own(other) if other is not None else _remove(engine, container, volumes, step)
+
+
+def _remove(engine: Engine, container: Container, volumes: bool, step: bool) -> Future[None]:
+    """As `remove_now`, for who has put `container.removal` there."""
+    with container.lock:
+        record, state, finished = container.record, container.record.state, container.removal
+        assert finished is not None
+        if state.running:  # not that one removed something that somebody has started again
+            _fail(container, finished, refusal(Verb.REMOVE, State.RUNNING, record.id, record.name))
+            return own(finished)
         state.removal_in_progress, record.remove_volumes = True, volumes
         if not _attempt(lambda: _mark(engine, container), engine, container, finished):
             return finished
@@ -99,7 +111,15 @@ def remove_now(engine: Engine, container: Container, volumes: bool, *, step: boo
         go_on()
     else:
         sent.add_done_callback(lambda _: _later(engine, go_on, finished))
-    return finished
+    return own(finished)
+
+
+def _fail(container: Container, finished: Future[None], error: BaseException | None) -> None:
+    """It stays, and may be asked to go again."""
+    assert error is not None
+    with container.lock:
+        container.removal = None
+    fail(finished, error)
 
 
 def _later(engine: Engine, work: Callable[[], None], finished: Future[None]) -> None:
@@ -121,7 +141,7 @@ def _attempt(step: Callable[[], None], engine: Engine, container: Container, fin
             state.removal_in_progress, state.dead, state.error = False, True, str(error)
             engine.database.containers.put(record, durable=False)
         container.wake(WaitResult(state.exit_code, str(error)), "removed")
-        fail(finished, Internal(message))
+        _fail(container, finished, Internal(message))
         return False
     return True
 

@@ -11,7 +11,7 @@ from wharf.engine.loop import done, fail, resolve
 from wharf.engine.signals import parse_signal
 from wharf.engine.start import start_locked
 from wharf.engine.stop import begin_stop
-from wharf.errors import Conflict, Internal, Invalid, WharfError
+from wharf.errors import Internal, Invalid, WharfError
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -24,36 +24,39 @@ def restart_container(engine: Engine, name: str, timeout: int | None = None, sig
     """
     container = engine.containers.live(name)
     finished: Future[None] = Future()
-    # An AutoRemove container stays: it goes when it ends without being asked to come back.
     with container.lock:
         state = container.record.state
-        if state.removal_in_progress or state.dead:
-            raise Conflict("container is marked for removal and cannot be started")
+        container.require_stays()
         try:
             number = parse_signal(signal) if signal and state.running else None
         except Invalid as error:
             raise Internal(f"Cannot restart container {name}: {error.message}") from None
-        remove = container.record.host_config.auto_remove
-        container.record.host_config.auto_remove = False
-        stopped = begin_stop(engine, container, timeout, number) if state.running else done()
+        # An AutoRemove container stays: it goes when it ends without being asked to come back.
+        container.coming_back += 1
+        try:
+            stopped = begin_stop(engine, container, timeout, number) if state.running else done()
+        except BaseException:
+            container.coming_back -= 1
+            raise
 
     def again(result: Future[Any]) -> None:
         error = result.exception()
-        if error is not None:
-            container.record.host_config.auto_remove = remove
-            fail(finished, error)
+        if error is None:
+            engine.loop.pool.submit(_start_again, engine, container, name, finished)
             return
-        engine.loop.pool.submit(_start_again, engine, (container, name), remove, finished)
+        with container.lock:
+            container.coming_back -= 1
+        fail(finished, error)
 
     stopped.add_done_callback(again)
     return finished
 
 
-def _start_again(engine: Engine, named: tuple[Container, str], remove: bool, finished: Future[None]) -> None:
-    container, name = named
+def _start_again(engine: Engine, container: Container, name: str, finished: Future[None]) -> None:
     try:
         with container.lock:
-            container.record.host_config.auto_remove = remove
+            container.coming_back -= 1
+            container.require_stays()
             container.record.manually_stopped = False
             if not container.record.state.running:
                 start_locked(engine, container)

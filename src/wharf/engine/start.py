@@ -74,6 +74,7 @@ def start_container(engine: Engine, name: str) -> None:
     container = engine.containers.live(name)
     with container.lock:
         container.require(Verb.START, name)
+        container.require_stays()
         container.record.restart_count = 0
         container.restart_delay = 0.0
         container.record.manually_stopped = False
@@ -83,8 +84,7 @@ def start_container(engine: Engine, name: str) -> None:
 def start_locked(engine: Engine, container: Container) -> None:
     """Start under the container's lock, for the first time or again. Raises as `start_container`."""
     record = container.record
-    if record.state.removal_in_progress or record.state.dead:
-        raise Conflict("container is marked for removal and cannot be started")
+    container.require_stays()
     try:
         with contextlib.ExitStack() as undo:
             _start(engine, container, undo)
