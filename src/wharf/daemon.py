@@ -27,7 +27,7 @@ from wharf.daemonconfig import (
     registry_settings,
 )
 from wharf.daemonreload import added_runtimes, reload_settings
-from wharf.engine.config import EngineConfig
+from wharf.engine.config import BUILTIN, EngineConfig
 from wharf.engine.engine import Engine
 from wharf.engine.id_maps import parse_remap
 from wharf.engine.image_gc import parse_image_gc
@@ -163,6 +163,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         debug=settings.debug,
         id_maps=parse_remap(settings.userns_remap),
         seccomp_profile=read_profile(settings.seccomp_profile),
+        seccomp_name=settings.seccomp_profile or BUILTIN,
         no_new_privileges=settings.no_new_privileges,
         cgroup_driver=cgroup_driver(settings),
         runtimes=added_runtimes(settings),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wharf.engine.status import refuse_going
-from wharf.errors import NotFound
 from wharf.spec.image_views import Change
 from wharf.storage.layers.pack import changes as layer_changes
 
@@ -19,7 +18,6 @@ def container_changes(engine: Engine, container: str) -> list[Change]:
     record = engine.containers.find(container)
     try:
         found = layer_changes(engine.worker, engine.snapshots.layers(record.id), host=engine.host)
-    except (FileNotFoundError, NotFound):  # removed in the meantime, or about to be: it says so
+    finally:  # what a removal has taken away by now is not in it, whether or not that was noticed
         refuse_going(engine.containers.find(record.id), "compare")
-        raise
     return [Change(path, kind) for kind, path in found]

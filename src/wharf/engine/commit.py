@@ -78,7 +78,10 @@ def commit_container(engine: Engine, request: CommitRequest) -> Digest:
 
 def _pack(engine: Engine, record: ContainerRecord) -> Blob:
     with engine.content.writer() as writer:
-        pack(engine.worker, engine.snapshots.layers(record.id), writer, host=engine.host)
+        try:
+            pack(engine.worker, engine.snapshots.layers(record.id), writer, host=engine.host)
+        finally:  # what a removal has taken away by now is not in it, whether or not that was noticed
+            refuse_going(engine.containers.find(record.id), "commit")
         return writer.commit(durable=False)
 
 

@@ -69,6 +69,8 @@ class ContainerDefaults:
         )
 
 
+BUILTIN = "builtin"
+"""The name of the default seccomp profile."""
 CDI_SPEC_DIRS = ("/etc/cdi", "/var/run/cdi")
 
 
@@ -112,6 +114,8 @@ class EngineConfig:
     """Of the user namespaces that containers get, unless they ask for the host's."""
     seccomp_profile: str = ""
     """Text of the default profile; "" is the built-in one, or `unconfined`."""
+    seccomp_name: str = BUILTIN
+    """What `info` calls it: `builtin`, `unconfined` or the file's path."""
     no_new_privileges: bool = False
     runtimes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Name -> absolute path and arguments of an added OCI runtime."""

@@ -45,6 +45,8 @@ def get_archive(engine: Engine, container: str, path: str) -> tuple[PathStat, Ca
         with _volumes(engine, record):
             with _rooted(engine, record, container, path) as (args, fds):
                 job_to_sink(lambda pipe: engine.worker.run("archive.get", args, (*fds, pipe)), out)
+            # What a removal has taken away by now is not in it.
+            refuse_going(engine.containers.find(record.id), "copy")
             _publish(engine, record, "archive-path")
 
     return stat, write

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from wharf.engine.status import refuse_going
-from wharf.errors import WharfError
 from wharf.spec.mount import Mount, Overlay
 from wharf.storage.metadata.codec import encode_value
 from wharf.transfer.piping import job_to_sink
@@ -25,9 +24,8 @@ def export_container(engine: Engine, container: str) -> Callable[[Sink], None]:
         try:
             args = {"mounts": [encode_value(root_view(engine, record.id))], "path": "/", "container": container}
             job_to_sink(lambda pipe: engine.worker.run("archive.export", args, (pipe,)), out)
-        except (WharfError, OSError):
-            refuse_going(engine.containers.find(record.id), "export")  # what went meanwhile says so
-            raise
+        finally:  # what a removal has taken away by now is not in it, whether or not that was noticed
+            refuse_going(engine.containers.find(record.id), "export")
         labels = record.config.labels or {}
         attributes = {**labels, "image": record.config.image, "name": record.name}
         engine.events.publish("container", "export", record.id, attributes)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wharf import __version__
 from wharf.engine.cdi import Catalog, read_catalog
+from wharf.engine.config import BUILTIN
 from wharf.engine.runtimes import listed_runtimes
 from wharf.engine.status import state_word
 from wharf.engine.times import format_time
@@ -55,7 +56,7 @@ def system_info(engine: "Engine") -> dict[str, Any]:
         "FirewallBackend": {"Driver": "nftables"},
         "CDISpecDirs": list(engine.config.cdi_spec_dirs),
         **_devices(catalog),
-        "Warnings": [*_warnings(engine), *engine.network.warnings(), *catalog.problems] or None,
+        "Warnings": [*_warnings(engine), *catalog.problems] or None,
     }
 
 
@@ -135,8 +136,11 @@ def _resources(engine: "Engine") -> dict[str, Any]:
 def _warnings(engine: "Engine") -> list[str]:
     host = engine.host
     missing = limit_warnings(supported(host.cgroup_mounts), host.cgroup_world is CgroupWorld.V1)
-    forwarding = _is_one("/proc/sys/net/ipv4/ip_forward")
-    return missing if forwarding else [*missing, "WARNING: IPv4 forwarding is disabled"]
+    if not _is_one("/proc/sys/net/ipv4/ip_forward"):
+        missing.append("WARNING: IPv4 forwarding is disabled")
+    other = host.seccomp and engine.config.seccomp_name != BUILTIN
+    profile = ["WARNING: daemon is not using the default seccomp profile"] if other else []
+    return [*missing, *engine.network.warnings(), *profile]
 
 
 def limit_warnings(has: Support, v1: bool) -> list[str]:
@@ -248,7 +252,7 @@ def _runtimes(engine: "Engine") -> dict[str, Any]:
 def _security(engine: "Engine") -> list[str]:
     options = ["name=apparmor"] if engine.apparmor == apparmor.PROFILE else []
     if engine.host.seccomp:
-        options.append("name=seccomp,profile=builtin")
+        options.append(f"name=seccomp,profile={engine.config.seccomp_name}")
     if engine.selinux is not None:
         options.append("name=selinux")
     if engine.config.id_maps:

@@ -25,6 +25,8 @@ def wait_container(engine: Engine, name: str, condition: str = "") -> Future[Wai
         state = container.record.state
         if condition in ("", "not-running") and not (state.running and not state.restarting):
             return done(WaitResult(state.exit_code))
+        # Who gave up is dropped here: one that asks again and again with a time-out would make the list grow.
+        container.waiting = [item for item in container.waiting if not item[1].cancelled()]
         future: Future[WaitResult] = Future()
         container.waiting.append((cast(Condition, condition or "not-running"), future))
         return future

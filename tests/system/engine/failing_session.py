@@ -106,7 +106,7 @@ def a_start_that_cannot_be_stored(engine: Engine, containers: Failing) -> dict[s
 
 def a_restart_on_a_full_disk(engine: Engine, containers: Failing) -> dict[str, Any]:
     """It is tried until there is room."""
-    container = create(engine, "test -e /dev/shm/ran || exit 7; sleep 1000", policy="always")
+    container = create(engine, "test -e /ran && exec sleep 1000; touch /ran; exit 7", policy="always")
     tried, runs = threading.Event(), threading.Event()
 
     def full(record: Any) -> bool:

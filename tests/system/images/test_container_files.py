@@ -135,6 +135,33 @@ def test_commit_refusals_leave_nothing(engine: Any, container: Any) -> None:
     assert (engine.blobs(), len(engine.images.all())) == before
 
 
+@pytest.mark.parametrize(
+    ("doing", "ask"),
+    [
+        ("commit", lambda engine: commit_container(engine, CommitRequest("c1"))),
+        ("export", lambda engine: tar_of(export_container(engine, "c1"))),
+        ("copy", lambda engine: tar_of(get_archive(engine, "c1", "/data")[1])),
+        ("compare", lambda engine: container_changes(engine, "c1")),
+    ],
+)
+def test_what_goes_while_it_is_read_is_not_given_in_part(
+    engine: Any, container: Any, monkeypatch: pytest.MonkeyPatch, doing: str, ask: Any
+) -> None:
+    """A removal empties the directories under the reader, who finds less and no error."""
+    change(engine, container)
+    before = (engine.blobs(), len(engine.images.all()))
+    run = engine.worker.run
+
+    def goes_meanwhile(*job: Any) -> Any:
+        container.state.removal_in_progress = job[0] != "archive.stat"
+        return run(*job)
+
+    monkeypatch.setattr(engine.worker, "run", goes_meanwhile)
+    with pytest.raises(Conflict, match=f"^You cannot {doing} container {container.id} which is being removed$"):
+        ask(engine)
+    assert (engine.blobs(), len(engine.images.all())) == before
+
+
 def test_export_has_the_whole_tree(engine: Any, container: Any) -> None:
     change(engine, container)
     names = tar_of(export_container(engine, "c1"))

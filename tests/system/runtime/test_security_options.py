@@ -128,6 +128,9 @@ def test_defaults_of_the_daemon(tmp_path: Path) -> None:
         assert daemon.docker("run", "--rm", "busybox", "mkdir", "/x", check=False).returncode == 1
         daemon.docker("run", "--rm", "--security-opt", "seccomp=builtin", "busybox", "mkdir", "/x")
         daemon.docker("run", "--rm", "--security-opt", "seccomp=unconfined", "busybox", "mkdir", "/x")
+        info = json.loads(daemon.docker("info", "-f", "{{json .}}").stdout)
+        assert f"name=seccomp,profile={path}" in info["SecurityOptions"]
+        assert "WARNING: daemon is not using the default seccomp profile" in info["Warnings"]
         daemon.docker("run", "-d", "--name", "held", "busybox", "sleep", "300")
         out = daemon.docker("exec", "held", "grep", "NoNewPrivs", "/proc/self/status").stdout
         assert out.split() == ["NoNewPrivs:", "1"]

@@ -51,3 +51,14 @@ def test_a_wait_that_comes_as_it_goes_does_not_wait_for_ever(condition: str) -> 
     engine: Any = SimpleNamespace(containers=containers)
     with pytest.raises(NotFound, match="No such container"):
         wait_container(engine, ID, condition)
+
+
+def test_who_gave_up_waiting_is_dropped() -> None:
+    containers = Containers()
+    containers.add(container := Container(record(ContainerState(running=True))))
+    engine: Any = SimpleNamespace(containers=containers)
+    stays = wait_container(engine, ID)
+    for _ in range(3):
+        wait_container(engine, ID).cancel()
+    asks = wait_container(engine, ID)
+    assert [future for _, future in container.waiting] == [stays, asks]

@@ -92,7 +92,7 @@ def test_a_restart_that_a_removal_overtakes_does_not_start(engine: Any, containe
     restarted = restart_container(engine, "web")
     removed = remove_container(engine, "web", force=True)
     finish_run(engine, container, container.running, ExitRecord(137, finished_at=0))
-    with pytest.raises(WharfError, match="^Cannot restart container web: container is marked for removal"):
+    with pytest.raises(WharfError, match=r"^Cannot restart container web: container is marked for removal"):
         restarted.result(SECONDS)
     removed.result(SECONDS)
     assert not list(engine.containers)
