@@ -89,7 +89,7 @@ def a_start_that_cannot_be_stored(engine: Engine, containers: Failing) -> dict[s
     containers.full = lambda record: False
     execs = Failing(engine.database.execs)
     exec_id = create_exec(engine, container.id, ExecConfig(cmd=["sh", "-c", "exit 5"]))
-    execs.full = lambda record: record.running
+    execs.full = lambda record: True
     started = start_exec(engine, exec_id, ExecStart())
     assert started.stream is not None and started.ended is not None
     while started.stream.recv(4096):
