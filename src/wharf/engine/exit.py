@@ -12,12 +12,12 @@ from wharf.engine.endpoints import forget
 from wharf.engine.health import end_health
 from wharf.engine.loop import resolve
 from wharf.engine.restart_policy import next_delay, should_restart
+from wharf.engine.storing import store
 from wharf.engine.times import format_time, to_nanoseconds
 from wharf.engine.volume_mounts import release
 from wharf.errors import WharfError
 from wharf.kernel import faults
 from wharf.runtime.requests import ExitRecord
-from wharf.spec.container import ContainerRecord
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -80,15 +80,6 @@ def finish_run(engine: Engine, container: Container, running: Running | None, en
         remove_now(engine, container, volumes=True)
 
 
-def store(engine: Engine, record: ContainerRecord, what: str) -> None:
-    """Store what has happened already. A full disk is told in the log only: whoever waits must not wait for ever, what
-    runs must be heard of, and the next start of wharfd looks at the host itself."""
-    try:
-        engine.database.containers.put(record, durable=False)
-    except WharfError as error:
-        log.error("%s of container %s could not be stored: %s", what, record.id, error.message)
-
-
 def release_network(engine: Engine, container: Container) -> None:
     """Give back address and ports, and tell it."""
     record = container.record
@@ -142,4 +133,4 @@ def cancel_restart(engine: Engine, container: Container) -> None:
     if timer is not None:
         timer.cancel()
     state.running = state.restarting = False
-    engine.database.containers.put(container.record, durable=False)
+    store(engine, container.record, "the end of the restarts")

@@ -15,6 +15,7 @@ from wharf.engine.heal import heal
 from wharf.engine.health_probe import Probe
 from wharf.engine.health_rules import Plan, after, plan_of
 from wharf.engine.loop import Timer
+from wharf.engine.storing import store
 from wharf.engine.times import to_nanoseconds
 from wharf.errors import WharfError
 from wharf.spec.health import STARTING, UNHEALTHY, Health, ProbeResult
@@ -75,7 +76,7 @@ class HealthWatch:
                 before = state.health or Health()
                 state.health = after(before, self._plan, result, self._age(began))
                 changed = state.health.status if state.health.status != before.status else ""
-                self._engine.database.containers.put(container.record, durable=False)
+                store(self._engine, container.record, "a health check")
             self.wait()
         if changed:
             publish_container_event(self._engine, container.record, f"health_status: {changed}")

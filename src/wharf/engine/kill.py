@@ -12,6 +12,7 @@ from wharf.engine.exit import cancel_restart
 from wharf.engine.loop import done
 from wharf.engine.signals import known_signal, parse_signal
 from wharf.engine.stop import await_kill, stop_signal, thaw
+from wharf.engine.storing import store
 from wharf.errors import Conflict, Invalid, NotFound
 from wharf.runtime.lifecycle import Verb
 
@@ -51,7 +52,7 @@ def kill_container(engine: Engine, name: str, signal: str = "") -> Future[None]:
                 thaw(engine, container)
             except OSError as error:  # it is paused still, and the kill waits for the whole cgroup's
                 log.warning("container %s was sent signal %d and does not thaw: %s", container.id, number, error)
-        engine.database.containers.put(record, durable=False)
+        store(engine, record, "a signal")
         publish_container_event(engine, record, "kill", signal=str(number))
         if number != signals.SIGKILL:
             return done()

@@ -25,7 +25,7 @@ from wharf.engine.container import Container
 from wharf.engine.container_events import publish_container_event, publish_network_event, publish_volume_events
 from wharf.engine.devices import devices_of, throttles_of
 from wharf.engine.endpoints import allocate, host_addresses, is_user_defined, to_hold, wire
-from wharf.engine.exit import on_exit, store
+from wharf.engine.exit import on_exit
 from wharf.engine.health import begin_health, end_health
 from wharf.engine.hosts_files import (
     FILES,
@@ -49,6 +49,7 @@ from wharf.engine.runtimes import runtime_command
 from wharf.engine.security import apparmor_profile, capabilities, parse_options
 from wharf.engine.shipping import open_shipper
 from wharf.engine.status import state_word
+from wharf.engine.storing import store
 from wharf.engine.times import format_time
 from wharf.engine.volume_mounts import hold
 from wharf.errors import Conflict, Internal, Invalid, NotFound, NotImplementedYet, WharfError

@@ -15,6 +15,7 @@ from wharf.engine.exit import cancel_restart
 from wharf.engine.health import watch_health
 from wharf.engine.loop import Timer, done, fail, resolve
 from wharf.engine.signals import parse_signal
+from wharf.engine.storing import store
 from wharf.errors import Internal, Invalid, WharfError
 from wharf.kernel import faults
 from wharf.runtime.lifecycle import Verb
@@ -53,7 +54,7 @@ def begin_stop(engine: Engine, container: Container, timeout: int | None, number
         cancel_restart(engine, container)
         publish_container_event(engine, record, "stop")
         return done()
-    engine.database.containers.put(record, durable=False)
+    store(engine, record, "the order to stop")
     faults.done("stop:recorded")
     finished: Future[None] = Future()
     if timeout is None:
@@ -176,4 +177,4 @@ def thaw(engine: Engine, container: Container) -> None:
         return
     record.state.paused = False
     watch_health(engine, container)
-    engine.database.containers.put(record, durable=False)
+    store(engine, record, "the thaw")

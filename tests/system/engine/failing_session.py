@@ -21,9 +21,18 @@ from wharf.engine.image_transfer import load_images
 from wharf.engine.kill import kill_container
 from wharf.engine.shipper import Shipper
 from wharf.engine.start import start_container
+from wharf.engine.stop import stop_container
 from wharf.engine.wait import wait_container
 from wharf.errors import Internal, WharfError
-from wharf.spec.container import ContainerConfig, CreateRequest, ExecConfig, HostConfig, LogConfig, RestartPolicy
+from wharf.spec.container import (
+    ContainerConfig,
+    CreateRequest,
+    ExecConfig,
+    Healthcheck,
+    HostConfig,
+    LogConfig,
+    RestartPolicy,
+)
 
 SECONDS = 20.0
 FULL = "database or disk is full"
@@ -46,8 +55,11 @@ class Failing:
         self._put(record, durable)
 
 
-def create(engine: Engine, script: str, policy: str = "no", log: LogConfig | None = None) -> Container:
-    config = ContainerConfig(image="busybox", cmd=["sh", "-c", script])
+def create(
+    engine: Engine, script: str, *, policy: str = "no", log: LogConfig | None = None, check: list[str] | None = None
+) -> Container:
+    health = Healthcheck(check, interval=50_000_000) if check else None
+    config = ContainerConfig(image="busybox", cmd=["sh", "-c", script], healthcheck=health)
     host = HostConfig(network_mode="none", restart_policy=RestartPolicy(policy, 0), log_config=log or LogConfig())
     return engine.containers.live(create_container(engine, CreateRequest(config, host)).id)
 
@@ -96,12 +108,31 @@ def a_start_that_cannot_be_stored(engine: Engine, containers: Failing) -> dict[s
         pass
     started.stream.close()
     started.ended.result(SECONDS)
+    execs.full = lambda record: False
     code = engine.containers.find_exec(exec_id)[1].record.exit_code
     ended = wait_container(engine, container.id, "next-exit")
-    containers.full = lambda record: not record.state.running  # the kill is stored, its end is not
+    containers.full = lambda record: True
     kill_container(engine, container.id).result(SECONDS)
     containers.full = lambda record: False
     return {"exec": [code, execs.refused > 0], "code": ended.result(SECONDS).status_code, "state": state(container)}
+
+
+def checks_on_a_full_disk(engine: Engine, containers: Failing) -> dict[str, Any]:
+    """They go on, and a stop is heard."""
+    container = create(engine, "sleep 1000", check=["CMD", "true"])
+    checked = threading.Event()
+
+    def full(record: Any) -> bool:
+        if record.state.health is not None and len(record.state.health.log) >= 2:
+            checked.set()
+        return True
+
+    start_container(engine, container.id)
+    containers.full = full
+    came = checked.wait(SECONDS)
+    stop_container(engine, container.id, timeout=0).result(SECONDS)
+    containers.full = lambda record: False
+    return {"came": came, "state": state(container)}
 
 
 def a_restart_on_a_full_disk(engine: Engine, containers: Failing) -> dict[str, Any]:
@@ -133,6 +164,7 @@ def main() -> None:
     seen = {
         "start": a_start_that_fails_after_go(engine),
         "stored": a_start_that_cannot_be_stored(engine, containers),
+        "checks": checks_on_a_full_disk(engine, containers),
         "restart": a_restart_on_a_full_disk(engine, containers),
     }
     engine.close()

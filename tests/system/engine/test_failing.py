@@ -37,5 +37,9 @@ def test_what_runs_is_heard_of_though_it_could_not_be_stored(seen: Any) -> None:
     assert seen["stored"] == {"exec": [5, True], "code": 137, "state": [False, False, 137]}
 
 
+def test_checks_go_on_and_a_stop_is_heard(seen: Any) -> None:
+    assert seen["checks"] == {"came": True, "state": [False, False, 137]}
+
+
 def test_a_restart_is_tried_until_there_is_room(seen: Any) -> None:
     assert seen["restart"] == {"came": True, "counted": True}
