@@ -22,7 +22,8 @@ LOOKUP_LIMIT = 30.0
 
 
 def create_exec(engine: Engine, name: str, config: ExecConfig) -> str:
-    """Its id. Raises NotFound, Invalid, Conflict in Docker's words."""
+    """Its id. Raises NotFound, Invalid, Conflict in Docker's words, and Unavailable when a commit takes long: the start
+    of an exec has left HTTP, so its client would not hear why."""
     container = engine.containers.live(name)
     if not config.cmd:
         raise Invalid("No exec command specified")
@@ -31,7 +32,7 @@ def create_exec(engine: Engine, name: str, config: ExecConfig) -> str:
             raise Invalid(f"invalid environment variable: {entry[:200]}")
     refuse_nul(config)
     _check_user(engine, container, config.user)
-    with container.lock:
+    with container.gate.enter(), container.lock:
         container.require(Verb.EXEC, name)
         record = ExecRecord(secrets.token_hex(32), container.id, config)
         engine.database.execs.put(record, durable=False)
