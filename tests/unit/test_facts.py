@@ -9,8 +9,8 @@ from tests.conformance.table import scenarios
 ROOT = Path(__file__).parents[2]
 
 
-def _rows() -> list[list[str]]:
-    text = (ROOT / "tests/system/facts/facts.tsv").read_text()
+def _rows(name: str = "facts.tsv") -> list[list[str]]:
+    text = (ROOT / "tests/system/facts" / name).read_text()
     return [line.split("\t") for line in text.splitlines()[1:]]
 
 
@@ -31,6 +31,11 @@ def _tests(file: str) -> set[str]:
         return set()
     tree = ast.parse((ROOT / file).read_text())
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_each_fact_that_was_read_in_dockers_source_has_a_row() -> None:
+    there = {(section, fact) for section, fact, _ in _rows()}
+    assert [read for read, section, fact in _rows("verified.tsv") if (section, fact) not in there] == []
 
 
 def test_facts_are_told_once_and_whole() -> None:
