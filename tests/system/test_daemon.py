@@ -90,6 +90,10 @@ def test_what_containers_get_that_do_not_say_otherwise() -> None:
         own = ["--ulimit", "nofile=32", "--shm-size", "2m", "--init=false"]
         other = daemon.docker("run", "--rm", "--network", "none", *own, "busybox", "sh", "-c", script).stdout.split()
         assert other == ["sh", "32", "32", "2048"]
+        subprocess.run([*daemon.enter, "sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward"], check=True)
+        warned = daemon.docker("create", "busybox").stderr
+        assert warned == "WARNING: IPv4 forwarding is disabled. Networking will not work.\n"
+        assert daemon.docker("create", "--network", "none", "busybox").stderr == ""
         daemon.docker("rm", "-f", name)
 
 

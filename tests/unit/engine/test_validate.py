@@ -3,7 +3,7 @@
 import pytest
 
 from wharf.engine.signals import parse_signal
-from wharf.engine.validate import check_config, check_host_config, parse_size, refuse_nul
+from wharf.engine.validate import check_config, check_host_config, check_network_conflicts, parse_size, refuse_nul
 from wharf.errors import Internal, Invalid, WharfError
 from wharf.spec.container import (
     ContainerConfig,
@@ -55,6 +55,12 @@ def test_host_configs(host: HostConfig, words: str) -> None:
     with pytest.raises(WharfError) as caught:
         check_host_config(host)
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize("mode", ["container", "container:"])
+def test_a_network_of_a_container_names_it(mode: str) -> None:
+    with pytest.raises(Invalid, match=r"invalid network mode: invalid container format container:<name\|id>"):
+        check_network_conflicts(ContainerConfig(), HostConfig(network_mode=mode))
 
 
 def test_sizes() -> None:
