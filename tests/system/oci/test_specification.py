@@ -1,6 +1,5 @@
 """What config.json says is what the container has: one test for each thing that Linux can show (musts.tsv)."""
 
-import contextlib
 import json
 import os
 import stat
@@ -11,46 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.system.oci.lab import COMMAND, Config, Edit, OciLab
+from tests.system.oci.edits import linux, namespace, process, top, without
+from tests.system.oci.lab import Config, Edit, OciLab
 from wharf.kernel.probe import probe
 from wharf.runtime.oci.errors import CommandFailed
 from wharf.spec.host import CgroupWorld
 
 V1 = probe().cgroup_world is CgroupWorld.V1
-
-
-def _process(**more: Any) -> Edit:
-    return lambda config: config["process"].update(more)
-
-
-def _linux(**more: Any) -> Edit:
-    return lambda config: config["linux"].update(more)
-
-
-def _top(**more: Any) -> Edit:
-    return lambda config: config.update(more)
-
-
-def _mount(target: str, kind: str, source: str, *options: str) -> Edit:
-    item = {"destination": target, "type": kind, "source": source, "options": list(options)}
-    return lambda config: config["mounts"].append(item)
-
-
-def _namespace(kind: str, path: str = "") -> Edit:
-    def edit(config: Config) -> None:
-        items = [item for item in config["linux"]["namespaces"] if item["type"] != kind]
-        config["linux"]["namespaces"] = [*items, {"type": kind, **({"path": path} if path else {})}]
-
-    return edit
-
-
-def _without(kind: str) -> Edit:
-    def edit(config: Config) -> None:
-        config["linux"]["namespaces"] = [item for item in config["linux"]["namespaces"] if item["type"] != kind]
-        if kind == "uts":
-            del config["hostname"]
-
-    return edit
 
 
 @pytest.fixture(scope="module")
@@ -72,22 +38,22 @@ def holder() -> Iterator[int]:
 
 
 def test_a_version_that_is_none_or_another_is_refused(oci: OciLab) -> None:
-    assert "is no semantic version" in oci.refused(_top(ociVersion="one"))
-    assert "is not supported" in oci.refused(_top(ociVersion="2.0.0"))
+    assert "is no semantic version" in oci.refused(top(ociVersion="one"))
+    assert "is not supported" in oci.refused(top(ociVersion="2.0.0"))
 
 
 def test_unknown_properties_and_annotations_are_ignored(oci: OciLab) -> None:
-    edits = (_top(someday={"a": 1}, annotations={"org.example.unknown": "x"}), _linux(someday=True))
+    edits = (top(someday={"a": 1}, annotations={"org.example.unknown": "x"}), linux(someday=True))
     assert oci.run("echo fine", *edits) == "fine\n"
 
 
 def test_the_root_path_is_relative_to_the_bundle_and_must_exist(oci: OciLab) -> None:
-    assert "invalid rootfs" in oci.refused(_top(root={"path": "nowhere"}))
-    assert "invalid rootfs" in oci.refused(_top(root={"path": "config.json"}))
-    assert "root.path must not be empty" in oci.refused(_top(root={}))
+    assert "invalid rootfs" in oci.refused(top(root={"path": "nowhere"}))
+    assert "invalid rootfs" in oci.refused(top(root={"path": "config.json"}))
+    assert "root.path must not be empty" in oci.refused(top(root={}))
     other = oci.bundle() / "rootfs"
     (other / "mark").write_text("absolute\n")
-    assert oci.run("cat /mark", _top(root={"path": str(other)})) == "absolute\n"
+    assert oci.run("cat /mark", top(root={"path": str(other)})) == "absolute\n"
 
 
 def test_a_read_only_root_is_read_only(oci: OciLab) -> None:
@@ -95,123 +61,19 @@ def test_a_read_only_root_is_read_only(oci: OciLab) -> None:
     assert oci.run("touch /x && echo written") == "written\n"
 
 
-def test_mounts_are_made_in_order(oci: OciLab) -> None:
-    first, second = _mount("/mnt", "tmpfs", "one"), _mount("/mnt/in", "tmpfs", "two")
-    assert oci.run("grep -o '^[a-z]* /mnt[/in]*' /proc/mounts", first, second) == "one /mnt\ntwo /mnt/in\n"
-
-
-def test_options_of_a_mount_are_its_flags(oci: OciLab) -> None:
-    out = oci.run(
-        "grep ' /mnt ' /proc/mounts", _mount("/mnt", "tmpfs", "t", "ro", "nosuid", "nodev", "noexec", "size=64k")
-    )
-    assert set(out.split()[3].split(",")) >= {"ro", "nosuid", "nodev", "noexec", "size=64k"}
-
-
-WORDS = {
-    "ro": "ro", "rw": "rw", "nosuid": "nosuid", "suid": "", "nodev": "nodev", "dev": "", "noexec": "noexec", "exec": "",
-    "sync": "sync", "async": "", "dirsync": "dirsync", "noatime": "noatime", "atime": "relatime", "defaults": "rw",
-    "nodiratime": "nodiratime", "diratime": "", "relatime": "relatime", "norelatime": "relatime", "strictatime": "",
-    "nostrictatime": "relatime", "iversion": "", "noiversion": "", "lazytime": "lazytime", "nolazytime": "",
-    "mand": "", "nomand": "", "silent": "", "loud": "", "nosymfollow": "nosymfollow", "symfollow": "",
-    "rro": "ro", "rrw": "rw", "rnosuid": "nosuid", "rsuid": "", "rnodev": "nodev", "rdev": "", "rnoexec": "noexec",
-    "rexec": "", "rnodiratime": "nodiratime", "rdiratime": "", "rnoatime": "noatime", "ratime": "relatime",
-    "rrelatime": "relatime", "rnorelatime": "relatime", "rstrictatime": "", "rnostrictatime": "relatime",
-    "rnosymfollow": "nosymfollow", "rsymfollow": "", "tmpcopyup": "",
-}  # fmt: skip
-"""Every flag that config.md#linux-mount-options demands, and what /proc/mounts shows of it."""
-OPPOSITES = {"": {"nosuid", "nodev", "noexec", "sync", "nodiratime", "lazytime", "nosymfollow"}, "rw": {"ro"}}
-
-
-def test_every_flag_of_a_mount_that_is_demanded_is_applied(oci: OciLab) -> None:
-    edits = [_mount(f"/mnt/{word}", "tmpfs", "t", word) for word in WORDS]
-    lines = oci.run("grep ' /mnt/' /proc/mounts", *edits).splitlines()
-    seen = {fields[1].removeprefix("/mnt/"): set(fields[3].split(",")) for fields in map(str.split, lines)}
-    assert seen.keys() == WORDS.keys()
-    for word, shown in WORDS.items():
-        assert not shown or shown in seen[word], (word, seen[word])
-        assert not OPPOSITES.get(shown, set()) & seen[word], (word, seen[word])
-
-
-def test_flags_for_all_below_a_bind_and_words_that_a_bind_would_pass_over(oci: OciLab) -> None:
-    below = oci.directory / "below"
-    (below / "deep").mkdir(parents=True)
-    words = ("rbind", "rro", "rnoexec", "rnosuid", "rnodev", "rnosymfollow", "rnoatime")
-    with _mounted(below), _mounted(below / "deep"):
-        out = oci.run("grep ' /mnt' /proc/mounts", _mount("/mnt", "bind", str(below), *words))
-    wanted = {"ro", "noexec", "nosuid", "nodev", "nosymfollow", "noatime"}
-    assert [set(line.split()[3].split(",")) >= wanted for line in out.splitlines()] == [True, True], out
-    assert "filesystem-specific options applied: noexecute" in oci.refused(
-        _mount("/mnt", "bind", str(below), "bind", "noexecute")
-    )
-
-
-@contextlib.contextmanager
-def _mounted(place: Path) -> Iterator[None]:
-    """A tmpfs, private so that it is nobody else's."""
-    place.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "X-mount.mkdir", "t", place], check=True)
-    try:
-        subprocess.run(["mount", "--make-private", place], check=True)
-        yield
-    finally:
-        subprocess.run(["umount", "-l", place], check=True)
-
-
-def test_a_tmpfs_begins_with_what_it_lies_over_if_that_is_asked_for(oci: OciLab) -> None:
-    bundle = oci.bundle(
-        _mount("/data", "tmpfs", "t", "tmpcopyup", "ro"),
-        script="cd /data; cat dir/file; readlink link; stat -c '%a %u:%g' dir/file dir; touch x 2>&1",
-    )
-    folder = bundle / "rootfs/data/dir"
-    folder.mkdir(parents=True)
-    (folder / "file").write_text("here\n")
-    (folder / "file").chmod(0o604)
-    os.chown(folder / "file", 33, 100)
-    (bundle / "rootfs/data/link").symlink_to("/etc/passwd")
-    out = oci.call("run", "-b", str(bundle), oci.name()).stdout.splitlines()
-    assert out == ["here", "/etc/passwd", "604 33:100", "755 0:0", "touch: x: Read-only file system"]
-
-
-def test_maps_of_a_mount_need_no_word_but_each_other(oci: OciLab) -> None:
-    source = oci.directory / "mapped"
-    source.mkdir()
-    os.chown(source, 7, 7)
-    maps = [{"containerID": 0, "hostID": 1000, "size": 100}]
-
-    def mapped(*names: str, **more: Any) -> Edit:
-        item = {"destination": "/mnt", "type": "bind", "source": str(source), "options": ["bind"], **more}
-        return lambda config: config["mounts"].append({**item, **dict.fromkeys(names, maps)})
-
-    assert "must be given together" in oci.refused(mapped("uidMappings"))
-    assert "only supported for bind mounts" in oci.refused(
-        mapped("uidMappings", "gidMappings", type="tmpfs", options=[])
-    )
-    assert "needs maps of its own" in oci.refused(mapped(options=["bind", "idmap"]))
-    bundle = oci.bundle(mapped("uidMappings", "gidMappings"), script="stat -c %u:%g /mnt")
-    assert oci.ok("run", "-b", str(bundle), oci.name()) == "1007:1007\n"
-
-
-def test_a_bind_is_recursive_or_not_and_relative_to_the_bundle(oci: OciLab) -> None:
-    bundle = oci.bundle(_mount("/mnt", "bind", "data", "bind", "ro"), script="cat /mnt/file; touch /mnt/x 2>&1")
-    (bundle / "data").mkdir()
-    (bundle / "data/file").write_text("here\n")
-    done = oci.call("run", "-b", str(bundle), oci.name())
-    assert done.stdout == "here\ntouch: /mnt/x: Read-only file system\n"
-
-
 def test_process_args_env_cwd_and_umask(oci: OciLab) -> None:
-    edit = _process(env=["PATH=/bin", "A=1", "A=2", "B="], cwd="/etc", user={"uid": 0, "gid": 0, "umask": 0o27})
+    edit = process(env=["PATH=/bin", "A=1", "A=2", "B="], cwd="/etc", user={"uid": 0, "gid": 0, "umask": 0o27})
     assert oci.run("pwd; echo $A-$B-; umask", edit) == "/etc\n2--\n0027\n"
 
 
 def test_a_process_without_args_or_with_a_relative_cwd_is_refused(oci: OciLab) -> None:
-    assert "args must not be empty" in oci.refused(_process(args=[]))
-    assert "Cwd must be an absolute path" in oci.refused(_process(cwd="tmp"))
-    assert "process property must not be empty" in oci.refused(_top(process=None))
+    assert "args must not be empty" in oci.refused(process(args=[]))
+    assert "Cwd must be an absolute path" in oci.refused(process(cwd="tmp"))
+    assert "process property must not be empty" in oci.refused(top(process=None))
 
 
 def test_user_and_additional_groups(oci: OciLab) -> None:
-    edit = _process(user={"uid": 33, "gid": 100, "additionalGids": [5, 777]})
+    edit = process(user={"uid": 33, "gid": 100, "additionalGids": [5, 777]})
     assert oci.run("grep -E '^(Uid|Gid|Groups)' /proc/self/status", edit).split() == [
         "Uid:", *["33"] * 4, "Gid:", *["100"] * 4, "Groups:", "5", "777",
     ]  # fmt: skip
@@ -219,16 +81,16 @@ def test_user_and_additional_groups(oci: OciLab) -> None:
 
 def test_rlimits_are_set_and_double_or_unknown_ones_refused(oci: OciLab) -> None:
     limits = [{"type": "RLIMIT_NOFILE", "soft": 111, "hard": 222}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]
-    assert oci.run("ulimit -Sn; ulimit -Hn; ulimit -c", _process(rlimits=limits)) == "111\n222\n0\n"
-    assert "two entries" in oci.refused(_process(rlimits=[limits[0], limits[0]]))
-    assert "invalid rlimit type" in oci.refused(_process(rlimits=[{"type": "RLIMIT_X", "soft": 1, "hard": 1}]))
+    assert oci.run("ulimit -Sn; ulimit -Hn; ulimit -c", process(rlimits=limits)) == "111\n222\n0\n"
+    assert "two entries" in oci.refused(process(rlimits=[limits[0], limits[0]]))
+    assert "invalid rlimit type" in oci.refused(process(rlimits=[{"type": "RLIMIT_X", "soft": 1, "hard": 1}]))
 
 
 def test_all_five_capability_sets(oci: OciLab) -> None:
     chown, kill, bind = "CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE"
     sets = {"bounding": [chown, kill, bind], "permitted": [kill, bind], "effective": [bind]}
     sets |= {"inheritable": [bind], "ambient": [bind]}
-    edit = _process(capabilities=sets, user={"uid": 33, "gid": 33}, noNewPrivileges=False)
+    edit = process(capabilities=sets, user={"uid": 33, "gid": 33}, noNewPrivileges=False)
     found = dict(line.split() for line in oci.run("grep ^Cap /proc/self/status", edit).splitlines())
     assert int(found["CapBnd:"], 16) == 1 << 0 | 1 << 5 | 1 << 10
     for name in ("CapInh:", "CapPrm:", "CapEff:", "CapAmb:"):
@@ -245,29 +107,27 @@ def test_no_capabilities_means_none(oci: OciLab) -> None:
 
 def test_no_new_privileges_and_oom_score(oci: OciLab) -> None:
     script = "grep NoNewPrivs /proc/self/status; cat /proc/self/oom_score_adj"
-    assert oci.run(script, _process(noNewPrivileges=False, oomScoreAdj=321)) == "NoNewPrivs:\t0\n321\n"
-    unset = _process(
-        noNewPrivileges=True, consoleSize={"height": 1, "width": 1}
-    )  # a size without a terminal is nothing
+    assert oci.run(script, process(noNewPrivileges=False, oomScoreAdj=321)) == "NoNewPrivs:\t0\n321\n"
+    unset = process(noNewPrivileges=True, consoleSize={"height": 1, "width": 1})  # a size without a terminal is nothing
     assert oci.run(script, unset) == f"NoNewPrivs:\t1\n{Path('/proc/self/oom_score_adj').read_text()}"
 
 
 def test_scheduler_and_io_priority(oci: OciLab) -> None:
-    edit = _process(
+    edit = process(
         scheduler={"policy": "SCHED_BATCH", "nice": 7}, ioPriority={"class": "IOPRIO_CLASS_IDLE", "priority": 0}
     )
     out = oci.run("ionice -p 1; grep -E '^policy' /proc/1/sched; cut -d' ' -f19 /proc/1/stat", edit)
     assert out.startswith("idle") and out.endswith("\n7\n")
-    assert "it is not known" in oci.refused(_process(scheduler={"policy": "SCHED_NONE"}))
+    assert "it is not known" in oci.refused(process(scheduler={"policy": "SCHED_NONE"}))
 
 
 def test_hostname_and_domainname(oci: OciLab) -> None:
-    out = oci.run("hostname; cat /proc/sys/kernel/domainname", _top(hostname="some-host", domainname="some.domain"))
+    out = oci.run("hostname; cat /proc/sys/kernel/domainname", top(hostname="some-host", domainname="some.domain"))
     assert out == "some-host\nsome.domain\n"
 
 
 def test_a_hostname_without_a_namespace_for_it_is_refused(oci: OciLab) -> None:
-    edits = (_without("uts"), _top(hostname="x"))
+    edits = (without("uts"), top(hostname="x"))
     assert "without a private UTS namespace" in oci.refused(*edits)
 
 
@@ -281,32 +141,32 @@ def _namespaces(oci: OciLab, *edits: Edit) -> dict[str, str]:
 
 def test_namespaces_are_new_or_the_runtimes(oci: OciLab) -> None:
     own = {name: os.readlink(f"/proc/self/ns/{name}") for name in ("mnt", "pid", "net", "ipc", "uts", "cgroup", "user")}
-    found = _namespaces(oci, _namespace("cgroup"))
+    found = _namespaces(oci, namespace("cgroup"))
     assert [name for name in own if found[name] == own[name]] == ["user"]
-    found = _namespaces(oci, _without("network"), _without("ipc"), _without("uts"), _without("pid"))
+    found = _namespaces(oci, without("network"), without("ipc"), without("uts"), without("pid"))
     assert [name for name in own if found[name] != own[name]] == ["mnt"]
 
 
 @pytest.mark.parametrize(("kind", "name"), [("network", "net"), ("ipc", "ipc"), ("uts", "uts")])
 def test_a_namespace_with_a_path_is_joined(oci: OciLab, holder: int, kind: str, name: str) -> None:
-    found = _namespaces(oci, _namespace(kind, f"/proc/{holder}/ns/{name}"))
+    found = _namespaces(oci, namespace(kind, f"/proc/{holder}/ns/{name}"))
     assert found[name] == os.readlink(f"/proc/{holder}/ns/{name}")
 
 
 def test_the_pid_namespace_of_another_container_is_joined(oci: OciLab) -> None:
     name = oci.started()
     path = f"/proc/{oci.state(name)['pid']}/ns/pid"
-    out = oci.run("cat /proc/1/cmdline | tr '\\0' ' '; echo $$", _namespace("pid", path))
+    out = oci.run("cat /proc/1/cmdline | tr '\\0' ' '; echo $$", namespace("pid", path))
     assert out.startswith("sleep 300 ")
     assert int(out.split()[-1]) != 1
     oci.ok("delete", "--force", name)
 
 
 def test_a_path_of_another_kind_or_a_relative_one_is_refused(oci: OciLab, holder: int) -> None:
-    wrong = oci.refused(_namespace("network", f"/proc/{holder}/ns/uts"))
+    wrong = oci.refused(namespace("network", f"/proc/{holder}/ns/uts"))
     assert "unable to join namespace network: invalid argument" in wrong
-    assert "is not absolute" in oci.refused(_namespace("network", "proc/self/ns/net"))
-    assert "no such file or directory" in oci.refused(_namespace("network", "/proc/self/ns/none"))
+    assert "is not absolute" in oci.refused(namespace("network", "proc/self/ns/net"))
+    assert "no such file or directory" in oci.refused(namespace("network", "/proc/self/ns/none"))
 
 
 def test_double_and_unknown_namespaces_are_refused(oci: OciLab) -> None:
@@ -314,15 +174,15 @@ def test_double_and_unknown_namespaces_are_refused(oci: OciLab) -> None:
         config["linux"]["namespaces"].append({"type": "pid"})
 
     assert "duplicated ns" in oci.refused(twice)
-    assert "does not exist" in oci.refused(_namespace("fun"))
-    assert "would mount over the host" in oci.refused(_without("mount"))
+    assert "does not exist" in oci.refused(namespace("fun"))
+    assert "would mount over the host" in oci.refused(without("mount"))
 
 
 def test_a_user_namespace_has_its_maps(oci: OciLab) -> None:
     maps = [{"containerID": 0, "hostID": 100000, "size": 1000}]
     bundle = oci.bundle(
-        _namespace("user"),
-        _linux(uidMappings=maps, gidMappings=maps),
+        namespace("user"),
+        linux(uidMappings=maps, gidMappings=maps),
         script="cat /proc/self/uid_map /proc/self/gid_map; id -u",
     )
     for path, _, names in os.walk(bundle / "rootfs"):
@@ -337,95 +197,16 @@ def test_a_user_namespace_has_its_maps(oci: OciLab) -> None:
 
 def test_maps_without_a_user_namespace_and_one_without_maps_are_refused(oci: OciLab) -> None:
     assert "user namespace isn't enabled" in oci.refused(
-        _linux(uidMappings=[{"containerID": 0, "hostID": 0, "size": 1}])
+        linux(uidMappings=[{"containerID": 0, "hostID": 0, "size": 1}])
     )
-    assert "needs uidMappings" in oci.refused(_namespace("user"))
+    assert "needs uidMappings" in oci.refused(namespace("user"))
 
 
 def test_a_time_namespace_has_its_offsets(oci: OciLab) -> None:
     offsets = {"monotonic": {"secs": 1000}, "boottime": {"secs": 5_000_000, "nanosecs": 0}}
-    out = oci.run("cut -d. -f1 /proc/uptime", _namespace("time"), _linux(timeOffsets=offsets))
+    out = oci.run("cut -d. -f1 /proc/uptime", namespace("time"), linux(timeOffsets=offsets))
     assert int(out) > 5_000_000
-    assert "no time namespace" in oci.refused(_linux(timeOffsets=offsets))
-
-
-# -- config-linux.md: devices, file systems, paths
-
-
-def test_default_devices_and_links(oci: OciLab) -> None:
-    out = oci.run(
-        "cd /dev; stat -c '/dev/%n %t:%T %a' null zero full random urandom tty; "
-        "for n in fd stdin stdout stderr ptmx; do readlink $n; done"
-    )
-    assert out.split() == [
-        *("/dev/null", "1:3", "666", "/dev/zero", "1:5", "666", "/dev/full", "1:7", "666"),
-        *("/dev/random", "1:8", "666", "/dev/urandom", "1:9", "666", "/dev/tty", "5:0", "666"),
-        *("/proc/self/fd", "/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2", "pts/ptmx"),
-    ]  # fmt: skip
-
-
-def test_devices_are_made_as_described(oci: OciLab) -> None:
-    items = [
-        {"path": "/dev/mine", "type": "c", "major": 1, "minor": 3, "fileMode": 0o640, "uid": 33, "gid": 100},
-        {"path": "/dev/pipe", "type": "p"},
-    ]
-    out = oci.run("stat -c '%F %t:%T %a %u:%g' /dev/mine; stat -c %F /dev/pipe", _linux(devices=items))
-    assert out == "character special file 1:3 640 33:100\nfifo\n"
-
-
-def test_another_file_in_the_place_of_a_device_is_an_error_and_stays(oci: OciLab) -> None:
-    item = {"path": "/etc/taken", "type": "c", "major": 1, "minor": 3}
-    bundle = oci.bundle(_linux(devices=[item, {"path": "/etc/pipe", "type": "p", "major": 7}]), script="echo fine")
-    taken = bundle / "rootfs/etc/taken"
-    taken.write_text("mine")
-    error = oci.fails("run", "-b", str(bundle), oci.name())
-    assert "mknod /etc/taken: file exists" in error and taken.read_text() == "mine"
-    taken.unlink()
-    for _ in range(2):  # the second finds the nodes of the first
-        assert oci.ok("run", "-b", str(bundle), oci.name()) == "fine\n"
-
-
-def test_device_rules_let_the_default_ones_through_only(oci: OciLab) -> None:
-    items = [{"path": "/dev/kmsg2", "type": "c", "major": 1, "minor": 11}]
-    out = oci.run(
-        "echo x > /dev/null && echo null; head -c1 /dev/kmsg2 2>&1 >/dev/null | grep -o 'not permitted'; true",
-        _linux(devices=items),
-    )
-    assert out == "null\nnot permitted\n"
-
-
-def test_masked_and_read_only_paths(oci: OciLab) -> None:
-    edit = _linux(maskedPaths=["/etc/passwd", "/root", "/missing"], readonlyPaths=["/home", "/proc/sys"])
-    script = "wc -c < /etc/passwd; ls -a /root | wc -l; touch /home/x 2>&1; touch /root/x 2>&1"
-    bundle = oci.bundle(edit, script=script)
-    (bundle / "rootfs/root/secret").write_text("x")
-    out = oci.call("run", "-b", str(bundle), oci.name()).stdout.splitlines()
-    assert out[0].strip() == "0"
-    assert out[1].strip() == "2"
-    assert all("Read-only file system" in line for line in out[2:4]) and len(out) == 4
-
-
-@pytest.mark.parametrize(
-    ("word", "field"), [("shared", "shared:"), ("slave", "master:"), ("private", ""), ("unbindable", "unbindable")]
-)
-def test_the_propagation_of_the_root(oci: OciLab, word: str, field: str) -> None:
-    # Beneath shared mounts, which a slave follows.
-    bundle = oci.bundle(_linux(rootfsPropagation=word), script="grep ' / / \\|/rootfs / ' /proc/self/mountinfo")
-    command = ["unshare", "-m", "--propagation", "shared", COMMAND, "--root", str(oci.root), "run", "-b", str(bundle)]
-    out = subprocess.run([*command, oci.name()], stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
-    optional = out.split(" - ")[0].split()[6:]
-    if field:
-        assert any(item.startswith(field) for item in optional), out
-    else:
-        assert not optional, out
-    assert "is not supported" in oci.refused(_linux(rootfsPropagation="sideways"))
-
-
-def test_the_default_file_systems_are_there_when_asked_for(oci: OciLab) -> None:
-    out = oci.run("grep -E ' /(proc|dev|dev/pts|dev/shm|sys|dev/mqueue) ' /proc/mounts | cut -d' ' -f2,3")
-    assert set(out.splitlines()) == {
-        "/proc proc", "/dev tmpfs", "/dev/pts devpts", "/dev/shm tmpfs", "/sys sysfs", "/dev/mqueue mqueue",
-    }  # fmt: skip
+    assert "no time namespace" in oci.refused(linux(timeOffsets=offsets))
 
 
 # -- config-linux.md: cgroups and resources
@@ -433,7 +214,7 @@ def test_the_default_file_systems_are_there_when_asked_for(oci: OciLab) -> None:
 
 def test_the_cgroup_is_where_cgroupspath_says_and_goes_with_the_container(oci: OciLab) -> None:
     path = f"{oci.name()}"
-    name = oci.started("exec sleep 300", _linux(cgroupsPath=f"/{path}"))
+    name = oci.started("exec sleep 300", linux(cgroupsPath=f"/{path}"))
     pid = oci.state(name)["pid"]
     assert oci.cgroups(path)
     lines = [line.rpartition(":")[2] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
@@ -449,7 +230,7 @@ def test_the_same_path_is_the_same_place_and_what_was_there_before_stays(oci: Oc
     kept.mkdir()
     try:
         for _ in range(2):
-            name = oci.started("exec sleep 300", _linux(cgroupsPath=f"/{path}"))
+            name = oci.started("exec sleep 300", linux(cgroupsPath=f"/{path}"))
             assert str(oci.state(name)["pid"]) in (kept / "cgroup.procs").read_text().split()
             oci.ok("delete", "--force", name)
             assert [str(kept)] == oci.cgroups(path)
@@ -468,7 +249,7 @@ def test_the_root_of_the_hierarchy_is_no_cgroup_of_a_container(path: str) -> Non
 
 def test_a_cgroup_with_processes_is_refused(oci: OciLab) -> None:
     name = oci.started()
-    error = oci.fails("create", "-b", str(oci.bundle(_linux(cgroupsPath=f"/{name}"), script="true")), oci.name())
+    error = oci.fails("create", "-b", str(oci.bundle(linux(cgroupsPath=f"/{name}"), script="true")), oci.name())
     assert "cgroup is not empty" in error
     assert oci.state(name)["status"] == "running"
     oci.ok("delete", "--force", name)
@@ -481,7 +262,7 @@ def test_resources_are_limits_of_the_cgroup(oci: OciLab) -> None:
         "cpu": {"shares": 512, "quota": 50000, "period": 100000, "cpus": "0"},
         "pids": {"limit": 77},
     }
-    name = oci.started("exec sleep 300", _linux(resources=resources))
+    name = oci.started("exec sleep 300", linux(resources=resources))
     files = {
         "memory/{}/memory.limit_in_bytes": str(64 << 20), "memory/{}/memory.soft_limit_in_bytes": str(32 << 20),
         "cpu/{}/cpu.shares": "512", "cpu/{}/cpu.cfs_quota_us": "50000", "cpuset/{}/cpuset.cpus": "0",
@@ -497,7 +278,7 @@ def test_resources_are_limits_of_the_cgroup(oci: OciLab) -> None:
 
 
 def test_a_limit_that_the_kernel_refuses_leaves_no_container(oci: OciLab) -> None:
-    error = oci.refused(_linux(resources={"cpu": {"cpus": "4000"}}))
+    error = oci.refused(linux(resources={"cpu": {"cpus": "4000"}}))
     assert "unable to apply cgroup configuration: failed to write" in error
 
 
@@ -505,21 +286,21 @@ def test_a_limit_that_the_kernel_refuses_leaves_no_container(oci: OciLab) -> Non
 
 
 def test_sysctls_of_own_namespaces_are_set_and_others_refused(oci: OciLab) -> None:
-    edit = _linux(sysctl={"net.ipv4.ip_forward": "1", "kernel.msgmax": "4096"})
+    edit = linux(sysctl={"net.ipv4.ip_forward": "1", "kernel.msgmax": "4096"})
     assert oci.run("cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax", edit) == "1\n4096\n"
-    assert "is not in a separate kernel namespace" in oci.refused(_linux(sysctl={"vm.swappiness": "1"}))
-    assert "not allowed in host network namespace" in oci.refused(_without("network"), edit)
+    assert "is not in a separate kernel namespace" in oci.refused(linux(sysctl={"vm.swappiness": "1"}))
+    assert "not allowed in host network namespace" in oci.refused(without("network"), edit)
 
 
 def _seccomp(*rules: dict[str, Any], **more: Any) -> Edit:
-    return _linux(seccomp={"defaultAction": "SCMP_ACT_ALLOW", "syscalls": list(rules), **more})
+    return linux(seccomp={"defaultAction": "SCMP_ACT_ALLOW", "syscalls": list(rules), **more})
 
 
 def test_a_seccomp_filter_with_its_errno_and_flags(oci: OciLab) -> None:
     rule = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}
     for flags in ([], ["SECCOMP_FILTER_FLAG_LOG"], ["SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_TSYNC"]):
         for privileges in (True, False):
-            edits = (_seccomp(rule, flags=flags), _process(noNewPrivileges=privileges))
+            edits = (_seccomp(rule, flags=flags), process(noNewPrivileges=privileges))
             out = oci.run("mkdir /x 2>&1; grep Seccomp: /proc/self/status", *edits)
             assert out == "mkdir: can't create directory '/x': No space left on device\nSeccomp:\t2\n"
 
@@ -530,7 +311,7 @@ def test_the_default_errno_of_a_seccomp_filter(oci: OciLab) -> None:
     profile = json.loads((Path(filters.__file__).parent / "seccomp-default.json").read_text())
     names = [name for rule in profile["syscalls"] for name in rule["names"] if name not in ("mkdir", "mkdirat")]
     allow = {"names": sorted(set(names)), "action": "SCMP_ACT_ALLOW"}
-    edit = _linux(seccomp={"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 30, "syscalls": [allow]})
+    edit = linux(seccomp={"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 30, "syscalls": [allow]})
     assert "Read-only file system" in oci.run("mkdir /x 2>&1; true", edit)
 
 
@@ -545,23 +326,23 @@ def test_seccomp_words_that_are_not_known_are_refused(oci: OciLab) -> None:
 
 
 def test_personality(oci: OciLab) -> None:
-    assert oci.run("uname -m", _linux(personality={"domain": "LINUX32"})).strip() in ("i686", "armv8l")
-    assert "it is not known" in oci.refused(_linux(personality={"domain": "AMIGA"}))
+    assert oci.run("uname -m", linux(personality={"domain": "LINUX32"})).strip() in ("i686", "armv8l")
+    assert "it is not known" in oci.refused(linux(personality={"domain": "AMIGA"}))
 
 
 def test_what_this_host_or_runtime_has_not_is_refused_by_name(oci: OciLab) -> None:
-    assert "intelRdt is not supported" in oci.refused(_linux(intelRdt={"closID": "x"}))
-    assert "cannot apply resources.blockIO.leafWeight" in oci.refused(_linux(resources={"blockIO": {"leafWeight": 10}}))
-    assert "rdma" in oci.refused(_linux(resources={"rdma": {"nosuch0": {"hcaHandles": 1}}}))
-    assert "a property has the wrong type" in oci.refused(_linux(resources={"hugepageLimits": [{}]}))
+    assert "intelRdt is not supported" in oci.refused(linux(intelRdt={"closID": "x"}))
+    assert "cannot apply resources.blockIO.leafWeight" in oci.refused(linux(resources={"blockIO": {"leafWeight": 10}}))
+    assert "rdma" in oci.refused(linux(resources={"rdma": {"nosuch0": {"hcaHandles": 1}}}))
+    assert "a property has the wrong type" in oci.refused(linux(resources={"hugepageLimits": [{}]}))
     if not probe().apparmor:
-        assert "apparmor not supported" in oci.refused(_process(apparmorProfile="some-profile"))
+        assert "apparmor not supported" in oci.refused(process(apparmorProfile="some-profile"))
     if not probe().selinux:
-        assert "selinux is disabled or not supported" in oci.refused(_process(selinuxLabel="a:b:c"))
+        assert "selinux is disabled or not supported" in oci.refused(process(selinuxLabel="a:b:c"))
 
 
 def test_a_terminal_has_its_size(oci: OciLab) -> None:
-    edit = _process(terminal=True, consoleSize={"height": 33, "width": 99})
+    edit = process(terminal=True, consoleSize={"height": 33, "width": 99})
     bundle = oci.bundle(edit, script="tty; test -c /dev/console && echo console; stty size")
     out = oci.ok("run", "-b", str(bundle), oci.name()).replace("\r", "")
     assert out.split("\n")[:3] == ["/dev/pts/0", "console", "33 99"]
