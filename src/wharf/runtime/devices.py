@@ -43,7 +43,7 @@ def make_devices(root: int, wanted: list[dict[str, Any]], sources: Iterable[str]
 
     Where /dev is one of the directories bound from the host (`sources`) nothing is made: it would be made there.
     """
-    given = {item["path"] for item in wanted}
+    given = {item["path"]: item for item in wanted}  # of two with one path the last counts
     dev = make_directory(root, "/dev")
     previous = os.umask(0)
     try:
@@ -52,7 +52,7 @@ def make_devices(root: int, wanted: list[dict[str, Any]], sources: Iterable[str]
         for path, major, minor in DEFAULT_DEVICES:
             if path not in given:
                 _node(dev, path[5:], stat.S_IFCHR | 0o666, os.makedev(major, minor), mknod)
-        for item in wanted:
+        for item in given.values():
             _wanted(root, item, mknod)
         for target, link in _LINKS:
             if target == "/proc/kcore" and not os.path.exists(target):

@@ -133,6 +133,7 @@ def test_default_devices_and_links(oci: OciLab) -> None:
 
 def test_devices_are_made_as_described(oci: OciLab) -> None:
     items = [
+        {"path": "/dev/mine", "type": "c", "major": 1, "minor": 5},
         {"path": "/dev/mine", "type": "c", "major": 1, "minor": 3, "fileMode": 0o640, "uid": 33, "gid": 100},
         {"path": "/dev/pipe", "type": "p"},
     ]
