@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
+from wharf.engine.check_running import check_running
 from wharf.engine.container import Container
 from wharf.engine.image_mounts import container_of, views_of
 from wharf.engine.mend_layers import mend_below
@@ -24,7 +25,7 @@ def check_containers(engine: Engine) -> list[Found]:
     # The host first, the records after: what is made meanwhile has its record, or its name, by then.
     keys = list(filter(container_of, engine.snapshots.keys()))
     directories = os.listdir(os.path.join(engine.config.data_root, "containers"))
-    monitors = engine.supervisor.live()
+    monitors, foreign = engine.supervisor.live(), engine.supervisor.foreign()
     known = engine.containers.known()
     for container in engine.containers:
         if container.lock.acquire(blocking=False):
@@ -44,6 +45,10 @@ def check_containers(engine: Engine) -> list[Found]:
         if name in engine.supervisor.live():
             mend = partial(engine.supervisor.forget, name)
             found.append((Finding("monitor", name, "there is no such container"), mend))
+    for name in set(foreign) - known:
+        if name in engine.supervisor.foreign():
+            mend = partial(engine.supervisor.forget, name)
+            found.append((Finding("runtime state", name, "there is no such container"), mend))
     return found
 
 
@@ -69,7 +74,7 @@ def _check_record(engine: Engine, container: Container) -> Iterator[Found]:
         yield Finding("monitor", record.id, "its container does not run"), forget
     elif running is not None and not has_state and not running.over():
         yield Finding("monitor", record.id, "it left no state: a later wharfd cannot find it", safe=False), None
-    stored = engine.database.containers.get(record.id)
-    if stored is None:
-        put = partial(engine.database.containers.put, record)
-        yield Finding("container", record.id, "it has no row in the database"), put
+    if running is None and record.id in engine.supervisor.foreign():
+        forget = partial(engine.supervisor.forget, record.id)
+        yield Finding("runtime state", record.id, "its container does not run"), forget
+    yield from check_running(engine, container)

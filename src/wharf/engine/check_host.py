@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from wharf.engine.container import Container
 from wharf.kernel.cgroup import open_cgroup
 from wharf.kernel.mounts import MNT_DETACH, umount
 from wharf.spec.finding import Finding
@@ -14,38 +15,50 @@ from wharf.spec.finding import Finding
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
 
+_ID_LENGTH = 64
 Found = tuple[Finding, Callable[[], object] | None]
 
 
 def check_cgroups(engine: Engine) -> list[Found]:
-    """Cgroups named after a container that does not run."""
-    names: set[str] = set()
-    for root in engine.host.cgroup_mounts.values():
-        parent = root + os.path.dirname(engine.cgroup_path("x"))
-        if os.path.isdir(parent):
-            names |= {entry.name for entry in os.scandir(parent) if len(entry.name) == 64 and entry.is_dir()}
-    return [
-        (Finding("cgroup", engine.cgroup_path(name), "no container runs in it"), partial(_remove, engine, name))
-        for name in sorted(names)
-        if _is_stale(engine, name)
-    ]
+    """Cgroups of containers that do not run, wherever their parent is, and of none in the parent that is ours alone."""
+    stale = [path for container in engine.containers if (path := _left_by(engine, container))] + _strangers(engine)
+    return [(Finding("cgroup", path, "no container runs in it"), partial(_remove, engine, path)) for path in stale]
 
 
-def _is_stale(engine: Engine, name: str) -> bool:
-    roots = engine.host.cgroup_mounts.values()
-    container = next((item for item in engine.containers if item.id == name), None)
-    if container is None:
-        return name not in engine.containers.known() and any(os.path.isdir(r + engine.cgroup_path(name)) for r in roots)
+def _exists(engine: Engine, path: str) -> bool:
+    return any(os.path.isdir(root + path) for root in engine.host.cgroup_mounts.values())
+
+
+def _left_by(engine: Engine, container: Container) -> str:
     if not container.lock.acquire(blocking=False):
-        return False  # it starts or ends just now
+        return ""  # it starts or ends just now
     try:
-        return container.running is None and any(os.path.isdir(root + engine.cgroup_path(name)) for root in roots)
+        path = engine.cgroup_path(container.id, container.record.host_config.cgroup_parent)
+        return path if container.running is None and _exists(engine, path) else ""
     finally:
         container.lock.release()
 
 
-def _remove(engine: Engine, name: str) -> None:
-    cgroup = open_cgroup(engine.host.cgroup_mounts, engine.cgroup_path(name))
+def _strangers(engine: Engine) -> list[str]:
+    """Where others may have containers too (--cgroup-parent) nobody can tell whose one of an unknown container is."""
+    parent, pattern = os.path.split(engine.cgroup_path("?"))
+    head, tail = pattern.split("?")  # systemd's scopes have the instance in their name
+    size = len(head) + _ID_LENGTH + len(tail)
+    ids: set[str] = set()
+    for root in engine.host.cgroup_mounts.values():
+        if os.path.isdir(root + parent):
+            names = [entry.name for entry in os.scandir(root + parent) if entry.is_dir()]
+            ids |= {
+                name[len(head) : size - len(tail)]
+                for name in names
+                if len(name) == size and name.startswith(head) and name.endswith(tail)
+            }
+    paths = [engine.cgroup_path(name) for name in sorted(ids - engine.containers.known())]
+    return [path for path in paths if _exists(engine, path)]
+
+
+def _remove(engine: Engine, path: str) -> None:
+    cgroup = open_cgroup(engine.host.cgroup_mounts, path)
     cgroup.kill()
     cgroup.remove()
 

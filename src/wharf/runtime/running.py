@@ -87,6 +87,28 @@ class Channel:
         self.sock.close()
 
 
+def connect(directory: str, name: str, patience: float) -> Channel | None:
+    """To the monitor that listens on `name` there. None when nobody does, or so many wait already that `patience`
+    seconds are not enough; raises other OSErrors. The long path goes through a descriptor (108 bytes is all)."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        # Not `settimeout`, with which connect fails at once where others wait.
+        limit = struct.pack("ll", int(patience), int(patience % 1 * 1e6))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            sock.connect(f"/proc/self/fd/{fd}/{name}")
+        finally:
+            os.close(fd)
+    except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
+        sock.close()
+        return None
+    except OSError:
+        sock.close()
+        raise
+    return Channel(sock)
+
+
 class Running:
     """A started first process. Methods are safe from any thread; callbacks come from the supervisor's reader."""
 

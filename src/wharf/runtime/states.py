@@ -62,10 +62,22 @@ class States:
 
     def containers(self) -> list[str]:
         """Ids of containers that have, or had when it died, a monitor."""
-        try:
-            return sorted(os.listdir(f"{self._exec_root}/monitors"))
-        except FileNotFoundError:
-            return []
+        return _names(f"{self._exec_root}/monitors")
+
+    def foreign_containers(self) -> list[str]:
+        """Ids of containers of which another runtime has, or had, state."""
+        return _names(f"{self._exec_root}/foreign")
+
+    def execs(self, container: str) -> list[str]:
+        """Ids of execs whose monitors were recorded."""
+        found = [name.removesuffix(".json") for name in _names(self.directory(container)) if name.endswith(".json")]
+        return [name for name in found if name != "init"]
+
+    def remove_exec(self, container: str, name: str) -> None:
+        """Remove the files of an exec's dead monitor."""
+        for suffix in ("", ".json"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self.directory(container)}/{name}{suffix}")
 
     def write(self, container: str, name: str, state: dict[str, Any]) -> None:
         """Record a monitor."""
@@ -91,6 +103,13 @@ class States:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(f"{directory}/{name}")
             os.rmdir(directory)
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
 
 
 def read_json(path: str) -> dict[str, Any]:

@@ -8,8 +8,6 @@ never a container.
 import json
 import logging
 import os
-import socket
-import struct
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -24,7 +22,7 @@ from wharf.runtime.filters import FilterCache
 from wharf.runtime.foreign_spec import bundle_config, runtime_command
 from wharf.runtime.reader import Reader
 from wharf.runtime.requests import ExecRequest, ExitRecord, MonitorRequest, StartFailed
-from wharf.runtime.running import Channel, Running
+from wharf.runtime.running import Channel, Running, connect
 from wharf.runtime.scopes import ScopedCgroup
 from wharf.runtime.spawn import Launcher
 from wharf.runtime.states import States, record_of
@@ -188,7 +186,7 @@ class Supervisor:
         return self._adopt(container_id, exec_id, patience)
 
     def _adopt(self, container_id: str, name: str, patience: float) -> Running | None:
-        channel = self._connect(container_id, name, patience)
+        channel = connect(self._states.directory(container_id), name, patience)
         if channel is None:
             return self._adopt_recorded(container_id, name, Channel.to_nobody())
         try:
@@ -225,25 +223,6 @@ class Supervisor:
         self.watch(running)
         return running
 
-    def _connect(self, container_id: str, name: str, patience: float) -> Channel | None:
-        """None when nobody listens there, or too many wait already to be heard; raises other OSErrors."""
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            # Not `settimeout`, with which connect fails at once where others wait.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", *_timeval(patience)))
-            directory = os.open(self._states.directory(container_id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                sock.connect(f"/proc/self/fd/{directory}/{name}")
-            finally:
-                os.close(directory)
-        except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
-            sock.close()
-            return None
-        except OSError:
-            sock.close()
-            raise
-        return Channel(sock)
-
     def exit_record(self, container_id: str) -> ExitRecord | None:
         """What the monitor wrote before it ended; None when it wrote nothing."""
         return self._states.exit_record(container_id)
@@ -251,6 +230,25 @@ class Supervisor:
     def live(self) -> list[str]:
         """Ids of containers that have, or had when it died, a monitor."""
         return self._states.containers()
+
+    def foreign(self) -> list[str]:
+        """Ids of containers of which another runtime has, or had, state."""
+        return self._states.foreign_containers()
+
+    def dead_execs(self, container_id: str) -> list[str]:
+        """Execs whose monitor was killed: it has left its files."""
+        return [name for name in self._states.execs(container_id) if not self._lives(container_id, name)]
+
+    def _lives(self, container_id: str, name: str) -> bool:
+        state = self._states.monitor(container_id, name, self._host.boot_id)
+        monitor = process.open_known(state["monitor"], state.get("monitor_start", 0)) if state else None
+        if monitor is not None:
+            os.close(monitor)
+        return monitor is not None
+
+    def forget_exec(self, container_id: str, exec_id: str) -> None:
+        """Remove what the dead monitor of an exec left."""
+        self._states.remove_exec(container_id, exec_id)
 
     def forget(self, container_id: str) -> None:
         """Remove what a dead monitor left: every process of the cgroup, the cgroup, the state files."""
@@ -341,10 +339,6 @@ class Supervisor:
         if path.endswith(".scope") and self._host.systemd_scopes:
             return ScopedCgroup(self._host.cgroup_mounts[""], path)
         return open_cgroup(self._host.cgroup_mounts, path) if path and self._host.cgroup_mounts else None
-
-
-def _timeval(seconds: float) -> tuple[int, int]:
-    return int(seconds), int(seconds % 1 * 1e6)
 
 
 def _label(container: str, name: str) -> str:

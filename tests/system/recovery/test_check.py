@@ -2,7 +2,9 @@
 
 import json
 import os
+import select
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -86,6 +88,42 @@ def test_files_without_records(daemon: Wharfd) -> None:
     mended(daemon, "monitor", idle)
 
 
+def test_what_runs_and_what_is_said_of_it(daemon: Wharfd) -> None:
+    run = Path(f"{daemon.root}/exec")
+    web = daemon.docker("inspect", "-f", "{{.Id}}", "web").stdout.strip()
+    for name in (STRANGER, daemon.docker("inspect", "-f", "{{.Id}}", "idle").stdout.strip()):
+        (run / "foreign" / name).mkdir(parents=True)
+        mended(daemon, "runtime state", name)
+        assert not (run / "foreign" / name).exists()
+    with sqlite3.connect(f"{daemon.root}/data/wharf.db") as database:
+        change = "json_set(record, '$.config.hostname', 'changed')"
+        database.execute(f"UPDATE containers SET record={change} WHERE id=?", (web,))
+    database.close()
+    mended(daemon, "container", web)
+    exec_ = daemon.docker("exec", "-d", "web", "sleep", "1000")
+    assert exec_.returncode == 0
+    (recorded,) = (path for path in (run / "monitors" / web).glob("*.json") if path.stem != "init")
+    pidfd = os.pidfd_open(monitor := json.loads(recorded.read_text())["monitor"])
+    os.kill(monitor, signal.SIGKILL)
+    assert select.select([pidfd], [], [], 10)[0]
+    os.close(pidfd)
+    mended(daemon, "monitor", f"{web}/{recorded.stem}")
+    assert sorted(path.name for path in (run / "monitors" / web).iterdir()) == ["init", "init.json"]
+
+
+@pytest.mark.skipif(
+    not os.path.isdir("/sys/fs/cgroup/freezer"), reason="the freezer of version 1 has a file of its own"
+)
+def test_a_container_that_somebody_froze(daemon: Wharfd) -> None:
+    web = daemon.docker("inspect", "-f", "{{.Id}}", "web").stdout.strip()
+    place = Path(f"/sys/fs/cgroup/freezer/wharf-{instance_id(daemon.root + '/data')}/{web}/freezer.state")
+    place.write_text("FROZEN")
+    mended(daemon, "container", web)
+    assert daemon.docker("inspect", "-f", "{{.State.Status}}", "web").stdout == "paused\n"
+    daemon.docker("unpause", "web")
+    assert check(daemon) == (0, [])
+
+
 def test_blobs_and_the_index(daemon: Wharfd) -> None:
     blobs = Path(f"{daemon.root}/data/content/blobs/sha256")
     (blobs / STRANGER).write_bytes(b"nobody's")
@@ -131,6 +169,16 @@ def test_the_host(daemon: Wharfd) -> None:
     for path in Path("/sys/fs/cgroup").glob(f"*/wharf-{instance}"):
         (path / STRANGER).mkdir()
     mended(daemon, "cgroup", STRANGER)
+    parent = f"wharf-test-{os.getpid()}"
+    there = daemon.docker("create", "--cgroup-parent", parent, "busybox", "true").stdout.strip()
+    try:
+        for hierarchy in ("pids", "memory"):
+            Path(f"/sys/fs/cgroup/{hierarchy}/{parent}/{there}").mkdir(parents=True)
+        mended(daemon, "cgroup", there)
+    finally:
+        for path in (*Path("/sys/fs/cgroup").glob(f"*/{parent}/{there}"), *Path("/sys/fs/cgroup").glob(f"*/{parent}")):
+            path.rmdir()
+        daemon.docker("rm", there)
     veth = f"w{instance}-stranger"[:15]
     subprocess.run([*daemon.enter, "ip", "link", "add", veth, "type", "veth"], check=True)
     mended(daemon, "link", veth)
