@@ -3,6 +3,7 @@
 record says         the host says                        then
 running             its monitor answers                  adopted, as if nothing had happened
 running, not paused its cgroup is frozen                 thawed: a commit that was cut had it held still
+running             its monitor lives, but is silent     adopted as it was recorded: its disk may be slow
 running             the monitor left an exit record      ended with that code
 running             neither, in another boot             ended with 137: the machine was restarted
 running             neither (kill)                       cgroup killed, ended with 137 and the reason

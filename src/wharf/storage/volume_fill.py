@@ -32,30 +32,35 @@ class VolumeFill:
 
     def commit(self) -> bool:
         """The copy is whole: the volume has it. False where `_data` is another file system's (somebody has mounted one
-        there), and nothing was moved."""
+        there), and nothing was moved. What an OSError cuts off is finished by the next `recover`."""
         os.rename(self._filling, self._filled)
         faults.done("create:volume-copied")
-        try:
-            self._publish()
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            return False
+        published = self._publish()
         faults.done("create:volume-filled")
-        return True
+        return published
 
     def recover(self) -> None:
-        """Finish a filling that a crash has cut off after its copy was whole; take away what came of any other."""
+        """Finish a filling that was cut off after its copy was whole; take away what came of any other."""
         if os.path.isdir(self._filled) and os.path.isdir(self.data):
             self._publish()
         self.clear()
 
     def clear(self) -> None:
-        """Take away what is not in the volume by now."""
+        """Take away a copy that did not become whole."""
         self._trash.discard(self._filling)
-        self._trash.discard(self._filled)
 
-    def _publish(self) -> None:
+    def _publish(self) -> bool:
+        try:
+            self._move()
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self._trash.discard(self._filled)
+            return False
+        self._trash.discard(self._filled)
+        return True
+
+    def _move(self) -> None:
         """What somebody has put there meanwhile stays."""
         for name in os.listdir(self._filled):
             if not os.path.lexists(os.path.join(self.data, name)):
