@@ -61,6 +61,7 @@ smoke-hub: setup  ## pull from the real Docker Hub; says aloud that it is skippe
 
 soak: setup  ## a thousand runs, hundreds of kills: nothing may grow, nothing may be lost (WHARF_SOAK_RUNS=… scales it down)
 	$(BIN)/python -m tests.soak
+	WHARF_STEPS_OTHER_SHAPES=1 $(BIN)/python -m pytest -n0 -q tests/system/recovery/test_steps.py -k start-linked
 
 fuzz: setup  ## 20,000 requests made from Docker's description of its API (API=<file>), half of them bent, on one engine
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/fuzz.txt

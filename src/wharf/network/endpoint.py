@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wharf.errors import Internal, NotImplementedYet, WharfError
-from wharf.kernel import netlink, sublinks
+from wharf.kernel import faults, netlink, sublinks
 from wharf.kernel.netlink import Link, Message, NetlinkSocket
 from wharf.network.options import IFNAMSIZ
 from wharf.network.plan import EndpointPlan
@@ -31,6 +31,7 @@ def connect(host: NetlinkSocket, plans: Sequence[EndpointPlan], target: SandboxT
     """Make the interfaces and set them up; raises Internal. What is half made dies with the namespace."""
     try:
         host.transact([message for plan in plans for message in outside(plan, target.netns)])
+        faults.done("start:interfaces")
         inside = NetlinkSocket(sock=target.route)
         messages = [netlink.set_up(_LOOPBACK_INDEX)]
         for plan in plans:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 
 from wharf.errors import Denied, Internal, NotFound, Unavailable, WharfError
+from wharf.kernel import faults
 from wharf.kernel.netlink import NetlinkSocket
 from wharf.network import bridge, strays
 from wharf.network import endpoint as endpoints
@@ -21,11 +22,7 @@ from wharf.network.host_rules import HostRules
 from wharf.network.layout import Layout
 from wharf.network.names import Names
 from wharf.network.networks import Networks, Settings
-from wharf.network.plan import (
-    EndpointPlan,
-    default_routes,
-    free_interface,
-)
+from wharf.network.plan import EndpointPlan, default_routes, free_interface
 from wharf.network.ports import PortTable
 from wharf.network.publishing import Published, by_mode
 from wharf.network.settings import EndpointRequest, NetworkConfig
@@ -226,6 +223,7 @@ class NetworkManager:
         endpoints.connect(self._route, [self._plan_endpoint(item, beside) for item in published], target)
         for item in published:
             self._lead(item, target)
+        faults.done("start:ports")
         self._name(beside, target, resolver)
 
     def attach(

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import tarfile
 import time
@@ -23,6 +24,7 @@ import pytest
 from tests.support.busybox import docker_archive
 from tests.support.footprint import Footprint, difference, footprint, settled
 from tests.support.wharfd import ROOT, Wharfd, docker_client
+from tests.system.logs.receivers import in_namespace
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("steps")]
 SECONDS = 30.0
@@ -109,6 +111,20 @@ OPERATIONS = {
     "volume-create": Operation((), "volume create vv", ("volume rm vv",), "volume ls -q"),
     "volume-remove": Operation(("volume create vv",), "volume rm vv", ("volume rm vv",), "volume ls -q"),
 }
+LINKED = "start-linked"
+OPERATIONS[LINKED] = Operation(
+    (
+        "network create --subnet 10.98.0.0/24 ln",
+        "run -d --name ll --network ln busybox sleep 1000",
+        "create --name cc --network ln --link ll:friend -p 18099:80 --log-driver syslog"
+        " --log-opt syslog-address=udp://127.0.0.1:5514 busybox sh -c 'echo said; exec sleep 1000'",
+    ),
+    "start cc",
+    ("rm -f -v cc", "rm -f ll", "network rm ln"),
+    STATE,
+)
+"""A start of another shape, on a user's network, with a link and a shipped log: `make soak` cuts it everywhere."""
+OTHER_SHAPES = {"start": LINKED} if os.environ.get("WHARF_STEPS_OTHER_SHAPES") else {}
 SHARED = {"image": ("commit", "load", "import", "pull")}
 """Steps of what several operations do: tried in each where they come."""
 NOT_THERE = {"load image:unpacked", "load image:config", "load image:manifest", "load image:synced",
@@ -135,7 +151,8 @@ def cases() -> list[tuple[str, str]]:
     found = []
     for name in steps():
         prefix = name.partition(":")[0]
-        for operation in SHARED.get(prefix, (prefix,)):
+        shapes = (prefix, OTHER_SHAPES[prefix]) if prefix in OTHER_SHAPES else (prefix,)
+        for operation in SHARED.get(prefix, shapes):
             if f"{operation} {name}" not in NOT_THERE:
                 found.append((operation, name))
     return found
@@ -144,7 +161,7 @@ def cases() -> list[tuple[str, str]]:
 def test_names_are_unique_and_each_belongs_to_an_operation() -> None:
     names = steps()
     assert sorted(set(names)) == sorted(names)
-    assert {name.partition(":")[0] for name in names} == {*OPERATIONS, *SHARED}
+    assert {name.partition(":")[0] for name in names} == {*OPERATIONS, *SHARED} - {LINKED}
 
 
 class Cut:
@@ -232,9 +249,22 @@ def registry(daemon: Wharfd, place: Path) -> Iterator[None]:
         process.communicate()
 
 
+@contextlib.contextmanager
+def syslog(daemon: Wharfd) -> Iterator[None]:
+    """Where datagrams of logs go to: somebody is there, and does not care."""
+    assert daemon.holder is not None
+    with in_namespace(daemon.holder.pid, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sink:
+        sink.bind(("127.0.0.1", 5514))
+        yield
+
+
 @pytest.fixture(scope="module")
 def cut(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cut]:
-    with Wharfd("--log-level", "info") as daemon, registry(daemon, tmp_path_factory.mktemp("registry") / "root"):
+    with (
+        Wharfd("--log-level", "info") as daemon,
+        syslog(daemon),
+        registry(daemon, tmp_path_factory.mktemp("registry") / "root"),
+    ):
         daemon.load_busybox()
         layer = io.BytesIO()
         with tarfile.open(fileobj=layer, mode="w") as tar:
