@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.footprint import processes
 from tests.support.wharfd import ROOT, Wharfd, docker_client
 from wharf.runtime.logforms import parse_time
 
@@ -182,6 +183,39 @@ def test_no_more_descriptors(daemon: Wharfd) -> None:
     assert all_lines(daemon) == 0, daemon.log()
     healthy(daemon)
     whole_log(daemon)
+
+
+def test_netd_may_have_no_more_descriptors(daemon: Wharfd) -> None:
+    """A start that wants names or ports is refused in words; what runs keeps its own, and the next start is served."""
+    serve = ("--network", "nn", "busybox", "sh", "-c", "echo hi > /index.html; exec httpd -f -h /")
+    daemon.docker("network", "create", "nn")
+    daemon.docker("run", "-d", "--name", "first", "-p", "18061:80", *serve)
+    netd = next(pid for pid in processes(daemon) if Path(f"/proc/{pid}/comm").read_text() == "wharf-netd\n")
+    limit = max(int(name) for name in os.listdir(f"/proc/{netd}/fd")) + 2
+    subprocess.run(["prlimit", "--pid", str(netd), f"--nofile={limit}:20000"], check=True)
+    refused(
+        daemon, "networking: resolver: .*(?i:too many open files)", "run", "--name", "refused", "-p", "18062:80", *serve
+    )
+    subprocess.run(["prlimit", "--pid", str(netd), "--nofile=20000:20000"], check=True)
+    daemon.docker("rm", "refused")
+    daemon.docker("run", "-d", "--name", "second", "-p", "18062:80", *serve)
+    for name, other, port in (("first", "second", 18061), ("second", "first", 18062)):
+        fetched([docker_client(), "exec", name], daemon, other)
+        for host in ("127.0.0.1", "[::1]"):
+            fetched([*daemon.enter, "busybox"], daemon, f"{host}:{port}")
+    healthy(daemon)
+
+
+def fetched(prefix: list[str], daemon: Wharfd, host: str) -> None:
+    """The page comes, as soon as its server listens."""
+    deadline = time.monotonic() + SECONDS
+    line = [*prefix, "wget", "-qO-", f"http://{host}/index.html"]
+    while True:
+        out = subprocess.run(line, env=daemon.environment, capture_output=True, text=True, check=False)
+        if out.stdout == "hi\n":
+            return
+        assert "refused" in out.stderr and time.monotonic() < deadline, (line, out)
+        time.sleep(0.1)
 
 
 @pytest.mark.skipif(not os.path.isdir("/sys/fs/cgroup/pids"), reason="the cgroup of processes is of version 1 here")

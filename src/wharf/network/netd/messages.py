@@ -23,6 +23,7 @@ A sandbox whose resolver is there already gets new settings by "resolve"; its de
 A refusal is {"ok": false, "error": text}. A publish of many ports comes in several messages of the same id.
 """
 
+import errno
 import json
 import os
 import socket
@@ -35,23 +36,30 @@ MAX_DESCRIPTORS = 201
 PORTS_PER_MESSAGE = MAX_DESCRIPTORS - 1
 
 
+class Dropped(OSError):
+    """The kernel has dropped descriptors of a message: there was no room for them below our limit."""
+
+
 def send(sock: socket.socket, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
     """Send one message; raises OSError."""
     socket.send_fds(sock, [json.dumps(message, separators=(",", ":")).encode()], descriptors or [])
 
 
 def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """Receive one message and its descriptors (the caller's to close), None at the end; raises OSError, ValueError."""
+    """Receive one message and its descriptors (the caller's to close), None at the end; raises OSError, ValueError,
+    and Dropped, after which the connection is as good as before."""
     data, descriptors, flags, _ = socket.recv_fds(sock, MAX_MESSAGE, MAX_DESCRIPTORS)
     if not data:
         return None
     try:
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        if flags & socket.MSG_TRUNC:
             raise ValueError("message too long")
+        if flags & socket.MSG_CTRUNC:
+            raise Dropped(errno.EMFILE, os.strerror(errno.EMFILE))
         message = json.loads(data)
         if not isinstance(message, dict):
             raise ValueError("message is no object")
-    except ValueError:
+    except (Dropped, ValueError):
         for descriptor in descriptors:
             os.close(descriptor)
         raise

@@ -6,6 +6,7 @@ It lives in a session of its own, outlives wharfd, and is found by the next one 
 ends when told to, or by itself when no wharfd is connected and no container is left.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -71,6 +72,9 @@ class Server:
             if received is not None:
                 messages.send(client, self._answer(*received))
                 return
+        except messages.Dropped as error:
+            self._refuse(client, error)
+            return
         except (OSError, ValueError) as error:
             print(f"netd: control connection lost: {error}", file=sys.stderr, flush=True)
         self._clients.discard(client.fileno())
@@ -78,6 +82,10 @@ class Server:
         client.close()
         if not self._clients:
             self._loop.later(_LONELY_SECONDS, self._end_if_lonely)
+
+    def _refuse(self, client: socket.socket, error: OSError) -> None:
+        with contextlib.suppress(OSError):  # one that is gone is heard of next
+            messages.send(client, {"ok": False, "error": str(error.strerror).lower()})
 
     def _answer(self, message: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         try:
