@@ -85,6 +85,8 @@ class Soak:
                 struck = kill.strike()
             counted += kill.aftermath() and struck
             blows += 1
+            if blows % 50 == 0:
+                print(f"  {counted} of {blows} blows killed, {len(self.problems)} problems", flush=True)
             logs = self.truth.names if blows % 10 == 0 else self.chance.sample(self.truth.names, 2)
             self.truth.look(f"{kill.what} {blows}", logs)
         print(f"  {counted} of {blows} blows killed", flush=True)

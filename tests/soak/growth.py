@@ -105,30 +105,41 @@ def _start_time(pid: int) -> str:
 
 def growth(daemon: Wharfd, then: State) -> list[str]:
     """What is more than it was `then`, or otherwise; a line for each. Prints the figures."""
-    found = []
     host = settled(daemon, (then.host,), at_rest)
-    if host != then.host:
-        found.append(f"the host has changed:\n{difference(host, then.host)}")
-    helpers, monitors = sizes(daemon)
-    if missing := [name for name in then.helpers if name not in helpers]:
-        found.append(f"no {' and no '.join(missing)} any more")
-    for name in (name for name in helpers if name in then.helpers):
-        found += _compared(name, then.helpers[name], helpers[name], MAX_GROWTH_KB)
+    found = [f"the host has changed:\n{difference(host, then.host)}"] if host != then.host else []
+    deadline = time.monotonic() + SETTLE
+    # A monitor hears with its container's next line that a client has gone.
+    while (grown := _grown(then, *(now := sizes(daemon)))) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    for who, had, has in _pairs(then, *now):
+        print(f"  {who}: descriptors {had.descriptors} -> {has.descriptors}, memory {had.memory} -> {has.memory} kB")
+    return found + grown
+
+
+def _pairs(
+    then: State, helpers: dict[str, Size], monitors: dict[tuple[int, str], Size]
+) -> list[tuple[str, Size, Size]]:
+    """Who, then and now: each helper, and the monitors that lived through it, together."""
     lived = [key for key in then.monitors if key in monitors]
-    for pid, start in lived:
-        had, has = then.monitors[pid, start], monitors[pid, start]
-        found += _compared(f"monitor {pid}", had, has, MAX_MONITOR_GROWTH_KB, quiet=True)
-    old, new = _sum([then.monitors[key] for key in lived]), _sum([monitors[key] for key in lived])
-    return found + _compared(f"{len(lived)} monitors that lived through it", old, new, MAX_GROWTH_KB)
+    together = _sum([then.monitors[key] for key in lived]), _sum([monitors[key] for key in lived])
+    pairs = [(name, then.helpers[name], helpers[name]) for name in HELPERS if name in then.helpers and name in helpers]
+    return [*pairs, (f"{len(lived)} monitors that lived through it", *together)]
+
+
+def _grown(then: State, helpers: dict[str, Size], monitors: dict[tuple[int, str], Size]) -> list[str]:
+    found = [f"no {name} any more" for name in then.helpers if name not in helpers]
+    for who, had, has in _pairs(then, helpers, monitors):
+        found += _compared(who, had, has, MAX_GROWTH_KB)
+    for key in (key for key in then.monitors if key in monitors):
+        found += _compared(f"monitor {key[0]}", then.monitors[key], monitors[key], MAX_MONITOR_GROWTH_KB)
+    return found
 
 
 def _sum(found: list[Size]) -> Size:
     return Size(sum(size.descriptors for size in found), sum(size.memory for size in found))
 
 
-def _compared(who: str, had: Size, has: Size, most: int, quiet: bool = False) -> list[str]:
-    if not quiet:
-        print(f"  {who}: descriptors {had.descriptors} -> {has.descriptors}, memory {had.memory} -> {has.memory} kB")
+def _compared(who: str, had: Size, has: Size, most: int) -> list[str]:
     found = []
     if has.descriptors > had.descriptors:
         found.append(f"{who}: {has.descriptors - had.descriptors} more descriptors")
