@@ -47,6 +47,13 @@ class Soak:
         self.names = [f"soak-{number}" for number in range(CONTAINERS)]
         self.problems: list[str] = []
         self.truth = Truth(daemon, [*KEPT, *self.names], self.problems)
+        self._told = 0
+
+    def tell(self) -> None:
+        """Print what was found since the last time: a soak that is cut short has said what it knew."""
+        for problem in self.problems[self._told :]:
+            print(f"PROBLEM {problem}", flush=True)
+        self._told = len(self.problems)
 
     # -- phases
 
@@ -85,6 +92,7 @@ class Soak:
                 struck = kill.strike()
             counted += kill.aftermath() and struck
             blows += 1
+            self.tell()
             if blows % 50 == 0:
                 print(f"  {counted} of {blows} blows killed, {len(self.problems)} problems", flush=True)
             logs = self.truth.names if blows % 10 == 0 else self.chance.sample(self.truth.names, 2)
@@ -193,6 +201,7 @@ class Soak:
         began, had = time.monotonic(), len(self.problems)
         print(what, flush=True)
         phase()
+        self.tell()
         print(f"  {time.monotonic() - began:.0f} s, {len(self.problems) - had} problems", flush=True)
 
 
@@ -212,8 +221,7 @@ def main() -> int:
         soak.run()
         daemon.docker("rm", "-f", *KEPT)
     soak.problems += [f"left on the host: {line}" for line in remains(daemon)]
-    for problem in soak.problems:
-        print(f"PROBLEM {problem}")
+    soak.tell()
     print(f"{len(soak.problems)} problems (seed {SEED})")
     return 1 if soak.problems else 0
 
