@@ -53,6 +53,15 @@ def test_v2_by_its_controllers(tmp_path: Path) -> None:
     assert not any((found.swappiness, found.oom_switch, found.realtime, found.kernel_tcp))
 
 
+def test_v2_counts_swap_where_a_cgroup_has_the_file(tmp_path: Path) -> None:
+    for name, files in (("with", ("memory.max", "memory.swap.max")), ("without", ("memory.max",))):
+        (tmp_path / name / "system.slice").mkdir(parents=True)
+        (tmp_path / name / "cgroup.controllers").write_text("memory\n")
+        for file in files:
+            (tmp_path / name / "system.slice" / file).write_text("max\n")
+        assert supported({"": str(tmp_path / name)}).swap is (name == "with")
+
+
 def test_nothing_without_control_groups() -> None:
     assert supported({}) == Support()
 

@@ -82,7 +82,7 @@ def _of_v2(root: str) -> Support:
     memory, cpu, block = "memory" in there, "cpu" in there, "io" in there
     return Support(
         memory=memory,
-        swap=memory and os.path.exists("/proc/swaps"),
+        swap=memory and _counts_swap(root),
         reservation=memory,
         pids="pids" in there,
         shares=cpu,
@@ -96,3 +96,11 @@ def _of_v2(root: str) -> Support:
         write_iops=block,
         mems=files.read(f"{root}/cpuset.mems.effective").strip() if "cpuset" in there else "",
     )
+
+
+def _counts_swap(root: str) -> bool:
+    """The true root has no file of limits: a cgroup below it that is controlled has them, where there is one yet."""
+    for directory in (root, *(entry.path for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False))):
+        if os.path.exists(f"{directory}/memory.max"):
+            return os.path.exists(f"{directory}/memory.swap.max")
+    return os.path.exists("/proc/swaps")
