@@ -181,6 +181,8 @@ def test_v1_refuses_what_its_kernel_would_be_silent_about(rules: list[str]) -> N
     [
         ({"type": "p", "access": "r"}, "invalid cgroup device type 'p'"),
         ({"access": "rx"}, "invalid device access 'rx'"),
+        ({"access": 7}, "a property has the wrong type"),
+        ({"type": "c", "major": "1"}, "a property has the wrong type"),
         ({"type": "c", "major": 1 << 31}, "device number 2147483648 is out of range"),
     ],
 )

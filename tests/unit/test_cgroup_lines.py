@@ -112,9 +112,12 @@ def test_v2_names_what_it_has_not(tmp_path: Path) -> None:
         {"rdma": {"a b": {"hcaHandles": 1}}},
         {"rdma": {"a": {"hcaHandles": 1 << 32}}},
         {"network": {"classID": -1}},
+        {"network": {"priorities": [{"name": 1, "priority": 1}]}},
+        {"hugepageLimits": [{"limit": 1}]},
+        {"rdma": ["a"]},
         {"network": {"priorities": [{"name": "eth0\nlo", "priority": 1}]}},
     ],
 )
 def test_what_could_not_be_one_line_of_its_file_is_refused(resources: dict[str, Any]) -> None:
-    with pytest.raises(LimitRefused, match=r"invalid|out of range"):
+    with pytest.raises(LimitRefused, match=r"invalid|out of range|wrong type"):
         list(lines_of(resources, CgroupWorld.V1))

@@ -67,7 +67,10 @@ class DeviceRule:
 
 def parse_rules(rules: Iterable[dict[str, Any]]) -> list[DeviceRule]:
     """Of OCI's objects, in their order; raises LimitRefused."""
-    return [_parse(rule) for rule in rules]
+    try:
+        return [_parse(rule) for rule in rules]
+    except (AttributeError, TypeError) as error:
+        raise LimitRefused(f"linux.resources.devices: a property has the wrong type: {error}") from None
 
 
 def _parse(rule: dict[str, Any]) -> DeviceRule:

@@ -29,6 +29,13 @@ class Line:
 
 def lines_of(resources: dict[str, Any], world: CgroupWorld) -> Iterator[Line]:
     """What `linux.resources` asks for; raises LimitRefused for what cannot be written."""
+    try:
+        yield from _lines(resources, world)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise LimitRefused(f"linux.resources: a property is missing or has the wrong type: {error}") from None
+
+
+def _lines(resources: dict[str, Any], world: CgroupWorld) -> Iterator[Line]:
     for item in resources.get("hugepageLimits") or ():
         yield from _huge_pages(item, "limit_in_bytes" if world is CgroupWorld.V1 else "max")
     for device, limits in (resources.get("rdma") or {}).items():
