@@ -108,7 +108,7 @@ def _entered(engine: Engine, record: ContainerRecord) -> Iterator[tuple[dict[str
     namespace = engine.containers.open_mount_namespace(record)
     if namespace is None:
         make_bind_sources(record)  # as for a start: the copy looks through the mounts
-        with held(engine, record), engine.snapshots.own_work() as work:  # a start may come meanwhile
+        with held(engine, record), engine.snapshots.own_work(record.id) as work:  # a start may come meanwhile
             yield {"mounts": _mounts(engine, record, work), "running": False}, ()
         return
     try:

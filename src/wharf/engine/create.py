@@ -37,6 +37,7 @@ from wharf.engine.validate import (
     check_network_conflicts,
     check_user_namespace,
     refuse_nul,
+    root_size,
 )
 from wharf.engine.volumes import ensure_volume, populate, remove_volume
 from wharf.errors import Invalid, NotFound, NotImplementedYet, WharfError
@@ -86,6 +87,7 @@ def create_container(engine: Engine, request: CreateRequest, image: ImageRecord 
     refuse_nul(request)
     path, args = command_of(config)
     check_host_config(host_config)
+    size = root_size(host_config.storage_opt or {}, engine.snapshots.quotas.supported)
     warnings = check_resources(host_config, supported(engine.host.cgroup_mounts))
     settled = engine.config.containers.at_start(host_config)
     check_parent(engine.host, settled.cgroup_parent)
@@ -118,7 +120,7 @@ def create_container(engine: Engine, request: CreateRequest, image: ImageRecord 
         put_labels(engine, record)
         take_links(engine, record)
         networks_at_create(engine, record, dict(request.networking_config.endpoints_config or {}))
-        _make_snapshots(engine, record, images, planned, undo)
+        _make_snapshots(engine, record, images, planned, undo, size=size)
         faults.done("create:snapshot")
         _announce_volumes(engine, record, planned, undo)
         _make_volumes(engine, record, planned, hold, undo)
@@ -219,14 +221,16 @@ def _make_snapshots(
     images: Sequence[ImageRecord],
     planned: Sequence[Planned],
     undo: contextlib.ExitStack,
+    *,
+    size: int,
 ) -> None:
-    """The root, of the first of `images`, and views of what is mounted beside it."""
+    """The root, of the first of `images` and of `size` bytes at most, and views of what is mounted beside it."""
     # Registered first: a snapshot that is half made goes too.
     undo.callback(engine.snapshots.remove, record.id)
     with engine.images.operations.operation():  # holds off the sweep that follows a deletion of an image
         for image in images:
             ensure_unpacked(engine.images, image.layers, image.image.diff_ids)
-        engine.snapshots.prepare(record.id, images[0].chain_id, init=True)
+        engine.snapshots.prepare(record.id, images[0].chain_id, init=True, size=size)
         make_views(engine, record.id, planned, undo)
 
 

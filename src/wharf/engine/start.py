@@ -51,6 +51,7 @@ from wharf.engine.shipping import open_shipper
 from wharf.engine.status import state_word
 from wharf.engine.storing import store
 from wharf.engine.times import format_time
+from wharf.engine.validate import root_size
 from wharf.engine.volume_mounts import hold
 from wharf.errors import Conflict, Internal, Invalid, NotFound, NotImplementedYet, WharfError
 from wharf.kernel import faults
@@ -87,7 +88,8 @@ def start_locked(engine: Engine, container: Container) -> None:
     record = container.record
     container.require_stays()
     try:
-        with contextlib.ExitStack() as undo:
+        size = root_size(record.host_config.storage_opt or {}, supported=True)
+        with engine.snapshots.room(record.id, size), contextlib.ExitStack() as undo:
             _start(engine, container, undo)
             undo.pop_all()
     except StartFailed as error:

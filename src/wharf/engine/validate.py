@@ -2,6 +2,7 @@
 
 import ipaddress
 import posixpath
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 
 from wharf.engine.security import normalise, parse_options
@@ -10,6 +11,7 @@ from wharf.errors import Conflict, Internal, Invalid
 from wharf.spec.container import ContainerConfig, Healthcheck, HostConfig
 from wharf.spec.network import parse_port_bindings, parse_port_range
 from wharf.spec.quote import go_quote
+from wharf.storage.snapshots.quota import UNSUPPORTED
 
 MAX_HOST_NAME = 64
 """Of the kernel (__NEW_UTS_LEN)."""
@@ -19,7 +21,11 @@ MIN_HEALTH_TIME = 1_000_000
 """Nanoseconds."""
 RESTART_POLICIES = ("no", "always", "on-failure", "unless-stopped")
 MAX_TEXT = 1 << 20
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
+_UNITS = {"": 1, "b": 1} | {
+    letter + tail: 1 << 10 * power for power, letter in enumerate("kmgtp", 1) for tail in ("", "b", "ib")
+}
+MAX_ROOT = 1 << 50
+"""Bytes, of --storage-opt size."""
 
 
 def check_config(config: ContainerConfig) -> None:
@@ -92,16 +98,7 @@ def check_host_config(host: HostConfig) -> None:
         raise Invalid(f"invalid cgroup parent: {host.cgroup_parent[:200]!r}")
     if "" in (host.annotations or {}):
         raise Invalid("invalid Annotations: the empty string is not permitted as an annotation key")
-    _check_storage(host.storage_opt or {})
     _refuse_missing(host)
-
-
-def _check_storage(options: dict[str, str]) -> None:
-    """`--storage-opt`: the snapshots lie on no file system with project quotas; Docker answers 500 then."""
-    for key in sorted(options, key=lambda key: key.lower() != "size"):
-        if key.lower() == "size":
-            raise Internal("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
-        raise Internal(f"Unknown option {key[:100]}")
 
 
 def _check_names(host: HostConfig) -> None:
@@ -217,7 +214,7 @@ def parse_size(text: str) -> int:
     """`10m`, `1.5g`, `-1`: bytes; raises Invalid in go-units' words."""
     if text == "-1":
         return -1
-    digits = text.rstrip("bBkKmMgG ")
+    digits = text.rstrip("bBiIkKmMgGtTpP ")
     unit = text[len(digits) :].strip().lower()
     try:
         number = float(digits)
@@ -226,6 +223,23 @@ def parse_size(text: str) -> int:
     if unit not in _UNITS or not 0 <= number < 1 << 50:
         raise Invalid(f"invalid size: '{text[:50]}'")
     return int(number * _UNITS[unit])
+
+
+def root_size(options: Mapping[str, str], supported: bool) -> int:
+    """Bytes of `--storage-opt size`, 0 for no limit; Internal in Docker's words, also where nothing can limit it."""
+    if "size" in options and not supported:
+        raise Internal(UNSUPPORTED)
+    size = 0
+    for key, value in options.items():
+        if key.lower() != "size":
+            raise Internal(f"Unknown option {key[:100]}")
+        try:
+            size = parse_size(value)
+        except Invalid as error:
+            raise Internal(error.message) from None
+        if not 0 <= size <= MAX_ROOT:
+            raise Internal(f"invalid size: '{value[:50]}'")
+    return size
 
 
 def check_not_container_itself(mode: str, container_id: str) -> None:

@@ -27,6 +27,7 @@ SYS_FSMOUNT = 432
 SYS_CLONE3 = 435
 SYS_PIDFD_GETFD = 438
 SYS_MOUNT_SETATTR = 442
+SYS_QUOTACTL_FD = 443
 
 
 def raise_errno(what: str, path: str | bytes | None = None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wharf.errors import Conflict, Invalid, NotFound
+from wharf.errors import Conflict, Internal, Invalid, NotFound
 from wharf.kernel.probe import probe
 from wharf.spec.digest import Digest
 from wharf.spec.host import Host
@@ -210,3 +210,15 @@ def test_half_made_snapshots_are_swept(factory: Factory, host: Host, tmp_path: P
     snapshots.start()
     assert snapshots.keys() == []
     assert os.listdir(tmp_path / "snapshots/staging") == []
+
+
+def test_a_size_is_refused_where_nothing_can_limit_it(snapshots: OverlaySnapshotter) -> None:
+    if snapshots.quotas.supported:
+        pytest.skip("the temporary directory has project quotas: tests/vm/test_root_size.py uses them")
+    with pytest.raises(Internal, match="supported only for overlay over xfs with 'pquota' mount option"):
+        snapshots.prepare("c", None, size=1 << 20)
+    assert snapshots.keys() == []
+    snapshots.prepare("c", None)
+    with snapshots.own_work("c") as work:
+        assert os.listdir(work) == []
+    snapshots.remove("c")

@@ -217,7 +217,7 @@ def _live_in(container: Container, ready: int, stop: int) -> None:
 
 def test_a_copy_leaves_a_start_that_came_before_it_alone(container: Container) -> None:
     running = container.store.mount("c")
-    with container.store.snapshots.own_work() as work:
+    with container.store.snapshots.own_work("c") as work:
         container.mounts[:1] = [encode_value(mount) for mount in container.store.snapshots.mounts("c", work)]
         container.run("archive.stat", "/etc/passwd")
     assert not Path(work).exists()

@@ -3,7 +3,14 @@
 import pytest
 
 from wharf.engine.signals import parse_signal
-from wharf.engine.validate import check_config, check_host_config, check_network_conflicts, parse_size, refuse_nul
+from wharf.engine.validate import (
+    check_config,
+    check_host_config,
+    check_network_conflicts,
+    parse_size,
+    refuse_nul,
+    root_size,
+)
 from wharf.errors import Internal, Invalid, WharfError
 from wharf.spec.container import (
     ContainerConfig,
@@ -65,6 +72,27 @@ def test_a_network_of_a_container_names_it(mode: str) -> None:
 
 def test_sizes() -> None:
     assert [parse_size(text) for text in ("10", "10k", "1.5m", "2GB", "-1")] == [10, 10240, 3 << 19, 2 << 30, -1]
+    assert [parse_size(text) for text in ("3 KiB", "1t", "1P")] == [3 << 10, 1 << 40, 1 << 50]
+
+
+@pytest.mark.parametrize(
+    ("options", "supported", "answer"),
+    [
+        ({}, False, 0),
+        ({"size": "20m"}, True, 20 << 20),
+        ({"SIZE": "0"}, True, 0),
+        ({"size": "20m"}, False, "supported only for overlay over xfs with 'pquota' mount option"),
+        ({"size": "much"}, True, "invalid size: 'much'"),
+        ({"size": "-1"}, True, "invalid size: '-1'"),
+        ({"bogus": "1"}, True, "Unknown option bogus"),
+    ],
+)
+def test_sizes_of_roots(options: dict[str, str], supported: bool, answer: int | str) -> None:
+    if isinstance(answer, int):
+        assert root_size(options, supported) == answer
+        return
+    with pytest.raises(Internal, match=answer):
+        root_size(options, supported)
 
 
 @pytest.mark.parametrize(("text", "number"), [("TERM", 15), ("SIGKILL", 9), ("sigint", 2), ("9", 9), ("RTMIN+2", 36)])

@@ -24,8 +24,9 @@ class LayerDirs:
 class Snapshotter(Protocol):
     """What the engine and the image store need of snapshots. Every method blocks for file operations only."""
 
-    def prepare(self, key: str, parent: Digest | None, init: bool = False) -> list[Mount]:
-        """Make a writable snapshot on `parent`; `init` puts Docker's mount points below it. Conflict, NotFound."""
+    def prepare(self, key: str, parent: Digest | None, init: bool = False, size: int = 0) -> list[Mount]:
+        """Make a writable snapshot on `parent`, of at most `size` bytes where that is not 0; `init` puts Docker's mount
+        points below it. Conflict, NotFound, Internal where sizes cannot be limited."""
 
     def view(self, key: str, parent: Digest | None) -> list[Mount]:
         """Make a read-only snapshot of `parent`."""

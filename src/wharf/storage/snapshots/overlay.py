@@ -4,7 +4,7 @@
                                   /parent    chainID of the one below, or "-"
                                   /unsynced  boot id of the commit; taken away once a syncfs has covered the tree
     <root>/committed/<parent hex>.init/fs/   Docker's mount points over that parent, shared by its containers
-    <root>/active/<key>/fs/ work/            upper and work directory of the mount
+    <root>/active/<key>/fs/ work/            upper and work directory of the mount, of one project where it has a size
                        /parent               chainID below or "-"; then "init" or "view" where that is so
     <root>/staging/<random>/                 an active one being made, or the work directory of a copy; emptied at start
 
@@ -29,11 +29,14 @@ from wharf.spec.host import Host
 from wharf.spec.mount import Mount, Overlay
 from wharf.storage.snapshots import LayerDirs, init_layer
 from wharf.storage.snapshots.clean import CleanMarker
+from wharf.storage.snapshots.quota import RootQuotas
 from wharf.storage.trash import Trash
 from wharf.storage.usage import tree_usage
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")
 _INIT, _VIEW = "init", "view"
+MOUNT_ROOM = 1 << 20
+"""Bytes: XFS wants to see some dozens of free blocks before it makes a directory."""
 
 
 class OverlaySnapshotter:
@@ -49,6 +52,7 @@ class OverlaySnapshotter:
         self._xattr_prefix = host.xattr_prefix
         self._options = _mount_options(host)
         self._marker = CleanMarker(self._committed, host.boot_id)
+        self.quotas = RootQuotas(self._active)
         self._lock = threading.Lock()
         self._sizes: dict[Digest, int] = {}
         self.discarded = 0
@@ -70,11 +74,22 @@ class OverlaySnapshotter:
         """End the background thread after it has synced what is pending."""
         self._marker.close()
 
-    def prepare(self, key: str, parent: Digest | None, init: bool = False) -> list[Mount]:
-        """Make a writable snapshot on `parent`; with `init`, Docker's mount points lie between the two."""
+    def prepare(self, key: str, parent: Digest | None, init: bool = False, size: int = 0) -> list[Mount]:
+        """Make a writable snapshot on `parent`; with `init`, Docker's mount points lie between the two.
+
+        `size`: how many bytes may be written, 0 for any number; Internal where the file system cannot limit that.
+        """
+        if size:
+            self.quotas.require()
         if init and parent is not None:
             self._ensure_init(parent)
         self._make(key, parent, _INIT if init and parent is not None else "")
+        if size:
+            try:
+                self.quotas.limit([os.path.join(self._active, key, name) for name in ("fs", "work")], size)
+            except BaseException:
+                self.remove(key)
+                raise
         return self.mounts(key)
 
     def view(self, key: str, parent: Digest | None) -> list[Mount]:
@@ -101,17 +116,33 @@ class OverlaySnapshotter:
         return [Mount("overlay", "overlay", "", (), overlay)]
 
     @contextlib.contextmanager
-    def own_work(self) -> Iterator[str]:
-        """An empty work directory inside, for a mount of an active snapshot that somebody else may mount, too.
+    def own_work(self, key: str) -> Iterator[str]:
+        """An empty work directory inside, for a mount of the active snapshot that somebody else may mount, too.
 
         Overlayfs empties the one it is given, under whoever uses it: a removal of a file fails there from then on.
         """
-        work = os.path.join(self._staging, secrets.token_hex(8))
-        os.mkdir(work, 0o700)
+        holder = os.path.join(self._staging, secrets.token_hex(8))
+        work = os.path.join(holder, "work")  # within: what has a project of its own could not be moved into the trash
+        os.mkdir(holder, 0o700)
         try:
+            os.mkdir(work, 0o700)
+            self.quotas.share(work, os.path.join(self._active, key, "fs"))
             yield work
         finally:
-            self._trash.discard(work)
+            self._trash.discard(holder)
+
+    @contextlib.contextmanager
+    def room(self, key: str, size: int) -> Iterator[None]:
+        """Lets the active snapshot of that `size` be mounted within the `with`, also when it is full: overlayfs makes
+        a directory of its own for that, and without one the mount is read-only. Nothing to do for size 0."""
+        tree = os.path.join(self._active, key, "fs")
+        if size:
+            self.quotas.change(tree, size + MOUNT_ROOM)
+        try:
+            yield
+        finally:
+            if size:
+                self.quotas.change(tree, size)
 
     def shown(self, key: str) -> Overlay:
         """A view for somebody who may have the right to mount: an overlay also where a bind would show the same, for
@@ -151,7 +182,9 @@ class OverlaySnapshotter:
     def remove(self, snapshot: str | Digest) -> None:
         """Remove a snapshot; a missing one is fine. Raises Conflict when another one lies on a committed one."""
         if isinstance(snapshot, str):
-            self._trash.discard(os.path.join(self._active, _checked(snapshot)))
+            directory = os.path.join(self._active, _checked(snapshot))
+            self.quotas.release(os.path.join(directory, "fs"))
+            self._trash.discard(directory)
             return
         with self._lock:
             for directory in self._all():
