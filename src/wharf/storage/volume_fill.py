@@ -62,10 +62,10 @@ class VolumeFill:
 
     def _move(self) -> None:
         """What somebody has put there meanwhile stays."""
+        found = os.stat(self._filled)  # before what is in there goes and changes its time
         for name in os.listdir(self._filled):
             if not os.path.lexists(os.path.join(self.data, name)):
                 os.rename(os.path.join(self._filled, name), os.path.join(self.data, name))
-        found = os.stat(self._filled)
         os.chown(self.data, found.st_uid, found.st_gid)
         os.chmod(self.data, found.st_mode & 0o7777)
         for attribute in os.listxattr(self._filled):
