@@ -143,7 +143,6 @@ def test_a_data_root_that_became_read_only(daemon: Wharfd) -> None:
         subprocess.run(["umount", root], check=True)
     daemon.start()
     healthy(daemon)
-    whole_log(daemon)
 
 
 def all_lines(daemon: Wharfd) -> int:
