@@ -51,6 +51,7 @@ def test_attach_both_ways(daemon: Wharfd) -> None:
     daemon.docker(
         "run", "-di", "--name", "wsboth", "busybox", "sh", "-c", "echo first; read x; echo got $x; echo e >&2"
     )
+    assert daemon.docker("logs", "wsboth").stdout == "first\n"  # said before, or the stream would have it as well
     sock, file, status = handshake(
         daemon, "/v1.51/containers/wsboth/attach/ws?stream=1&stdin=1&stdout=1&stderr=1&logs=1"
     )
