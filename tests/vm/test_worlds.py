@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -152,6 +153,40 @@ def test_a_limit_changes_while_it_runs(engine: Guest, sleeper: str) -> None:
     assert [(cgroup / name).read_text().strip() for name in ("memory.max", "pids.max")] == [str(48 << 20), "9"]
     if SYSTEMD:
         assert unit(cgroup.name, "MemoryMax", "TasksMax") == {"MemoryMax": str(48 << 20), "TasksMax": "9"}
+
+
+def test_processors_and_a_reserve_of_memory(engine: Guest) -> None:
+    flags = ("--cpuset-cpus", "1", "--cpuset-mems", "0", "--memory-reservation", "32m")
+    engine.wharf("run", "-d", "--name", "placed", *flags, "busybox", "sleep", "1000")
+    cgroup = engine.cgroup("placed")
+    files = {"cpuset.cpus": "1", "cpuset.cpus.effective": "1", "cpuset.mems": "0", "memory.low": str(32 << 20)}
+    if SYSTEMD:
+        wanted = {"AllowedCPUs": "1", "AllowedMemoryNodes": "0", "MemoryLow": str(32 << 20)}
+        assert unit(cgroup.name, *wanted) == wanted
+        subprocess.run(["systemctl", "daemon-reload"], check=True)
+    assert {name: (cgroup / name).read_text().strip() for name in files} == files
+    assert engine.wharf("exec", "placed", "nproc").stdout == "1\n"
+    engine.wharf("update", "--cpuset-cpus", "0", "placed")
+    assert engine.wharf("exec", "placed", "grep", "Cpus_allowed_list", "/proc/self/status").stdout.split()[-1] == "0"
+    engine.wharf("rm", "-f", "placed")
+
+
+def test_rates_and_weights_of_block_devices(engine: Guest) -> None:
+    rates = ("--device-write-bps", "/dev/vda:1mb", "--device-read-iops", "/dev/vda:1000")
+    weights = ("--blkio-weight", "500", "--blkio-weight-device", "/dev/vda:200")
+    subprocess.run(["modprobe", "-q", "bfq"], check=False)
+    Path("/sys/block/vda/queue/scheduler").write_text("bfq")
+    try:
+        engine.wharf("run", "-d", "--name", "slow", *rates, *weights, "busybox", "sleep", "1000")
+        cgroup, disk = engine.cgroup("slow"), f"{disk_major()}:0"
+        assert (cgroup / "io.max").read_text() == f"{disk} rbps=max wbps=1048576 riops=1000 wiops=max\n"
+        assert (cgroup / "io.bfq.weight").read_text() == f"default 500\n{disk} 200\n"
+        if SYSTEMD:
+            subprocess.run(["systemctl", "daemon-reload"], check=True)
+            assert "wbps=1048576" in (cgroup / "io.max").read_text()
+        engine.wharf("rm", "-f", "slow")
+    finally:
+        Path("/sys/block/vda/queue/scheduler").write_text("none")
 
 
 def test_layers_upon_layers_mount(engine: Guest) -> None:
