@@ -52,8 +52,8 @@ def plan_service(work: Planning, name: str) -> None:
     work.targets[name] = sorted(targets, key=lambda target: target.number)
 
 
-def _needs(work: Planning, name: str, service: Service) -> list[str]:
-    """What must be there before a container of the service can be made."""
+def needs_of(work: Planning, service: Service) -> list[str]:
+    """What must be there before a container of the service can be made, or one that was made before can start."""
     needs = [work.resources[f"network:{key}"] for key in service.get("networks") or ()
              if f"network:{key}" in work.resources]  # fmt: skip
     needs += [
@@ -92,13 +92,13 @@ def _links(work: Planning, service: Service, number: int) -> list[str]:
 def _create(work: Planning, name: str, service: Service, number: int) -> Target:
     shown = container_name(work.project, name, service, number)
     data = {"service": name, "number": number, "name": shown, "links": _links(work, service, number)}
-    step = work.plan.add(f"create:{shown}", "container-create", f"Container {shown}", _needs(work, name, service), data)
+    step = work.plan.add(f"create:{shown}", "container-create", f"Container {shown}", needs_of(work, service), data)
     return Target(shown, number, None, step)
 
 
 def _recreate(work: Planning, name: str, service: Service, container: dict[str, Any], number: int) -> Target:
     shown = container_name(work.project, name, service, number)
-    after = [*_needs(work, name, service), *_stop_dependents(work, name)]
+    after = [*needs_of(work, service), *_stop_dependents(work, name)]
     data = {
         "service": name, "number": number, "name": shown, "links": _links(work, service, number),
         "replaces": container, "inherit": work.options.inherit, "timeout": work.options.timeout,

@@ -1,6 +1,7 @@
 """Starts in the order of `depends_on` and its conditions, and the waits (pure)."""
 
 from wharf.compose.create_body import scale_of
+from wharf.compose.plan_services import needs_of
 from wharf.compose.planning import Planning
 from wharf.compose.project import Service
 
@@ -20,7 +21,7 @@ def plan_start(work: Planning, name: str) -> None:
         if not target.made and not stopped and there and there.get("State") == "running":
             steps.append(work.plan.add(f"start:{target.name}", "running", subject))
             continue
-        before = [*after, *([target.made] if target.made else []), *([stopped] if stopped else [])]
+        before = [*after, *([target.made] if target.made else needs_of(work, service)), *([stopped] if stopped else [])]
         data = {"service": name, "name": target.name, "container": None if target.made else there and there["Id"]}
         steps.append(work.plan.add(f"start:{target.name}", "container-start", subject, before, data))
     work.started[name] = steps

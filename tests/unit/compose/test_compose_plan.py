@@ -75,6 +75,14 @@ def test_a_changed_service_is_made_again_and_its_dependents_are_stopped_before(t
     assert f"stop:{web[0]['Id']}" in steps["start:shop-web-1"]
 
 
+def test_what_was_made_before_starts_when_its_network_is_there_again(tmp_path: Path) -> None:
+    """A `down` beside a killed `up` may take the network and miss a container that was just being made."""
+    project = _project(tmp_path, "name: shop\nservices: {web: {image: web}}\n")
+    never = {"Networks": {"shop_default": {"NetworkID": ""}}}
+    left = _container(project, "web", State="created", NetworkSettings=never)
+    assert _steps(plan_up(project, Observed([left])))["start:shop-web-1"] == {"network:default"}
+
+
 def test_scaling_down_takes_the_highest_numbers(tmp_path: Path) -> None:
     project = _project(tmp_path).with_scale("web", 1)
     there = [_container(project, "web", number) for number in (1, 2, 3)]
