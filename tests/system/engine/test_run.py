@@ -163,8 +163,12 @@ def test_logs_follow_to_the_end(daemon: Wharfd) -> None:
 
 def test_a_log_rotates_and_can_be_followed(daemon: Wharfd) -> None:
     options = ["--log-opt", "max-size=10k", "--log-opt", "max-file=3"]
-    script = "seq 2000; i=2001; while [ $i -le 2400 ]; do echo $i; usleep 1000; i=$((i+1)); done"
+    script = "seq 2000; until [ -e /go ]; do usleep 1000; done; i=2001; "
+    script += "while [ $i -le 2400 ]; do echo $i; usleep 1000; i=$((i+1)); done"
     daemon.docker("run", "-d", "--name", "long", *options, "busybox", "sh", "-c", script)
+    while daemon.docker("logs", "--tail", "1", "long").stdout != "2000\n":
+        time.sleep(0.02)  # three files do not wait for who reads too slowly
+    daemon.docker("exec", "-d", "long", "sh", "-c", "sleep 0.1; touch /go")
     seen = daemon.docker("logs", "-f", "long").stdout.split()
     assert seen[-1] == "2400"
     assert seen == [str(number) for number in range(int(seen[0]), 2401)]

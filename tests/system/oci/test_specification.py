@@ -334,7 +334,8 @@ def test_what_this_host_or_runtime_has_not_is_refused_by_name(oci: OciLab) -> No
     assert "intelRdt is not supported" in oci.refused(linux(intelRdt={"closID": "x"}))
     assert "cannot apply resources.blockIO.leafWeight" in oci.refused(linux(resources={"blockIO": {"leafWeight": 10}}))
     assert "rdma" in oci.refused(linux(resources={"rdma": {"nosuch0": {"hcaHandles": 1}}}))
-    assert "a property has the wrong type" in oci.refused(linux(resources={"hugepageLimits": [{}]}))
+    told = "a property is missing or has the wrong type: 'pageSize'"
+    assert told in oci.refused(linux(resources={"hugepageLimits": [{}]}))
     if not probe().apparmor:
         assert "apparmor not supported" in oci.refused(process(apparmorProfile="some-profile"))
     if not probe().selinux:
