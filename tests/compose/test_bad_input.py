@@ -163,10 +163,19 @@ def _in_the_middle(place: Place) -> "subprocess.Popen[str]":
     return process
 
 
+def _settled(place: Place) -> None:
+    """What was asked for before the client died is made: the engine does not stop in the middle of a create."""
+    count = -1
+    while (now := len(place.compose("ps", "-aq").stdout.split())) != count:
+        count = now
+        time.sleep(0.5)
+
+
 def test_the_client_is_killed_in_mid_up(place: Place) -> None:
     _many(place)
     with _in_the_middle(place) as process:
         process.send_signal(signal.SIGKILL)
+    _settled(place)
     place.compose("down", "-v", "-t", "0")
     place.compose("up", "-d", "--wait")
     assert len(place.compose("ps", "-q").stdout.split()) == 12

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -163,7 +164,10 @@ services:
 volumes: {{data: }}
 """)
     out = place.compose("up", "-d")
-    assert place.compose("logs", "--no-log-prefix", "web").stdout == "job\nplain\nwell\n"
+    deadline = time.monotonic() + 10
+    while not (said := place.compose("logs", "--no-log-prefix", "web").stdout) and time.monotonic() < deadline:
+        time.sleep(0.1)  # `up` waits for the start of web, not for what it says
+    assert said == "job\nplain\nwell\n"
     assert "fails" in out.stderr and place.compose("ps", "-a", "--services").stdout == "fails\njob\nplain\nsick\nweb\n"
 
 
