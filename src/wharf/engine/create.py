@@ -285,7 +285,8 @@ def _make_volume(engine: Engine, record: ContainerRecord, item: Planned, undo: c
     point.name, point.source = volume.name, volume.mountpoint
     if is_new:
         undo.callback(remove_volume, engine, volume.name, force=True)
-    if not options.no_copy and not options.subpath:
+    wanted = not options.no_copy and not options.subpath
+    if wanted and engine.snapshots.may_have(record.id, point.destination):  # else no worker need look
         populate(engine, engine.snapshots.mounts(record.id), point.destination, volume.name)
 
 

@@ -148,6 +148,16 @@ def test_mount_points_lie_below_the_container(snapshots: OverlaySnapshotter) -> 
     assert snapshots.chain_ids() == [A]
 
 
+def test_what_no_layer_can_have_is_known_without_a_mount(snapshots: OverlaySnapshotter) -> None:
+    layer(snapshots, A, None, **{"etc/hosts": "x"})
+    layer(snapshots, B, A, b="2")
+    snapshots.prepare("box", B, init=True)
+    assert snapshots.may_have("box", "/etc/hosts") and snapshots.may_have("box", "/etc/more/below")
+    assert not snapshots.may_have("box", "/data") and not snapshots.may_have("box", "/data/etc")
+    os.mkdir(os.path.join(snapshots.layers("box").upper, "data"))
+    assert snapshots.may_have("box", "/data")
+
+
 def test_everything_is_there_after_a_restart(factory: Factory, host: Host) -> None:
     snapshots = factory(host)
     layer(snapshots, A, None, a="1")

@@ -202,6 +202,13 @@ class OverlaySnapshotter:
             return False
         return True
 
+    def may_have(self, key: str, path: str) -> bool:
+        """Whether an absolute path can be in the snapshot: not when no layer has the first name of it. Raises
+        NotFound."""
+        layers = self.layers(key)
+        first = path.strip("/").partition("/")[0]
+        return any(os.path.lexists(os.path.join(layer, first)) for layer in (layers.upper, *layers.lowers))
+
     def missing_below(self, key: str) -> str:
         """What an active snapshot stands on and is not there, in words; "" when it is whole. Raises NotFound."""
         parent, kind = self._parent_file(os.path.join(self._active, self._known(key)))
