@@ -17,6 +17,7 @@ from wharf.engine.loop import resolve
 from wharf.engine.oci_spec import capability_sets, environment, replace_env, rlimits
 from wharf.engine.runtimes import runtime_command
 from wharf.engine.security import apparmor_profile, capabilities, parse_options
+from wharf.engine.storing import store_exec
 from wharf.errors import Conflict, Internal, Invalid, WharfError
 from wharf.kernel import faults
 from wharf.kernel.caps import NAMES
@@ -111,17 +112,9 @@ def _start(
     assert started is not None
     record.running, record.pid = True, started.pid
     started.on_exit(lambda ended: on_exec_exit(engine, container, item, ended))
-    _store(engine, item)
+    store_exec(engine, item.record)
     faults.done("exec:running")
     return stream
-
-
-def _store(engine: Engine, item: LiveExec) -> None:
-    """Store what has happened already: a full disk is told in the log only, since what runs must be heard of."""
-    try:
-        engine.database.execs.put(item.record, durable=False)
-    except WharfError as error:
-        log.warning("exec %s could not be stored: %s", item.record.id, error.message)
 
 
 def launch_exec(
@@ -203,7 +196,7 @@ def _request(engine: Engine, container: Container, item: LiveExec, request: Exec
 
 def _failed(engine: Engine, item: LiveExec, error: StartFailed) -> None:
     item.record.exit_code = error.exit_code
-    _store(engine, item)
+    store_exec(engine, item.record)
     _forget_later(engine, item)
 
 

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from wharf.errors import WharfError
-from wharf.spec.container import ContainerRecord
+from wharf.spec.container import ContainerRecord, ExecRecord
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -21,3 +21,11 @@ def store(engine: Engine, record: ContainerRecord, what: str) -> None:
         engine.database.containers.put(record, durable=False)
     except WharfError as error:
         log.error("%s of container %s could not be stored: %s", what, record.id, error.message)
+
+
+def store_exec(engine: Engine, record: ExecRecord) -> None:
+    """The same for an exec."""
+    try:
+        engine.database.execs.put(record, durable=False)
+    except WharfError as error:
+        log.error("exec %s could not be stored: %s", record.id, error.message)
