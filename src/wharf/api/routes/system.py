@@ -12,7 +12,6 @@ from wharf.api.router import MAX_VERSION, MIN_VERSION, Route, version_text
 from wharf.api.server import Api
 from wharf.api.streams import progress
 from wharf.engine.auth import check_login
-from wharf.engine.check import check_system
 from wharf.engine.disk_usage import disk_usage
 from wharf.engine.distribution import Distributed, inspect_distribution
 from wharf.engine.distribution_push import ManifestPush, push_manifest
@@ -183,12 +182,17 @@ async def wharf_ping(api: Api, request: Request) -> Answer:
 
 async def check(api: Api, request: Request) -> Answer:
     """GET /wharf/v1/system/check: what is inconsistent"""
-    return json_reply({"Findings": await api.run(check_system, api.engine)})
+    return await _checked(api, repair=False)
 
 
 async def repair(api: Api, request: Request) -> Answer:
     """POST /wharf/v1/system/check: the same, and mends what is safe to mend"""
-    return json_reply({"Findings": await api.run(check_system, api.engine, True)})
+    return await _checked(api, repair=True)
+
+
+async def _checked(api: Api, *, repair: bool) -> Answer:
+    checks = await api.run(importlib.import_module, "wharf.engine.check")  # rarely wanted: not in memory before
+    return json_reply({"Findings": await api.run(checks.check_system, api.engine, repair)})
 
 
 async def bootstrap(api: Api, request: Request) -> Answer:
