@@ -31,7 +31,7 @@ class Repository(Generic[T]):
         self, connection: Connection, table: str, cls: type[T], columns: Callable[[T], dict[str, str]]
     ) -> None:
         self._connection = connection
-        self.table = self._table = table
+        self.table = table
         self._cls = cls
         self._columns = columns
         self.damaged: dict[str, str] = {}
@@ -46,7 +46,7 @@ class Repository(Generic[T]):
         updates = ", ".join(f"{name}=excluded.{name}" for name in others)
         # An upsert, not REPLACE: REPLACE deletes the row first, and rows that point to it would go too.
         self._connection.write(
-            f"INSERT INTO {self._table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
+            f"INSERT INTO {self.table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
             f"ON CONFLICT ({key}) DO UPDATE SET {updates}",
             values,
             durable,
@@ -58,7 +58,7 @@ class Repository(Generic[T]):
 
     def all(self) -> list[T]:
         """All records that can be read, in the order of their keys; the others are told in the log and `damaged`."""
-        rows = self._connection.read(f"SELECT {self._key}, record FROM {self._table} ORDER BY {self._key}")
+        rows = self._connection.read(f"SELECT {self._key}, record FROM {self.table} ORDER BY {self._key}")
         found: list[T] = []
         damaged: dict[str, str] = {}
         for key, text in rows:
@@ -67,22 +67,22 @@ class Repository(Generic[T]):
             except _UNREADABLE as error:
                 damaged[key] = str(error) or type(error).__name__
                 if key not in self.damaged:
-                    log.error("%s %s is left out: its row cannot be read: %s", self._table, key, damaged[key])
+                    log.error("%s %s is left out: its row cannot be read: %s", self.table, key, damaged[key])
         self.damaged = damaged
         return found
 
     def keys(self) -> list[str]:
         """The keys of all rows, readable or not."""
-        return [key for (key,) in self._connection.read(f"SELECT {self._key} FROM {self._table} ORDER BY {self._key}")]
+        return [key for (key,) in self._connection.read(f"SELECT {self._key} FROM {self.table} ORDER BY {self._key}")]
 
     def where(self, column: str, value: str) -> list[T]:
         """Records whose column has the value; `column` is a name from the schema, never input. Raises Internal for a
         row that cannot be read."""
-        rows = self._connection.read(f"SELECT record FROM {self._table} WHERE {column}=?", (value,))
+        rows = self._connection.read(f"SELECT record FROM {self.table} WHERE {column}=?", (value,))
         try:
             return [codec.decode(self._cls, text) for (text,) in rows]
         except _UNREADABLE as error:
-            raise Internal(f"a row of {self._table} cannot be read ({column} {value}): {error}") from error
+            raise Internal(f"a row of {self.table} cannot be read ({column} {value}): {error}") from error
 
     def find_by_name(self, name: str) -> T | None:
         """The record with this name, for tables that have names."""
@@ -90,7 +90,7 @@ class Repository(Generic[T]):
 
     def delete(self, key: str, durable: bool = True) -> bool:
         """Whether there was one to delete."""
-        return self._connection.write(f"DELETE FROM {self._table} WHERE {self._key}=?", (key,), durable) > 0
+        return self._connection.write(f"DELETE FROM {self.table} WHERE {self._key}=?", (key,), durable) > 0
 
     def remove(self, key: str) -> None:
         """As `delete`, whether it is there or not."""
@@ -98,7 +98,7 @@ class Repository(Generic[T]):
 
     @property
     def _key(self) -> str:
-        return {"names": "reference", "volumes": "name"}.get(self._table, "id")
+        return {"names": "reference", "volumes": "name"}.get(self.table, "id")
 
 
 class Settings:
