@@ -1,45 +1,15 @@
 """The HEALTHCHECK instruction."""
 
-import re
-
 from wharf.dockerfile.flags import Flags
 from wharf.dockerfile.forms import exec_form
 from wharf.errors import Invalid
 from wharf.spec.image import HealthConfig
+from wharf.spec.quantities import parse_duration
 from wharf.spec.quote import go_quote
 
-_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
-_NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+")
-_UNIT = re.compile(r"[^.0-9]+")
 MIN_DURATION = 10**6
 """One millisecond, in nanoseconds."""
 MAX_RETRIES = (1 << 31) - 1
-
-
-def parse_duration(text: str) -> int:
-    """A Go duration (`1m30s`) in nanoseconds; raises Invalid with Go's words."""
-    sign, rest = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
-    if rest == "0":
-        return 0
-    total, at = 0.0, 0
-    for match in _PART.finditer(rest):
-        if match.start() != at:
-            break
-        total += float(match.group(1)) * _UNITS[match.group(2)]
-        at = match.end()
-    if not rest or at != len(rest):
-        raise Invalid(f"time: {_wrong(rest[at:])}duration {go_quote(text)}")
-    return sign * int(total)
-
-
-def _wrong(rest: str) -> str:
-    """What Go's time.ParseDuration says of a part that is none."""
-    number = _NUMBER.match(rest)
-    if number is None:
-        return "invalid "
-    unit = _UNIT.match(rest, number.end())
-    return f"unknown unit {go_quote(unit.group())} in " if unit else "missing unit in "
 
 
 def parse_healthcheck(flags: Flags, text: str) -> HealthConfig:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from wharf.engine.config import DEFAULT_SHM_SIZE, ContainerDefaults
-from wharf.engine.validate import parse_size
 from wharf.errors import Invalid
 from wharf.spec.container import Ulimit
+from wharf.spec.quantities import parse_size
 
 ULIMITS = frozenset(
     """

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from wharf.dockerfile.health import parse_duration
 from wharf.errors import Invalid
+from wharf.spec.quantities import parse_duration
 
 Filters = Mapping[str, list[str]]
 _UNIX = re.compile(r"\d+(?:\.\d{1,9})?\Z")

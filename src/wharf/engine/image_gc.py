@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wharf.dockerfile.health import parse_duration
 from wharf.engine.image_prune import prune_images
-from wharf.engine.validate import parse_size
 from wharf.errors import Conflict, Invalid, WharfError
+from wharf.spec.quantities import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine

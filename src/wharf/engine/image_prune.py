@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from wharf.dockerfile.health import parse_duration
 from wharf.engine.filters import Filters, check_filters, flag, labels_match, until
 from wharf.engine.image_delete import delete_image
 from wharf.engine.image_list import created_ns, repo_tags
 from wharf.engine.image_mounts import images_of
 from wharf.engine.image_use import last_use
-from wharf.engine.validate import parse_size
 from wharf.errors import Conflict, Invalid, NotFound
 from wharf.spec.image_record import ImageRecord
 from wharf.spec.image_views import DeleteItem, ImagesPruneReport
+from wharf.spec.quantities import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine

@@ -10,6 +10,7 @@ from wharf.engine.signals import parse_signal
 from wharf.errors import Conflict, Internal, Invalid
 from wharf.spec.container import ContainerConfig, Healthcheck, HostConfig
 from wharf.spec.network import parse_port_bindings, parse_port_range
+from wharf.spec.quantities import parse_size
 from wharf.spec.quote import go_quote
 from wharf.storage.snapshots.quota import UNSUPPORTED
 
@@ -21,9 +22,6 @@ MIN_HEALTH_TIME = 1_000_000
 """Nanoseconds."""
 RESTART_POLICIES = ("no", "always", "on-failure", "unless-stopped")
 MAX_TEXT = 1 << 20
-_UNITS = {"": 1, "b": 1} | {
-    letter + tail: 1 << 10 * power for power, letter in enumerate("kmgtp", 1) for tail in ("", "b", "ib")
-}
 MAX_ROOT = 1 << 50
 """Bytes, of --storage-opt size."""
 
@@ -208,21 +206,6 @@ def check_network_conflicts(config: ContainerConfig, host: HostConfig) -> None:
 def check_update(host: HostConfig) -> None:
     """The restart policy that POST /containers/{id}/update wants; raises Invalid."""
     _check_restart(host)
-
-
-def parse_size(text: str) -> int:
-    """`10m`, `1.5g`, `-1`: bytes; raises Invalid in go-units' words."""
-    if text == "-1":
-        return -1
-    digits = text.rstrip("bBiIkKmMgGtTpP ")
-    unit = text[len(digits) :].strip().lower()
-    try:
-        number = float(digits)
-    except ValueError:
-        raise Invalid(f"invalid size: '{text[:50]}'") from None
-    if unit not in _UNITS or not 0 <= number < 1 << 50:
-        raise Invalid(f"invalid size: '{text[:50]}'")
-    return int(number * _UNITS[unit])
 
 
 def root_size(options: Mapping[str, str], supported: bool) -> int:

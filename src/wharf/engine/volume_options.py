@@ -6,8 +6,8 @@ import socket
 import urllib.parse
 from dataclasses import dataclass
 
-from wharf.engine.validate import parse_size
 from wharf.errors import Internal, Invalid
+from wharf.spec.quantities import parse_size
 from wharf.spec.volume import VolumeRecord
 
 _KNOWN = ("type", "o", "device", "size")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from wharf.dockerfile.health import parse_duration
 from wharf.errors import Invalid
 from wharf.logdrivers.syslog import FACILITIES, FORMATS, parse_address
 from wharf.logdrivers.values import FALSE, MAX_SHOWN, TRUE, host_port, parse_bool, parse_int, parse_size, parse_url
+from wharf.spec.quantities import parse_duration
 
 Options = Mapping[str, str]
 LOCAL_DRIVERS = frozenset(["json-file", "local", "none"])

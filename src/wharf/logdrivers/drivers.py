@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from wharf.dockerfile.health import parse_duration
 from wharf.errors import Internal
 from wharf.logdrivers.origin import Origin
 from wharf.logdrivers.transport import Address
 from wharf.runtime.logforms import LogEntry
+from wharf.spec.quantities import parse_duration
 
 FAILED = "failed to create task for container: failed to initialize logging driver: "
 LONGEST_WAIT = 60.0

@@ -4,11 +4,12 @@ A verb's flags may stand before, between and behind its words, as in runc; those
 word only: what follows is another program's. Behind `--` there are no flags.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from wharf.errors import Invalid
 from wharf.runtime.oci.errors import CommandFailed
+from wharf.spec.quantities import parse_duration, parse_size
 
 _TRUE, _FALSE = ("", "true", "1", "t"), ("false", "0", "f")
 
@@ -86,26 +87,23 @@ def check_count(verb: str, words: list[str], least: int, most: int | None) -> No
         raise CommandFailed(f'"{verb}" requires a maximum of {most} argument(s)')
 
 
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?", re.ASCII | re.IGNORECASE)
-
-
 def duration(text: str) -> float:
-    """Seconds of a duration of Go's (time.ParseDuration): `1m30s`, `300ms`; raises CommandFailed."""
-    if not re.fullmatch(f"(?:{_DURATION.pattern})+", text):
-        raise CommandFailed(f'invalid duration "{text}": a number with a unit is, as in 5s')
-    return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
+    """Seconds of a duration as Go has it, above 0: `1m30s`, `300ms`; raises CommandFailed."""
+    try:
+        nanoseconds = parse_duration(text)
+    except Invalid as error:
+        raise CommandFailed(error.message) from None
+    if nanoseconds <= 0:
+        raise CommandFailed("duration must be greater than 0")
+    return nanoseconds / 1e9
 
 
 def memory(name: str, text: str) -> int:
     """Bytes of `64m`, `1GiB`, `65536`; `-1` is unlimited; raises CommandFailed."""
-    if text == "-1":
-        return -1
-    found = _MEMORY.fullmatch(text)
-    if not found:
-        raise CommandFailed(f"invalid value for {name}: invalid size: '{text}'")
-    return int(float(found[1]) * 1024 ** " kmgtp".index(found[2].lower() or " "))
+    try:
+        return parse_size(text)
+    except Invalid as error:
+        raise CommandFailed(f"invalid value for {name}: {error.message}") from None
 
 
 def _store(parsed: Parsed, name: str, kind: str, value: str) -> None:
