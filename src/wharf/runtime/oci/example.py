@@ -24,7 +24,7 @@ def features() -> dict[str, Any]:
         "linux": {
             "namespaces": sorted([*FLAG_OF_TYPE, "time"]),
             "capabilities": list(NAMES),
-            "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": False, "rdma": False},
+            "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": False, "rdma": True},
             "seccomp": {
                 "enabled": True,
                 "actions": sorted(ACTIONS),
