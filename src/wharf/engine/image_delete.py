@@ -32,15 +32,25 @@ class ImageConflict(Conflict):
 
 
 def delete_image(
-    engine: Engine, name: str, *, force: bool = False, noprune: bool = False, platforms: Sequence[Platform] = ()
+    engine: Engine,
+    name: str,
+    *,
+    force: bool = False,
+    noprune: bool = False,
+    platforms: Sequence[Platform] = (),
+    seen: ImageRecord | None = None,
 ) -> list[DeleteItem]:
     """Take a name away, and with the last one the image, its layers and (unless `noprune`) unnamed parents.
 
     With `platforms` only these go from an index that is kept whole; of any other image one may say which it is.
-    Raises NotFound, Invalid for a malformed name, Conflict while containers or other images need it.
+    `seen`: the image that `name` stood for when it was chosen; it stays where that is no longer so, or where it had no
+    name and has one now. Raises NotFound, Invalid for a malformed name, Conflict while containers or other images need
+    it, or it is not as it was seen.
     """
     with engine.images.delete_lock:
         image = engine.images.resolve(name)
+        if seen and (image.id != seen.id or (image.names and not seen.names)):
+            raise Conflict(f"conflict: {name} was named anew meanwhile")
         if platforms and engine.images.is_whole(target_of(engine, name, image).digest):
             return delete_platforms(engine, name, image, platforms, force=force)
         if len(platforms) > 1:

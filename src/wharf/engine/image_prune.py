@@ -92,11 +92,11 @@ def _bytes(images: list[ImageRecord]) -> int:
 
 
 def _delete(engine: Engine, image: ImageRecord) -> list[DeleteItem]:
-    """What went; an image that is in use, or went meanwhile, is passed over."""
+    """What went; an image that is in use, or went or was named meanwhile, is passed over."""
     items: list[DeleteItem] = []
     for name in [name.canonical() for name in image.names] or [image.id.hex]:
         try:
-            items += delete_image(engine, name)
+            items += delete_image(engine, name, seen=image)
         except (Conflict, NotFound):
             continue
     return items

@@ -59,7 +59,7 @@ class ImageStore:
         self.operations = Operations(self._sweep)
         self.locks = KeyedLocks()
         self.delete_lock = threading.Lock()
-        """Held while an image is judged and deleted, so that two deletions do not judge by one another's past."""
+        """Held while an image is judged and deleted, and while one gets a name: no deletion judges by what is past."""
         self.prune_lock = threading.Lock()
         self._project_lock = threading.Lock()
 
@@ -73,10 +73,11 @@ class ImageStore:
 
     def all(self) -> list[ImageRecord]:
         """Every image with its names."""
+        images = self.database.images.all()
         names: dict[Digest, list[Reference]] = {}
-        for name in self.database.names.all():
+        for name in self.database.names.all():  # read last: one that came meanwhile does not look as if it had no name
             names.setdefault(name.image_id, []).append(name.reference)
-        return [replace(item, names=tuple(names.get(item.id, ()))) for item in self.database.images.all()]
+        return [replace(item, names=tuple(names.get(item.id, ()))) for item in images]
 
     def get(self, image_id: Digest) -> ImageRecord | None:
         """The image with this id and its names."""
@@ -132,7 +133,7 @@ class ImageStore:
         where that is all that is new.
         """
         with self.operations.operation():
-            with self.database.transaction(durable=False):
+            with self.delete_lock, self.database.transaction(durable=False):
                 known = self.database.images.get(str(record.id))
                 # An image that is here already keeps the manifest it came with.
                 points_to = target or (known or record).manifest
@@ -162,7 +163,7 @@ class ImageStore:
 
         Raises NotFound when the image was deleted meanwhile."""
         with self.operations.operation():
-            with self.database.transaction():
+            with self.delete_lock, self.database.transaction():
                 record = self.database.images.get(str(image.id))
                 if record is None:
                     raise NotFound(f"No such image: {image.id}")

@@ -1,6 +1,7 @@
 """Resolve, list, inspect, history, tag, delete, prune: Docker's rules and words."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -206,6 +207,34 @@ def test_prune(engine: Any, image: Any) -> None:
             prune_images(engine, bad)
     with engine.images.prune_lock, pytest.raises(Conflict, match="a prune operation is already running"):
         prune_images(engine, {})
+
+
+def test_a_prune_leaves_what_is_named_meanwhile(engine: Any, image: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load between the two tables that a listing reads, a tag after it, and a name that went to another image."""
+    names, read = engine.database.names, engine.database.names.all
+
+    def then(change: Callable[[], None]) -> None:
+        """The next reading of the names is followed by a change."""
+
+        def once() -> Any:
+            monkeypatch.setattr(names, "all", read)
+            rows = read()
+            change()
+            return rows
+
+        monkeypatch.setattr(names, "all", once)
+
+    then(lambda: load(engine, docker_archive("new:1", [small_layer("new")])))
+    assert prune_images(engine, {}).images_deleted is None
+    assert engine.images.resolve("new:1").names
+    load(engine, docker_archive(None, [small_layer("none")]))
+    (unnamed,) = (item for item in engine.images.all() if not item.names)
+    then(lambda: tag_image(engine, str(unnamed.id), "kept", "1"))
+    assert prune_images(engine, {}).images_deleted is None
+    assert engine.images.resolve("kept:1").id == unnamed.id
+    then(lambda: tag_image(engine, "kept:1", "app", "1"))
+    prune_images(engine, {"dangling": ["false"], "label": ["team"]})
+    assert engine.images.resolve("app:1").id == unnamed.id
 
 
 def test_prune_by_use(engine: Any) -> None:
