@@ -7,9 +7,9 @@ No socket is touched here. A handler is `async def handler(api, request) -> Answ
 import asyncio
 import functools
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import formatdate
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
@@ -143,7 +143,7 @@ def parse_query(text: str) -> dict[str, list[str]]:
 @functools.lru_cache(maxsize=1)
 def date_of(second: int) -> str:
     """The Date header at this second of Unix time (RFC 9110, section 5.6.7): made once a second, not per answer."""
-    return formatdate(second, usegmt=True)
+    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(second))
 
 
 def head(status: int, headers: Mapping[str, Any], reason: str | None = None) -> bytes:

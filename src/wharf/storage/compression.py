@@ -1,15 +1,12 @@
 """Compressed streams, recognised by their first bytes and read in bounded pieces.
 
-Only wharfd imports this (isal and zstandard are not in the standard library); a worker gets plain bytes.
+Only wharfd imports this (isal and zstandard are not in the standard library); a worker gets plain bytes. A library is
+loaded with the first stream of its kind.
 """
 
-import bz2
-import lzma
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
-
-import zstandard
-from isal import igzip_lib
 
 from wharf.errors import Invalid
 from wharf.storage.limits import Limits
@@ -57,13 +54,13 @@ class Reader:
         self._prefix = f"{name}: " if name else ""
         self._out = 0
         self.kind = _kind(self._counted.peek(_MAGIC_LENGTH))
-        self._decoder: _Decoder = _DECODERS[self.kind](self._counted)
+        self._decoder, self._damage = _DECODERS[self.kind](self._counted)
 
     def read(self, size: int = CHUNK) -> bytes:
         """At most `size` bytes; b"" at the end."""
         try:
             data = self._decoder.read(size)
-        except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, igzip_lib.IsalError) as error:  # type: ignore[misc]
+        except (OSError, EOFError, self._damage) as error:
             raise Invalid(f"{self._prefix}the {self.kind} data is damaged: {error}") from None
         self._out += len(data)
         beyond = self._out > self._limits.ratio_floor and self.kind != "plain"
@@ -111,26 +108,44 @@ class _Members:
         return True
 
 
-def _gzip(source: _Counted) -> _Decoder:
-    return _Members(source, lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP))
+_Opened = tuple[_Decoder, type[Exception]]
+"""A decoder, and what it raises for damaged data (OSError and EOFError count with each)."""
 
 
-def _bzip2(source: _Counted) -> _Decoder:
-    return _Members(source, bz2.BZ2Decompressor)
+def _plain(source: _Counted) -> _Opened:
+    return source, OSError
 
 
-def _xz(source: _Counted) -> _Decoder:
-    return _Members(source, lambda: lzma.LZMADecompressor(memlimit=_LZMA_MEMORY))
+def _gzip(source: _Counted) -> _Opened:
+    from isal import igzip_lib
+
+    make = partial(igzip_lib.IgzipDecompressor, flag=igzip_lib.DECOMP_GZIP)
+    return _Members(source, make), igzip_lib.IsalError  # type: ignore[return-value]
 
 
-def _zstd(source: _Counted) -> _Decoder:
+def _bzip2(source: _Counted) -> _Opened:
+    from bz2 import BZ2Decompressor
+
+    return _Members(source, BZ2Decompressor), OSError
+
+
+def _xz(source: _Counted) -> _Opened:
+    import lzma
+
+    return _Members(source, partial(lzma.LZMADecompressor, memlimit=_LZMA_MEMORY)), lzma.LZMAError
+
+
+def _zstd(source: _Counted) -> _Opened:
     """A stream cut within a frame ends early here without an error: the archive in it, or its digest, tells."""
+    import zstandard
+
     decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_MAX_WINDOW)
-    return decoder.stream_reader(source, read_size=CHUNK, read_across_frames=True)  # type: ignore[arg-type]
+    reader = decoder.stream_reader(source, read_size=CHUNK, read_across_frames=True)  # type: ignore[arg-type]
+    return reader, zstandard.ZstdError
 
 
-_DECODERS: dict[str, Callable[[_Counted], _Decoder]] = {
-    "plain": lambda source: source,
+_DECODERS: dict[str, Callable[[_Counted], _Opened]] = {
+    "plain": _plain,
     "gzip": _gzip,
     "bzip2": _bzip2,
     "xz": _xz,

@@ -8,7 +8,6 @@ into a datagram is fetched by TCP from the same server.
 
 import contextlib
 import os
-import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -127,7 +126,7 @@ class _Job:
     def __init__(self, forwarder: Forwarder, question: Question) -> None:
         self._forwarder, self._question = forwarder, question
         self._servers = list(question.servers[:MAX_SERVERS])
-        self._ident = secrets.randbits(16)
+        self._ident = int.from_bytes(os.urandom(2), "big")
         self._open: set[socket.socket] = set()
         self._fallback: bytes | None = None
         """What to answer when no server has a better one."""
