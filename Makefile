@@ -22,7 +22,7 @@ check:  ## format, lint, types, unit and architecture tests (under 20 s); what o
 test: setup  ## every test, against the real kernel and real clients (needs root); then a check that nothing is left
 	tools/test
 
-test-vm: setup  ## boots stock kernels 6.1 and 6.12 under qemu (cgroup v2; trivial init, systemd) and tests inside (about five minutes)
+test-vm: setup  ## boots stock kernels 6.1 and 6.12 under qemu (cgroup v2; trivial init, systemd) and tests inside (forty minutes: the processor is emulated)
 	tools/test-vm
 
 dist: setup  ## a wheel and a Debian package with its own environment, in dist/
@@ -34,7 +34,7 @@ test-catalog: setup  ## every image of catalog/ built, started and asked over a 
 test-dist: setup  ## the package in a fresh Debian root: installed, used, upgraded, purged (a minute or two)
 	WHARF_TEST_DIST=1 $(BIN)/pytest -q -n0 tests/dist
 
-test-runc: setup  ## the conformance lines with every container run by Debian's runc (three minutes)
+test-runc: setup  ## the conformance lines with every container run by Debian's runc (five minutes)
 	WHARF_TEST_RUNTIME=$$(tools/runc-peer) $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup tests/conformance
 
 .PHONY: test-docker-py test-testcontainers test-compose test-dockerode
