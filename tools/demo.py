@@ -43,7 +43,10 @@ def daemon() -> Iterator[dict[str, str]]:
     command = [WHARFD, "-H", f"unix://{socket}", "--data-root", str(DATA), "--exec-root", f"{run}/exec"]
     with open(f"{run}/log", "wb") as log:
         process = subprocess.Popen(
-            [*command, "--pidfile", f"{run}/pid", "--live-restore=false"], stdout=log, stderr=log, start_new_session=True
+            [*command, "--pidfile", f"{run}/pid", "--live-restore=false"],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     try:
         wait_for(lambda: os.path.exists(socket), process, f"{run}/log")
