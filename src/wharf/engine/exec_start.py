@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from wharf.kernel.caps import NAMES
 from wharf.runtime.lifecycle import Verb
 from wharf.runtime.messages import GONE
 from wharf.runtime.requests import ExecRequest, ExitRecord, StartFailed
+from wharf.runtime.waiting import EXEC_PREFIX
 
 if TYPE_CHECKING:
     from wharf.engine.engine import Engine
@@ -75,16 +77,16 @@ def start_exec(engine: Engine, exec_id: str, request: ExecStart) -> ExecStarted:
         publish_container_event(engine, container.record, f"exec_start: {command_text(config)}", execID=exec_id)
         try:
             stream = _start(engine, container, item, running, request)
-        except StartFailed as error:
-            if running.over() or error.message.endswith(GONE):
-                _failed(engine, item, error)
-                raise Conflict(f"container {container.id} is not running") from None
-            _failed(engine, item, error)
-            if request.detach:
-                raise (Internal if error.exit_code == 128 else Invalid)(error.message) from None
-            return ExecStarted(engine, container, exec_id, config.tty, failure=error.message)
         except ProcessLookupError:
             raise Conflict(f"container {container.id} is not running") from None
+        except (StartFailed, OSError) as error:
+            failed = _as_failure(error)
+            _failed(engine, item, failed)
+            if running.over() or failed.message.endswith(GONE):
+                raise Conflict(f"container {container.id} is not running") from None
+            if request.detach:
+                raise (Internal if failed.exit_code == 128 else Invalid)(failed.message) from None
+            return ExecStarted(engine, container, exec_id, config.tty, failure=failed.message)
     return ExecStarted(engine, container, exec_id, config.tty, stream, "", _end_of(item), config.detach_keys)
 
 
@@ -192,6 +194,14 @@ def _request(engine: Engine, container: Container, item: LiveExec, request: Exec
         runtime=runtime,
         id_maps=maps.as_oci() if maps else None,
     )
+
+
+def _as_failure(error: StartFailed | OSError) -> StartFailed:
+    """No room, no descriptor, no process: heard in the stream too, as clients print no body of a refused upgrade."""
+    if isinstance(error, StartFailed):
+        return error
+    log.warning("an exec could not be started: %s", error)
+    return StartFailed(EXEC_PREFIX + os.strerror(error.errno or 0).lower())
 
 
 def _failed(engine: Engine, item: LiveExec, error: StartFailed) -> None:
