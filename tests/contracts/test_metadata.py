@@ -1,9 +1,12 @@
 """The database: records come back equal, transactions are whole, a killed process loses nothing it acknowledged."""
 
+import contextlib
 import os
 import signal
 import sqlite3
+import subprocess
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,7 @@ from wharf.spec.platform import Platform
 from wharf.spec.reference import Reference
 from wharf.spec.volume import VolumeRecord
 from wharf.storage.metadata import Database, codec
+from wharf.storage.metadata.database import LOG_ROOM
 
 CONTAINER = ContainerRecord(
     id="a" * 64,
@@ -168,3 +172,27 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"not a database" * 100)
     with pytest.raises(Internal, match="cannot open the database"):
         Database(str(path))
+
+
+def test_a_full_disk_takes_what_happens_to_what_is_known(tmp_path: Path) -> None:
+    """The log has its room from the start, also when checkpoints find none for the database itself."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(tmp_path)], check=True)
+    try:
+        database = Database(str(tmp_path / "wharf.db"))
+        database.containers.put(CONTAINER)
+        with contextlib.suppress(OSError), open(tmp_path / "filler", "wb", buffering=0) as filler:
+            while filler.write(b"\0" * 4096):
+                pass
+        assert os.statvfs(tmp_path).f_bfree == 0
+        for number in range(1, 2000):
+            database.containers.put(replace(CONTAINER, name=f"web-{number}"), durable=False)
+        database.containers.delete(CONTAINER.id)
+        database.close()
+        database = Database(str(tmp_path / "wharf.db"))
+        assert database.containers.all() == []
+        os.unlink(tmp_path / "filler")
+        database.containers.put(CONTAINER)
+        assert os.stat(tmp_path / "wharf.db-wal").st_blocks * 512 >= LOG_ROOM
+        database.close()
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)

@@ -196,11 +196,16 @@ class ContentStore:
 
     def _write(self, name: str, data: bytes) -> None:
         staged = os.path.join(self._ingest, secrets.token_hex(8))
-        with open(staged, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(staged, os.path.join(self.root, name))
+        try:
+            with open(staged, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(staged, os.path.join(self.root, name))
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(staged)
+            raise
         sync_directory(self.root)
 
     def _publish(self, staged: str, digest: Digest, durable: bool) -> None:

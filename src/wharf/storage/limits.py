@@ -1,7 +1,10 @@
 """Bounds on what comes from outside. Each has a name, is reported with the refusal, and can be set by a flag."""
 
+import errno
 from dataclasses import dataclass
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What a write says that finds no room."""
 MAX_RATIO = 128
 """Uncompressed bytes per compressed byte, beyond RATIO_FLOOR. (deflate itself cannot pass 1032.)"""
 RATIO_FLOOR = 1 << 30

@@ -1,7 +1,16 @@
-"""How much a tree holds."""
+"""How much a tree holds, and whether there is room for one."""
 
+import errno
 import os
 import stat
+
+
+def require_room(path: str) -> None:
+    """Raises OSError (ENOSPC) where no block is left: some file systems would still make what nothing fits into, and a
+    row about it finds room in the database's log, which is kept for removals."""
+    found = os.statvfs(path)
+    if found.f_blocks and not found.f_bfree:  # a tmpfs without a limit has no blocks
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
 
 def tree_usage(path: str) -> int:

@@ -15,7 +15,7 @@ from wharf.errors import Conflict, NotFound
 from wharf.kernel.mountinfo import at_or_below, mounts_in_sight
 from wharf.spec.volume import check_volume_name
 from wharf.storage.trash import Trash
-from wharf.storage.usage import tree_usage
+from wharf.storage.usage import require_room, tree_usage
 from wharf.storage.volume_fill import DATA, VolumeFill
 
 log = logging.getLogger("wharf.storage")
@@ -32,8 +32,9 @@ class VolumeStore:
         os.makedirs(root, mode=0o711, exist_ok=True)
 
     def create(self, name: str) -> str:
-        """The data directory, made if missing, root's and 0755. Raises Invalid for a bad name."""
+        """The data directory, made if missing, root's and 0755. Raises Invalid (name), OSError (full disk)."""
         path = os.path.join(self.root, check_volume_name(name), DATA)
+        require_room(self.root)
         os.makedirs(path, mode=0o755, exist_ok=True)
         if not os.listdir(path):
             os.chmod(path, 0o755)  # whatever the umask

@@ -8,6 +8,7 @@ A name or an image is added in one transaction after all it needs is synced; wha
 """
 
 import contextlib
+import logging
 import re
 import threading
 import time
@@ -24,6 +25,7 @@ from wharf.spec.platform import of_machine
 from wharf.spec.reference import Reference
 from wharf.storage.content import ContentStore
 from wharf.storage.layers.unpack import Worker
+from wharf.storage.limits import DISK_FULL
 from wharf.storage.metadata import Database
 from wharf.storage.snapshots.overlay import OverlaySnapshotter
 from wharf.transfer.closure import closure
@@ -37,6 +39,8 @@ FOREVER = (1 << 63) - 1
 EXTRACT_PREFIX = "extract-"
 """Keys of snapshots that are being unpacked; those found at start are leftovers."""
 ID_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})\Z")
+
+log = logging.getLogger("wharf.images")
 
 
 class ImageStore:
@@ -197,9 +201,15 @@ class ImageStore:
             self.operations.request_sweep()  # at the end of this operation: nobody sees rows without their files
 
     def project(self) -> None:
-        """Rewrite the blob store's index.json from the rows."""
+        """Rewrite the blob store's index.json from the rows. A full disk is told in the log only: the rows are what
+        counts, and the next change or start writes it."""
         with self._project_lock:  # read and written as one: the last writer must have read last
-            self.content.write_index(self.projection())
+            try:
+                self.content.write_index(self.projection())
+            except OSError as error:
+                if error.errno not in DISK_FULL:
+                    raise
+                log.warning("%s/index.json stays as it was: %s", self.content.root, error.strerror)
 
     def projection(self) -> list[Descriptor]:
         """What index.json should list."""

@@ -34,11 +34,10 @@ from wharf.storage.layers.header import (
 from wharf.storage.layers.names import OPAQUE, RESERVED, WHITEOUT, show, split
 from wharf.storage.layers.reader import ArchiveReader, write_all
 from wharf.storage.layers.unnamed import give_name, open_unnamed
-from wharf.storage.limits import MAX_PATH, Limits
+from wharf.storage.limits import DISK_FULL, MAX_PATH, Limits
 
 _SPACE_STEP = 64 << 20
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ARCHIVES_FAULT = (
     errno.ENAMETOOLONG,
     errno.EEXIST,
@@ -380,7 +379,7 @@ def _link(source: int, target: bytes, directory: int, base: bytes) -> None:
 def _failure(error: OSError, entry: Entry) -> Exception:
     """The refusal that an errno means: what the archive can cause is its fault, the rest is the host's."""
     name, reason = show(entry.name), os.strerror(error.errno or 0)
-    if error.errno in _FULL:
+    if error.errno in DISK_FULL:
         return Internal(f"{name}: {reason}")
     if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EXDEV):
         return Invalid(f"{name}: a parent is a symbolic link or no directory: it could lead outside of the root")

@@ -6,9 +6,13 @@ synchronous=FULL, given per transaction and outside the writer's lock, so that a
 lost at power loss) never waits for the disk behind a tag. A killed process loses neither.
 
 Reads outside a transaction go through a second connection and do not wait for a writer.
+
+Full disk. The log and the database have more blocks than they need (`LOG_ROOM`, `GROWTH`), so that what happens, and
+what is removed to get room, can be recorded when nothing else can be written.
 """
 
 import contextlib
+import logging
 import os
 import sqlite3
 import threading
@@ -16,15 +20,26 @@ from collections.abc import Iterator
 from typing import Any
 
 from wharf.errors import Conflict, Internal
+from wharf.kernel.room import take_room
 from wharf.spec.build_record import BuildRecord
 from wharf.spec.container import ContainerRecord, ExecRecord
 from wharf.spec.image_record import BlobLease, CompressedLayer, ImageRecord, NameRecord, ReferrersRecord
 from wharf.spec.network import NetworkRecord
 from wharf.spec.volume import VolumeRecord
+from wharf.storage.limits import DISK_FULL
 from wharf.storage.metadata.repository import Repository, Settings
 from wharf.storage.metadata.schema import MIGRATIONS
 
 BUSY_TIMEOUT_S = 10.0
+LOG_ROOM = 6 << 20
+"""Bytes of the log. SQLite begins it anew after 1,000 pages (wal_autocheckpoint), where all of them could be copied to
+the database."""
+GROWTH = 2 << 20
+"""Bytes that the database can grow by."""
+ROOM_EACH = 256
+"""Transactions after which the room is looked after."""
+
+log = logging.getLogger("wharf.storage")
 
 
 class Database:
@@ -47,7 +62,11 @@ class Database:
             self._reader = _connect(path)
         except sqlite3.DatabaseError as error:
             raise Internal(f"cannot open the database {path}: {error}") from error
+        # Closed after SQLite's own: to close one gives up all locks of the process on the file (fcntl(2)).
+        self._file_fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         self._log_fd = os.open(path + "-wal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._until_room = 0
+        self._take_room()
         _sync_directory(os.path.dirname(path) or ".")
         self.containers: Repository[ContainerRecord] = Repository(
             self,
@@ -106,6 +125,7 @@ class Database:
             self._reader.close()
             self._writer.close()
             os.close(self._log_fd)
+            os.close(self._file_fd)
 
     @contextlib.contextmanager
     def transaction(self, durable: bool = True) -> Iterator[None]:
@@ -136,6 +156,9 @@ class Database:
                 self._roll_back()
                 raise Internal(f"cannot write the database: {error}") from error
             must_sync = self._durable
+            self._until_room -= 1
+            if self._until_room <= 0:
+                self._take_room()
         if must_sync:
             os.fdatasync(self._log_fd)
 
@@ -155,6 +178,18 @@ class Database:
             return self._writer.execute(statement, values).fetchall()
         with self._read_lock:
             return self._reader.execute(statement, values).fetchall()
+
+    def _take_room(self) -> None:
+        """Where the disk is full already, the next transaction tries again."""
+        self._until_room = 1
+        try:
+            take_room(self._log_fd, 0, LOG_ROOM)
+            take_room(self._file_fd, os.fstat(self._file_fd).st_size, GROWTH)
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                return
+            log.debug("no room can be kept for the database: %s", error)  # a file system without fallocate
+        self._until_room = ROOM_EACH
 
     def _roll_back(self) -> None:
         """Where SQLite has not done it by itself, as it may when the disk is full."""

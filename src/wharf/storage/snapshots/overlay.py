@@ -31,7 +31,7 @@ from wharf.storage.snapshots import LayerDirs, init_layer
 from wharf.storage.snapshots.clean import CleanMarker
 from wharf.storage.snapshots.quota import RootQuotas
 from wharf.storage.trash import Trash
-from wharf.storage.usage import tree_usage
+from wharf.storage.usage import require_room, tree_usage
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")
 _INIT, _VIEW = "init", "view"
@@ -248,6 +248,7 @@ class OverlaySnapshotter:
 
     def _make(self, key: str, parent: Digest | None, kind: str) -> None:
         target = os.path.join(self._active, _checked(key))
+        require_room(self._active)
         staged = os.path.join(self._staging, secrets.token_hex(8))
         os.mkdir(staged, 0o711)
         try:
