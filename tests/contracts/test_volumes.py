@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.images import image_engine
+from wharf.engine import check_volumes
 from wharf.engine.volumes import (
     create_volume,
     ensure_volume,
@@ -153,3 +155,37 @@ def test_a_crash_between_directory_and_row_is_mended_at_start(engine: Any) -> No
     restore_volumes(engine)
     assert [volume.name for volume in list_volumes(engine, {}).volumes] == ["full", "kept"]
     assert sorted(engine.volumes.names()) == ["full", "kept"]
+
+
+def test_a_check_waits_for_removals(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between data and row a volume looks broken: of one by itself, and of one that goes with its container."""
+    monkeypatch.setattr(check_volumes, "_check_mounts", lambda engine: [])
+    table, found = engine.database.volumes, []
+    delete = table.delete
+    looks = threading.Thread(target=lambda: found.extend(check_volumes.check_volumes(engine)))
+
+    def look_first(name: str) -> bool:
+        monkeypatch.setattr(table, "delete", delete)
+        looks.start()
+        looks.join(0.3)
+        return bool(delete(name))
+
+    create_volume(engine, VolumeCreate("data"))
+    monkeypatch.setattr(table, "delete", look_first)
+    remove_volume(engine, "data")
+    looks.join()
+    assert found == []
+    record = use(engine, ensure_volume(engine, "").name)
+    looks = threading.Thread(target=lambda: found.extend(check_volumes.check_volumes(engine)))
+    with engine.database.transaction():
+        remove_anonymous(engine, record)
+        looks.start()
+        looks.join(0.3)
+    looks.join()
+    assert found == []
+    create_volume(engine, VolumeCreate("lost"))
+    engine.volumes.remove("lost")
+    ((finding, mend),) = check_volumes.check_volumes(engine)
+    assert (finding.object, finding.problem) == ("lost", "its data is gone")
+    mend()
+    assert table.get("lost") is None

@@ -24,9 +24,8 @@ def check_volumes(engine: Engine) -> list[tuple[Finding, Callable[[], object] | 
         present = set(engine.volumes.names())
         recorded = set(engine.database.volumes.keys())
     for name in sorted(recorded - present):
-        if not engine.volumes.exists(name) and engine.database.volumes.get(name) is not None:
-            mend = partial(engine.database.volumes.delete, name)
-            found.append((Finding("volume", name, "its data is gone"), mend))
+        if _is_without_data(engine, name):
+            found.append((Finding("volume", name, "its data is gone"), partial(_forget, engine, name)))
     for name in sorted(present - recorded):
         try:
             check_volume_name(name)
@@ -36,6 +35,22 @@ def check_volumes(engine: Engine) -> list[tuple[Finding, Callable[[], object] | 
         if engine.volumes.exists(name):
             found.append((Finding("volume", name, "its data has no record"), partial(ensure_volume, engine, name)))
     return found + _check_mounts(engine)
+
+
+def _is_without_data(engine: Engine, name: str) -> bool:
+    """A removal takes the data first: one that is under way is waited for, and then the transaction that the removal of
+    a container may be. Not both at once: those take them in either order."""
+    with engine.volume_holds.none_new(name):
+        if engine.volumes.exists(name):
+            return False
+    with engine.database.transaction(durable=False):
+        return not engine.volumes.exists(name) and engine.database.volumes.get(name) is not None
+
+
+def _forget(engine: Engine, name: str) -> None:
+    with engine.database.transaction():
+        if not engine.volumes.exists(name):  # it may have been made anew
+            engine.database.volumes.delete(name)
 
 
 def _check_mounts(engine: Engine) -> list[tuple[Finding, Callable[[], object] | None]]:
