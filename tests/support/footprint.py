@@ -2,7 +2,7 @@
 addresses and routes, cgroups and which of them are frozen, nft tables with each set's and map's elements, and the files
 beneath its data and exec roots. Ids and digests are one word, so that two footprints of the same state are equal.
 
-before = footprint(daemon)
+before = at_rest(daemon)
 …
 assert settled(daemon, (before,)) == before
 """
@@ -142,6 +142,17 @@ def _files(daemon: Wharfd) -> Footprint:
 
 def _plain(text: str) -> str:
     return _HEX.sub("ID", text)
+
+
+def at_rest(daemon: Wharfd) -> Footprint:
+    """The footprint when half a second has changed nothing: what was just done has ended behind its answer."""
+    deadline, now = time.monotonic() + SETTLE_SECONDS, footprint(daemon)
+    while time.monotonic() < deadline:
+        time.sleep(0.5)
+        before, now = now, footprint(daemon)
+        if before == now:
+            break
+    return now
 
 
 def settled(

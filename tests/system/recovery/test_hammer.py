@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.busybox import docker_archive, layer_tar
-from tests.support.footprint import difference, footprint, settled
+from tests.support.footprint import at_rest, difference, settled
 from tests.support.wharfd import ROOT, Wharfd
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hammer")]
@@ -121,7 +121,7 @@ def daemon() -> Iterator[Wharfd]:
 
 def test_nothing_is_lost_and_nothing_is_left(daemon: Wharfd) -> None:
     daemon.docker("run", "--rm", "--network", "none", "keep:1", "true")  # makes what all its containers share
-    before = footprint(daemon)
+    before = at_rest(daemon)
     saved = daemon.docker("image", "inspect", "keep:1").stdout
     hammer = Hammer(daemon)
     work = (hammer.load, hammer.commit, hammer.bring_in, hammer.create, hammer.prune, hammer.check)
