@@ -1,6 +1,7 @@
 """Hooks: the order of the six points, their namespaces, the state they get, timeouts, and what a failure does."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,10 @@ def recorded(oci: OciLab) -> Path:
     (folder / "created").write_text((folder / "order").read_text())
     (folder / "pid").write_text(str(oci.state(name)["pid"]))
     oci.ok("start", name)
+    deadline = time.monotonic() + 30
+    while not ((folder / "program.mnt").exists() and (folder / "program.mnt").read_text()):
+        assert time.monotonic() < deadline, "the program has not written what it should"
+        time.sleep(0.01)
     oci.ok("kill", name, "KILL")
     oci.ended(name)
     oci.ok("delete", name)
